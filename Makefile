@@ -1,0 +1,83 @@
+# Everything a person or CI runs in this repository. Needs git, make and Python 3.11, nothing else:
+# the targets below set up .venv from requirements.lock when it is missing or out of date.
+
+PYTHON ?= python3
+VENV := .venv
+# Made last, so that an interrupted installation starts again.
+INSTALLED := $(VENV)/installed
+UV := uv==0.13.9
+
+# Stages call `python`; DVC passes the PATH on to them.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# A test that calls make must not inherit the flags (or the job server) of this one.
+unexport MAKEFLAGS MFLAGS
+
+# Two `dvc repro` at once block each other, so `make -j` gains nothing here.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help repro test test-all check smoke benchmark recheck verify-repro lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+repro: $(INSTALLED) ## Run what is out of date of the pipeline, print seconds per stage
+	@echo "[3/3] running the pipeline: dvc repro"
+	@python tools/timed_repro.py
+
+test: $(INSTALLED) check ## Check the code, then run the quick tests
+	@echo "== pytest: the quick tests"
+	@python -m pytest -p no:cacheprovider -m "not slow"
+
+test-all: $(INSTALLED) check ## Check the code, then run all tests
+	@echo "== pytest: all tests"
+	@python -m pytest -p no:cacheprovider
+
+check: $(INSTALLED) ## Lint, format check, types, direction of imports
+	@echo "== ruff check"
+	@ruff check
+	@echo "== ruff format --check"
+	@ruff format --check
+	@echo "== mypy"
+	@mypy
+	@echo "== lint-imports"
+	@lint-imports
+
+smoke: $(INSTALLED) ## Run the whole pipeline at toy size
+	@echo "== pytest: the pipeline at toy size"
+	@python -m pytest -p no:cacheprovider tests/test_smoke.py
+
+benchmark: $(INSTALLED) ## Measure latency anew on this machine, then renew the report
+	@python tools/timed_repro.py --force --single-item benchmark
+	@python tools/timed_repro.py report
+
+recheck: $(INSTALLED) ## Evaluate anew and compare with the committed metrics
+	@python tools/timed_repro.py --force --single-item evaluate
+	@git diff --exit-code -- metrics/evaluate
+	@echo "metrics/evaluate is what is committed."
+
+# VERIFY_REPRO_ARGS=--against-workspace takes half the time.
+verify-repro: $(INSTALLED) ## Run the committed pipeline twice from scratch, compare every byte
+	@python tools/verify_repro.py $(VERIFY_REPRO_ARGS)
+
+# How it is compiled stands in pyproject.toml under [tool.uv.pip]. Pins that still fit stay as they
+# are; remove requirements.lock first to renew them all.
+lock: ## Compile requirements.lock from pyproject.toml
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+		&& $(PYTHON) -m venv "$$folder" \
+		&& "$$folder/bin/python" -m pip install --quiet $(UV) \
+		&& "$$folder/bin/uv" pip compile --quiet pyproject.toml --output-file requirements.lock
+
+clean: ## Remove .venv and the caches of the tools; models and DVC's cache stay
+	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -not -path "./.dvc/*" -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.lock
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo >&2 \
+		"$(PYTHON) is not Python 3.11, which the locked packages need: say make PYTHON=python3.11"; exit 2; }
+	@echo "[1/3] creating $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@echo "[2/3] installing the packages of requirements.lock"
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/python -m pip check
+	@touch $@

@@ -1,0 +1,1 @@
+"""The library under the stage scripts: everything that more than one line of `stages/` needs."""

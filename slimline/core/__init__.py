@@ -1,0 +1,1 @@
+"""What every stage shares: settings, data, model folders, the training loop, float export."""

@@ -1,0 +1,124 @@
+"""Model folders: they describe themselves, and are read without pickle.
+
+`weights.safetensors`, `model.json`, `model.onnx`, and `history.tsv` where there was training.
+An int8 product has no weights file: its .onnx is all there is.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from slimline.backbones import Architecture
+from slimline.core import classifier, export, runtime, serialize
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+from slimline.core.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS, hash_file, read
+from slimline.core.errors import ArtifactError
+from slimline.core.params import Params
+from slimline.core.preprocessing import Preprocessing
+from slimline.core.training import Row
+
+
+
+def save(
+    target: Path,
+    model: Classifier,
+    *,
+    data: Split,
+    settings: Params,
+    parent: Path | None = None,
+    history: Sequence[Row] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a float model's folder at once; `extra` goes into `model.json`."""
+    with serialize.replacing(target) as folder:
+        save_weights(folder, model.network.state_dict())
+        export.write_onnx(model.network, model.example, folder / ONNX)
+        if history:
+            serialize.write_tsv(folder / HISTORY, [row.to_dict() for row in history])
+        content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
+        serialize.write_json(folder / DESCRIPTION, content)
+
+
+def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write `weights.safetensors`; no metadata, since the order of its keys varies by process."""
+    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / WEIGHTS)
+
+
+def describe(
+    model: Classifier, *, data: Split, settings: Params, parent: Path | None
+) -> dict[str, Any]:
+    """Return the content of `model.json`: what the model is, and what it was made from."""
+    frame = model.preprocessing
+    return {
+        "format": 1,
+        "architecture": asdict(model.architecture),
+        "classes": list(model.classes),
+        "input": {
+            "name": export.INPUT,
+            "dtype": "float32",
+            "shape": ["batch", frame.channels, frame.height, frame.width],
+        },
+        "output": {"name": export.OUTPUT, "dtype": "float32"},
+        "preprocessing": frame.to_dict(),
+        "pretrained": dict(model.pretrained) if model.pretrained else None,
+        "opset": export.OPSET,
+        "made_with": {
+            "device": runtime.device().type,
+            "num_threads": torch.get_num_threads(),
+            "torch": torch.__version__.partition("+")[0],
+        },
+        "settings": settings.model_dump(mode="json"),
+        "sha256": {
+            "data": data.digest,
+            "parent": hash_file(parent / DESCRIPTION) if parent else None,
+            "settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
+        },
+    }
+
+
+def load(folder: Path) -> Classifier:
+    """Return the classifier of a folder, rebuilt from its description and tensor shapes, strictly.
+
+    Raises:
+        ArtifactError: the folder is incomplete, or its weights are not those of its description.
+    """
+    model, tensors = load_parts(folder)
+    classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    try:
+        model.network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder / WEIGHTS}: does not fit {DESCRIPTION}: {error}") from None
+    model.network.eval()
+    return model
+
+
+def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
+    """Return the freshly built classifier of a folder, and its tensors, not yet loaded into it.
+
+    Raises:
+        ArtifactError: the folder is incomplete, or a file in it is damaged.
+    """
+    description = read(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder}: no model to train on, {WEIGHTS} is missing") from None
+    except SafetensorError as error:
+        raise ArtifactError(f"{folder / WEIGHTS}: is damaged: {error}") from None
+    architecture = Architecture(**description["architecture"])
+    model = Classifier(
+        classifier.make(architecture),
+        architecture,
+        description["classes"],
+        Preprocessing.from_dict(description["preprocessing"]),
+        description["pretrained"],
+    )
+    return model, tensors

@@ -1,0 +1,42 @@
+"""The names of the files in a model folder, and its `model.json`. Free of torch."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from slimline.core import serialize
+from slimline.core.errors import ArtifactError
+
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "model.json"
+ONNX = "model.onnx"
+HISTORY = "history.tsv"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's `model.json`.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    try:
+        return serialize.read_json(folder / DESCRIPTION)
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder}: is no model folder, {DESCRIPTION} is missing") from None
+
+
+def onnx_path(folder: Path) -> Path:
+    """Return the path of a folder's deployable model.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    path = folder / ONNX
+    if not path.is_file():
+        raise ArtifactError(f"{folder}: has no {ONNX}; run `dvc repro {folder.name}`")
+    return path
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,137 @@
+"""The base class of all settings, and the one place where `params.yaml` is read.
+
+Each section's class lives beside the code that it steers; `slimline.schema` joins them for the
+check of the whole file. Sections load one by one, so that a new pruning method does not become a
+dependency of `baseline_train`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from slimline.core.errors import ParamsError
+
+PARAMS_PATH = Path("params.yaml")
+
+T = TypeVar("T")
+
+
+class Params(BaseModel):
+    """A section of `params.yaml`: typed, frozen, and strict about keys that it does not know."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class RunParams(Params):
+    """The keys outside all sections: what makes a run repeatable."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of every random choice: splits, initial weights, order and augmentation of images."""
+
+    num_threads: Annotated[int, Field(ge=1, le=256)]
+    """CPU threads of a stage. Another count gives other bytes."""
+
+
+def load(section: str, schema: type[T] | Any, path: Path = PARAMS_PATH) -> T:
+    """Return the section of `params.yaml` as an object of `schema` (a class or an annotated union).
+
+    Raises:
+        ParamsError: the file or the section is missing, or a key or value is not allowed.
+    """
+    content = read(path)
+    if section not in content:
+        raise ParamsError([f"{path}: section '{section}' is missing; the file has {list(content)}"])
+    return check(content[section], schema, path=path, section=section)
+
+
+def load_run(path: Path = PARAMS_PATH) -> RunParams:
+    """Return `seed` and `num_threads`.
+
+    Raises:
+        ParamsError: one of them is missing or not allowed.
+    """
+    content = read(path)
+    return check({k: v for k, v in content.items() if k in RunParams.model_fields}, RunParams, path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the plain content of a YAML 1.2 file, as DVC reads it.
+
+    Raises:
+        ParamsError: the file is missing, is no YAML, or is no mapping.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise ParamsError([f"{path}: the file is missing"]) from None
+    except YAMLError as error:
+        raise ParamsError([f"{path}: is not valid YAML: {' '.join(str(error).split())}"]) from None
+    if not isinstance(content, dict):
+        raise ParamsError([f"{path}: must be a mapping of sections, is {type(content).__name__}"])
+    return content
+
+
+def check(content: Any, schema: type[T] | Any, path: Path, section: str = "") -> T:
+    """Return `content` as an object of `schema`, or say all that is wrong with it.
+
+    Raises:
+        ParamsError: one line per mistake: file, key, what was given, what is allowed.
+    """
+    try:
+        checked: T = TypeAdapter(schema).validate_python(content)
+    except ValidationError as error:
+        raise ParamsError(list(_mistakes(error, content, path, section))) from None
+    return checked
+
+
+def _mistakes(error: ValidationError, content: Any, path: Path, section: str) -> Iterator[str]:
+    for detail in error.errors(include_url=False):
+        keys = _keys_in_file(detail["loc"], content)
+        name = ".".join([section, *keys] if section else keys)
+        yield f"{path}: {name}: {_explain(detail, keys, content)}"
+
+
+def _keys_in_file(loc: Sequence[int | str], content: Any) -> list[str]:
+    """Drop from pydantic's location what the user did not write: the tags of unions."""
+    keys: list[str] = []
+    for position, step in enumerate(loc):
+        is_last = position == len(loc) - 1
+        if isinstance(content, Mapping) and step not in content and not is_last:
+            continue
+        keys.append(str(step))
+        if isinstance(content, Mapping):
+            content = content.get(step)
+        elif isinstance(content, list) and isinstance(step, int):
+            content = content[step]
+    return keys
+
+
+def _explain(detail: Any, keys: list[str], content: Any) -> str:
+    if detail["type"] == "missing":
+        return "is missing"
+    given = _shorten(detail["input"])
+    if detail["type"] == "extra_forbidden":
+        siblings = _siblings(content, keys)
+        close = get_close_matches(keys[-1], detail.get("ctx", {}).get("known", []) or siblings, 1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        return f"is no setting that Slimline knows (given {given}){hint}"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{message} (given {given})"
+
+
+def _siblings(content: Any, keys: list[str]) -> list[str]:
+    for key in keys[:-1]:
+        content = content.get(key, {}) if isinstance(content, Mapping) else {}
+    return [str(key) for key in content if key != keys[-1]] if isinstance(content, Mapping) else []
+
+
+def _shorten(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,26 @@
+"""What makes two runs give the same bytes: seeds, threads, deterministic kernels, the device."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from slimline.core.params import RunParams
+
+
+def start(run: RunParams) -> None:
+    """Seed every generator, fix the number of threads and refuse kernels that are not repeatable."""
+    # cuBLAS reads it when the first handle is made; without it deterministic mode refuses to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    random.seed(run.seed)
+    np.random.seed(run.seed)
+    torch.manual_seed(run.seed)
+    torch.set_num_threads(run.num_threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def device() -> torch.device:
+    """Return the accelerator of this machine, or the CPU where there is none."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

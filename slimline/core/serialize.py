@@ -1,0 +1,72 @@
+"""Every JSON and TSV file is written here, so that they all diff cleanly."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+DIGITS = 6
+"""Figures are rounded to this many digits: enough for every unit we use, and free of float noise."""
+
+_PARTIAL = ".partial"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping with sorted keys, two spaces, rounded floats and a final newline."""
+    text = json.dumps(_rounded(content), indent=2, sort_keys=True, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping in a JSON file."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same keys as tab-separated values with a header, as `dvc plots` reads it."""
+    header = list(rows[0])
+    lines = [header, *([str(_rounded(row[key])) for key in header] for row in rows)]
+    write_text(path, "".join("\t".join(line) + "\n" for line in lines))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file at once: whoever reads it sees the old content or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}{_PARTIAL}")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.replace(path)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the block ends without an exception.
+
+    A folder that a killed run left behind is removed first. A process whose parent has died does
+    not replace anything: another run may already have begun.
+
+    Raises:
+        RuntimeError: the parent process died meanwhile.
+    """
+    parent = os.getppid()
+    partial = target.with_name(f".{target.name}{_PARTIAL}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    if os.getppid() != parent:
+        raise RuntimeError(f"the process that started this stage died: {target} is left alone")
+    shutil.rmtree(target, ignore_errors=True)
+    partial.replace(target)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,69 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "tools/timed_repro.py"
+PIPELINE = """\
+stages:
+  first:
+    cmd: echo hello from first > first.txt
+    deps: [source.txt]
+    outs: [first.txt]
+  second:
+    cmd: sleep 0.3 && test ! -e broken && cp first.txt second.txt
+    deps: [first.txt]
+    outs: [second.txt]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    (tmp_path / "source.txt").write_text("source\n")
+    run_dvc(tmp_path, "init", "--no-scm", "--quiet")
+    run_dvc(tmp_path, "config", "core.analytics", "false")
+    return tmp_path
+
+
+def run_dvc(project: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=project, check=True)
+
+
+def timed_repro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+def seconds(output: str) -> dict[str, float]:
+    table = output.split("  seconds  stage\n")[1]
+    return {name: float(value) for value, name in re.findall(r"([\d.]+)  (\w+)", table)}
+
+
+def test_prints_what_dvc_prints_then_the_seconds_of_each_stage(project: Path) -> None:
+    done = timed_repro(project)
+    assert done.returncode == 0, done.stderr
+    assert "Running stage 'first':\n> echo hello from first > first.txt" in done.stdout
+    times = seconds(done.stdout)
+    assert list(times) == ["first", "second", "total"]
+    assert times["second"] >= 0.3
+    assert times["total"] >= times["second"]
+    assert (project / "second.txt").read_text() == "hello from first\n"
+
+    again = timed_repro(project)
+    assert again.returncode == 0
+    assert "Stage 'second' didn't change, skipping" in again.stdout
+    assert list(seconds(again.stdout)) == ["total"]
+
+
+def test_passes_arguments_on_and_returns_the_exit_code_of_dvc(project: Path) -> None:
+    (project / "broken").touch()
+    only_first = timed_repro(project, "first")
+    assert list(seconds(only_first.stdout)) == ["first", "total"]
+
+    failed = timed_repro(project)
+    assert failed.returncode == 255
+    assert "failed to reproduce 'second'" in failed.stderr
+    assert list(seconds(failed.stdout)) == ["second", "total"]

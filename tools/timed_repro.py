@@ -1,0 +1,62 @@
+"""Run `dvc repro` with the given arguments, then print the seconds each stage took.
+
+DVC runs inside this process, so that its output, its terminal, its signals and its exit code are
+its own. A log handler beside DVC's notes when each stage begins; DVC prints no times itself.
+"""
+
+import logging
+import re
+import sys
+import time
+
+from dvc.cli import main as run_dvc
+
+BEGINS = re.compile(r"Running stage '(?P<stage>.+)':")
+# What DVC says of a stage that does not run: it ends the time of the stage before.
+SKIPPED = re.compile(r"(Stage )?'.+' (didn't change, skipping|is cached - skipping run)")
+
+
+class StageTimes(logging.Handler):
+    """The seconds of each stage, in the order in which DVC ran them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: dict[str, float] = {}
+        self.running: str | None = None
+        self.began = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Begin or end a stage where DVC says so."""
+        message = record.getMessage()
+        if begins := BEGINS.match(message):
+            self.end()
+            self.running, self.began = begins["stage"], time.monotonic()
+        elif SKIPPED.match(message):
+            self.end()
+
+    def end(self) -> None:
+        """Note the time of the running stage, saving its outputs included."""
+        if self.running is not None:
+            self.seconds[self.running] = time.monotonic() - self.began
+        self.running = None
+
+
+def render(seconds: dict[str, float], total: float) -> str:
+    """A table; its total is all of `dvc repro`, so it is more than the sum of the stages."""
+    rows = [f"{value:9.1f}  {stage}" for stage, value in seconds.items()]
+    return "\n".join(["  seconds  stage", *rows, f"{total:9.1f}  total"])
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit code of `dvc repro`."""
+    times = StageTimes()
+    logging.getLogger("dvc").addHandler(times)
+    began = time.monotonic()
+    exit_code: int = run_dvc(["repro", *arguments])
+    times.end()
+    print(f"\n{render(times.seconds, time.monotonic() - began)}", flush=True)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
