@@ -4,7 +4,6 @@
 An int8 product has no weights file: its .onnx is all there is.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from slimline.backbones import Architecture
-from slimline.core import classifier, export, runtime, serialize
+from slimline.core import classifier, description, export, runtime, serialize
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
-from slimline.core.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS, hash_file, read
+from slimline.core.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
 from slimline.core.errors import ArtifactError
 from slimline.core.params import Params
 from slimline.core.preprocessing import Preprocessing
@@ -36,11 +35,13 @@ def save(
     parent: Path | None = None,
     history: Sequence[Row] = (),
     extra: Mapping[str, Any] | None = None,
+    with_onnx: bool = True,
 ) -> None:
-    """Write a float model's folder at once; `extra` goes into `model.json`."""
+    """Write a trained model's folder at once; `extra` goes into `model.json`."""
     with serialize.replacing(target) as folder:
         save_weights(folder, model.network.state_dict())
-        export.write_onnx(model.network, model.example, folder / ONNX)
+        if with_onnx:
+            export.write_onnx(model.network, model.example, folder / ONNX)
         if history:
             serialize.write_tsv(folder / HISTORY, [row.to_dict() for row in history])
         content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
@@ -48,8 +49,13 @@ def save(
 
 
 def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write `weights.safetensors`; no metadata, since the order of its keys varies by process."""
-    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / WEIGHTS)
+    """Write `weights.safetensors`; no metadata, since the order of its keys varies by process.
+
+    Each tensor is written as its own copy: fake-quant modules share theirs, which the format
+    refuses.
+    """
+    own = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    save_file(own, folder / WEIGHTS)
 
 
 def describe(
@@ -76,11 +82,7 @@ def describe(
             "torch": torch.__version__.partition("+")[0],
         },
         "settings": settings.model_dump(mode="json"),
-        "sha256": {
-            "data": data.digest,
-            "parent": hash_file(parent / DESCRIPTION) if parent else None,
-            "settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
-        },
+        "sha256": description.origins(data=data.digest, settings=settings, parent=parent),
     }
 
 
@@ -106,19 +108,19 @@ def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
     Raises:
         ArtifactError: the folder is incomplete, or a file in it is damaged.
     """
-    description = read(folder)
+    content = description.read(folder)
     try:
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError:
         raise ArtifactError(f"{folder}: no model to train on, {WEIGHTS} is missing") from None
     except SafetensorError as error:
         raise ArtifactError(f"{folder / WEIGHTS}: is damaged: {error}") from None
-    architecture = Architecture(**description["architecture"])
+    architecture = Architecture(**content["architecture"])
     model = Classifier(
         classifier.make(architecture),
         architecture,
-        description["classes"],
-        Preprocessing.from_dict(description["preprocessing"]),
-        description["pretrained"],
+        content["classes"],
+        Preprocessing.from_dict(content["preprocessing"]),
+        content["pretrained"],
     )
     return model, tensors

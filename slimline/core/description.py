@@ -6,6 +6,7 @@ from typing import Any
 
 from slimline.core import serialize
 from slimline.core.errors import ArtifactError
+from slimline.core.params import Params
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
@@ -35,6 +36,16 @@ def onnx_path(folder: Path) -> Path:
     if not path.is_file():
         raise ArtifactError(f"{folder}: has no {ONNX}; run `dvc repro {folder.name}`")
     return path
+
+
+def origins(*, data: str, settings: Params | None, parent: Path | None) -> dict[str, str | None]:
+    """Return the hashes by which a model names what it was made from."""
+    written = settings.model_dump_json() if settings else ""
+    return {
+        "data": data,
+        "parent": hash_file(parent / DESCRIPTION) if parent else None,
+        "settings": hashlib.sha256(written.encode()).hexdigest(),
+    }
 
 
 def hash_file(path: Path) -> str:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 INPUT, OUTPUT = "input", "logits"
 
+_WEIGHTED = {"Conv", "Gemm", "MatMul", "MatMulInteger"}
+
 OPSET = 18
 """The oldest opset that torch's exporter writes without converting; ONNX Runtime 1.14 reads it."""
 
@@ -108,9 +110,8 @@ def _rename(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         node.input[:] = [short(name) for name in node.input]
         node.output[:] = [short(name) for name in node.output]
-    weighted = ("Conv", "Gemm", "MatMul")
     for position, node in enumerate(graph.node):
-        node.name = f"{node.op_type}{position}" if node.op_type in weighted else ""
+        node.name = f"{node.op_type}{position}" if node.op_type in _WEIGHTED else ""
 
 
 def _drop_unused_opsets(model: onnx.ModelProto) -> None:

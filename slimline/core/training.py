@@ -111,11 +111,12 @@ def fit(
                 best = score, copy.deepcopy(network.state_dict())
     assert best is not None, "the last step is always a milestone"
     network.load_state_dict(best[1])
-    network.to("cpu").eval()
+    network.to("cpu")
+    _set_eval(network)
     return rows
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Tensor:
     """Return the logits of a whole split, float32 [count, classes], on the CPU."""
     device = runtime.device()

@@ -1,0 +1,42 @@
+"""The metric files: one name and one rounding for each figure, in one place.
+
+What a figure means is said at the property that it comes from.
+"""
+
+from typing import Any
+
+from slimline.measure.accuracy import Accuracy
+from slimline.measure.latency import Latency
+from slimline.measure.machine import Cpu
+from slimline.measure.onnx_file import OnnxFile
+
+
+def deterministic(score: Accuracy, file: OnnxFile) -> dict[str, float]:
+    """Return the content of `metrics/evaluate/<variant>.json`."""
+    low, high = score.top1_interval
+    return {
+        "top1": round(score.top1, 3),
+        "top1_low": round(low, 3),
+        "top1_high": round(high, 3),
+        "agreement": round(score.agreement, 3),
+        "loss": round(score.loss, 5),
+        "size_kib": round(file.size_kib, 1),
+        "size_zip_kib": round(file.size_zip_kib, 1),
+        "params": file.params,
+        "sparsity": round(file.sparsity, 2),
+        "macs_m": round(file.macs_m, 3),
+        "int8_macs": round(file.int8_share, 2),
+    }
+
+
+def noisy(latency: Latency, cpu: Cpu) -> dict[str, Any]:
+    """Return the content of `metrics/latency/<variant>.json`."""
+    return {
+        "p50_ms": round(latency.p50_ms, 4),
+        "p95_ms": round(latency.p95_ms, 4),
+        "images_per_s": round(latency.images_per_s, 1),
+        "peak_rss_mib": round(latency.peak_rss_mib, 1),
+        "speedup": round(latency.speedup, 3),
+        "cpu": cpu.model,
+        "cpu_flags": " ".join(cpu.flags),
+    }

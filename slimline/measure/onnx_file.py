@@ -1,0 +1,184 @@
+"""What an .onnx file holds and costs, and how much of it ONNX Runtime executes in int8."""
+
+import json
+import math
+import re
+import tempfile
+import zlib
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import numpy_helper, shape_inference
+
+KIB = 1024
+
+_FLOAT_OPS = {"Conv", "Gemm", "MatMul"}
+_INT8_OPS = {
+    "QLinearConv",
+    "QGemm",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+}
+
+
+_NODE_NAME = re.compile(r"[A-Za-z]+\d+")
+"""As `slimline.core.export.clean` names the nodes with weights."""
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """Raw counts of a file."""
+
+    num_bytes: int
+    num_bytes_deflated: int
+    params: int
+    """Entries of the weights and biases; scales and zero points do not count."""
+    weights: int
+    """Entries of the weights of convolutions and linear layers."""
+    zeros: int
+    """How many of these stand for exactly 0."""
+    macs: int
+    """Multiply-accumulates of convolutions and linear layers, for one image."""
+    int8_macs: int
+    """Those that ONNX Runtime executes in int8, after its own optimisation of the graph."""
+
+    @property
+    def size_kib(self) -> float:
+        """Size of the file."""
+        return self.num_bytes / KIB
+
+    @property
+    def size_zip_kib(self) -> float:
+        """Size of the same file, deflated: what is sent over a network."""
+        return self.num_bytes_deflated / KIB
+
+    @property
+    def sparsity(self) -> float:
+        """Percent of the weights that are exactly 0."""
+        return 100 * self.zeros / self.weights
+
+    @property
+    def macs_m(self) -> float:
+        """Multiply-accumulates of one image, millions."""
+        return self.macs / 1e6
+
+    @property
+    def int8_share(self) -> float:
+        """Percent of the multiply-accumulates that are executed in int8."""
+        return 100 * self.int8_macs / self.macs
+
+
+def inspect(path: Path) -> OnnxFile:
+    """Return the counts of a file that follows our ONNX contract."""
+    content = path.read_bytes()
+    model = onnx.load_from_string(content)
+    graph = _Graph(model)
+    weights = list(graph.weights())
+    return OnnxFile(
+        num_bytes=len(content),
+        num_bytes_deflated=len(zlib.compress(content, level=9)),
+        params=sum(weight.size for weight in weights) + graph.num_bias_entries(),
+        weights=sum(weight.size for weight in weights),
+        zeros=sum(int((weight == 0).sum()) for weight in weights),
+        macs=graph.macs(),
+        int8_macs=graph.macs(executed_in_int8(path)),
+    )
+
+
+def executed_in_int8(path: Path) -> set[str]:
+    """Return the names of the nodes that ONNX Runtime executes in int8.
+
+    ONNX Runtime is asked itself: one image goes through with its profiler on, which tells every
+    kernel that ran after optimisation. A fused node's name begins with that of the node it was.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        given = session.get_inputs()[0]
+        session.run(None, {given.name: np.zeros([1, *given.shape[1:]], np.float32)})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    kernels = [event["name"] for event in events if _is_int8_kernel(event)]
+    return {match[0] for name in kernels if (match := _NODE_NAME.match(name))}
+
+
+def _is_int8_kernel(event: dict[str, Any]) -> bool:
+    is_kernel = event["name"].endswith("_kernel_time")
+    return is_kernel and event["args"].get("op_name") in _INT8_OPS
+
+
+class _Graph:
+    """Finds weights and shapes in a model, whether it is float or in QDQ form."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        self._nodes = list(inferred.graph.node)
+        self._constants = {each.name: each for each in inferred.graph.initializer}
+        self._made_by = {name: node for node in self._nodes for name in node.output}
+        values = [*inferred.graph.value_info, *inferred.graph.output]
+        self._shapes = {value.name: _shape_of_one_image(value) for value in values}
+
+    def weights(self) -> Iterator[NDArray[Any]]:
+        """Yield the weight of every convolution and linear layer, 0 where it stands for 0."""
+        for node in self._weighted():
+            yield numpy_helper.to_array(self._weight(node))
+
+    def macs(self, names: Container[str] | None = None) -> int:
+        """Return the multiply-accumulates of one image, of all nodes or of those named."""
+        return sum(
+            self._macs_of(node)
+            for node in self._weighted()
+            if names is None or node.name in names
+        )
+
+    def num_bias_entries(self) -> int:
+        """Return the entries of all constants that are added, scaled or normalised with."""
+        weights = {self._weight(node).name for node in self._weighted()}
+        of_quantization = {
+            name
+            for node in self._nodes
+            if node.op_type in {"QuantizeLinear", "DequantizeLinear"}
+            for name in node.input[1:]
+        }
+        return sum(
+            math.prod(tensor.dims)
+            for name, tensor in self._constants.items()
+            if name not in weights | of_quantization
+            and tensor.data_type != onnx.TensorProto.INT64
+            and tensor.dims
+        )
+
+    def _weighted(self) -> Iterator[onnx.NodeProto]:
+        for node in self._nodes:
+            if node.op_type in _FLOAT_OPS | _INT8_OPS:
+                yield node
+
+    def _weight(self, node: onnx.NodeProto) -> onnx.TensorProto:
+        name = node.input[1]
+        while name not in self._constants:
+            name = self._made_by[name].input[0]
+        return self._constants[name]
+
+    def _macs_of(self, node: onnx.NodeProto) -> int:
+        output, weight = self._shapes[node.output[0]], list(self._weight(node).dims)
+        if len(weight) == 4:
+            return math.prod(output) * math.prod(weight[1:])
+        return math.prod(output[:-1]) * math.prod(weight)
+
+
+def _shape_of_one_image(value: onnx.ValueInfoProto) -> list[int]:
+    return [each.dim_value or 1 for each in value.type.tensor_type.shape.dim]

@@ -1,0 +1,37 @@
+"""Models in ONNX Runtime: the only way in which anything is measured."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from slimline.core.preprocessing import Preprocessing
+
+Session = onnxruntime.InferenceSession
+
+_BATCH = 100
+
+
+def load(path: Path, *, num_threads: int) -> Session:
+    """Return a session on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return Session(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(session: Session, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return logits, float32 [count, classes], for float32 [count, channels, height, width]."""
+    name = session.get_inputs()[0].name
+    logits: NDArray[np.float32] = session.run(None, {name: images})[0]
+    return logits
+
+
+def predict(
+    session: Session, images: NDArray[np.uint8], preprocessing: Preprocessing
+) -> NDArray[np.float32]:
+    """Return logits, float32 [count, classes], for uint8 [count, height, width, channels]."""
+    batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+    return np.concatenate([run(session, preprocessing.normalise(batch)) for batch in batches])

@@ -1,0 +1,59 @@
+"""The product: an int8 ONNX file in QDQ form, made from a fake-quant model and checked against it."""
+
+from pathlib import Path
+
+from torch import fx
+
+from slimline.core import artifacts, classifier, description, export, serialize, training
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+from slimline.measure import session
+from slimline.quantization import parity, qat
+from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
+
+
+def load_prepared(folder: Path) -> Classifier:
+    """Return the fake-quant model of a `qat_finetune` folder, rebuilt without pickle.
+
+    Raises:
+        ArtifactError: the folder is incomplete, or its weights are not those of its description.
+    """
+    model, tensors = artifacts.load_parts(folder)
+    settings = QatFinetuneParams.model_validate(description.read(folder)["settings"])
+    network = qat.fold_batchnorm(model.network)
+    classifier.fit_shapes(network, {key: list(each.shape) for key, each in tensors.items()})
+    prepared = qat.prepare(network, model.example, weight_bits=settings.weight_bits)
+    prepared.load_state_dict(tensors, strict=True)
+    qat.freeze_ranges(prepared)
+    return model.with_network(prepared)
+
+
+def save(
+    target: Path,
+    model: Classifier,
+    validation: Split,
+    settings: Int8ExportParams,
+    *,
+    parent: Path,
+    num_threads: int,
+) -> parity.Parity:
+    """Convert a fake-quant model, write its folder, and return how the two compare.
+
+    Raises:
+        ParityError: they differ by more than the settings allow; nothing is written then.
+    """
+    trained = training.predict(model.network, validation, model.preprocessing)
+    assert isinstance(model.network, fx.GraphModule)
+    converted = qat.convert(model.network)
+    with serialize.replacing(target) as folder:
+        path = folder / description.ONNX
+        export.write_onnx(converted, model.example, path)
+        runtime = session.load(path, num_threads=num_threads)
+        deployed = session.predict(runtime, validation.images, model.preprocessing)
+        compared = parity.compare(trained.numpy(), deployed, validation.labels)
+        compared.check(settings)
+        content = artifacts.describe(model, data=validation, settings=settings, parent=parent)
+        serialize.write_json(
+            folder / description.DESCRIPTION, content | {"parity": compared.to_dict()}
+        )
+    return compared

@@ -1,0 +1,180 @@
+"""A quantizer for torchao's PT2E flow that puts fake-quant where ONNX Runtime fuses it.
+
+ONNX Runtime runs a convolution in int8 (`QLinearConv`) only if its input, its weight *and its
+output* are quantized; otherwise it dequantizes the weight on every call, which is slower than
+float. So each operator is annotated together with the activation that follows it:
+
+    conv, linear (+ relu, relu6)       input, weight, output
+    add, mul of two tensors (+ relu)   both inputs, output
+    global pooling, hard-swish, ...    input, output
+    split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
+"""
+
+import operator
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import (
+    FusedMovingAvgObsFakeQuantize,
+    MovingAverageMinMaxObserver,
+    MovingAveragePerChannelMinMaxObserver,
+)
+from torchao.quantization.pt2e.quantizer import (
+    QuantizationAnnotation,
+    QuantizationSpec,
+    Quantizer,
+    SharedQuantizationSpec,
+)
+
+_aten = torch.ops.aten
+
+_WEIGHTED = {_aten.conv2d.default, _aten.linear.default}
+_BINARY = {_aten.add.Tensor, _aten.add_.Tensor, _aten.mul.Tensor, _aten.mul_.Tensor}
+_FUSED_ACTIVATIONS = {
+    _aten.relu.default,
+    _aten.relu_.default,
+    _aten.hardtanh.default,
+    _aten.hardtanh_.default,
+}
+_UNARY = {
+    *_FUSED_ACTIVATIONS,
+    _aten.mean.dim,
+    _aten.adaptive_avg_pool2d.default,
+    _aten.avg_pool2d.default,
+    _aten.hardswish.default,
+    _aten.hardswish_.default,
+    _aten.hardsigmoid.default,
+    _aten.hardsigmoid_.default,
+}
+_MOVES = {
+    _aten.max_pool2d.default,
+    _aten.flatten.using_ints,
+    _aten.view.default,
+    _aten.reshape.default,
+    _aten.transpose.int,
+    _aten.permute.default,
+    _aten.contiguous.default,
+    _aten.dropout.default,
+    operator.getitem,
+}
+_SPLITS = {_aten.chunk.default, _aten.split.Tensor, _aten.split_with_sizes.default}
+
+_ANNOTATION = "quantization_annotation"
+
+
+class OrtQuantizer(Quantizer):
+    """Annotates an exported graph, BatchNorm already folded, for ONNX Runtime's QDQ fusions.
+
+    Activations: uint8 per tensor, affine. Weights: int8 per output channel, symmetric, of
+    `weight_bits` bits.
+    """
+
+    def __init__(self, *, weight_bits: int = 8) -> None:
+        """Choose the width of weights: 8, or 7 for CPUs that saturate (see the settings)."""
+        self._activation = _activation_spec()
+        self._weight = _weight_spec(weight_bits)
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        """Write on every node what of it is quantized; in order, since ranges are handed on."""
+        for node in model.graph.nodes:
+            if node.op == "call_function" and _ANNOTATION not in node.meta:
+                self._annotate_node(node)
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Accept every annotation that `annotate` makes."""
+
+    def _annotate_node(self, node: Node) -> None:
+        if node.target in _WEIGHTED:
+            image, weight = _tensor_inputs(node)[:2]
+            self._annotate_fused(node, {image: self._activation, weight: self._weight})
+        elif node.target in _BINARY and len(_tensor_inputs(node)) == 2:
+            self._annotate_fused(node, dict.fromkeys(_tensor_inputs(node), self._activation))
+        elif node.target in _UNARY:
+            self._annotate_fused(node, {_tensor_inputs(node)[0]: self._activation})
+        elif node.target is _aten.cat.default:
+            _annotate_cat(node, self._activation)
+        elif node.target in _MOVES:
+            _annotate_move(node)
+
+    def _annotate_fused(self, node: Node, inputs: dict[Node, QuantizationSpec]) -> None:
+        """Annotate a node's inputs, and the output of the activation that it is fused with."""
+        last = _fused_activation(node) if node.target not in _UNARY else node
+        _annotate(node, inputs, self._activation if last is node else None)
+        if last is not node:
+            _annotate(last, {}, self._activation)
+
+
+def _activation_spec() -> QuantizationSpec:
+    return QuantizationSpec(
+        dtype=torch.uint8,
+        quant_min=0,
+        quant_max=255,
+        qscheme=torch.per_tensor_affine,
+        observer_or_fake_quant_ctr=FusedMovingAvgObsFakeQuantize.with_args(
+            observer=MovingAverageMinMaxObserver
+        ),
+    )
+
+
+def _weight_spec(bits: int) -> QuantizationSpec:
+    limit = 2 ** (bits - 1) - 1
+    return QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-limit,
+        quant_max=limit,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+        observer_or_fake_quant_ctr=FusedMovingAvgObsFakeQuantize.with_args(
+            observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
+        ),
+    )
+
+
+def _annotate(node: Node, inputs: dict[Node, Any], output: Any) -> None:
+    node.meta[_ANNOTATION] = QuantizationAnnotation(
+        input_qspec_map=inputs, output_qspec=output, _annotated=True
+    )
+
+
+def _annotate_cat(node: Node, activation: QuantizationSpec) -> None:
+    """Give all parts one range, so that concatenation copies bytes instead of rescaling them."""
+    parts = list(dict.fromkeys(_tensor_inputs(node)))
+    shared = SharedQuantizationSpec((parts[0], node))
+    inputs: dict[Node, Any] = dict.fromkeys(parts, shared)
+    inputs[parts[0]] = activation
+    _annotate(node, inputs, shared)
+
+
+def _annotate_move(node: Node) -> None:
+    """Share the range of a quantized input, looking through a split, whose parts are one range."""
+    given = _tensor_inputs(node)[0]
+    source = _tensor_inputs(given)[0] if given.target in _SPLITS else given
+    annotation = source.meta.get(_ANNOTATION)
+    if annotation is None or annotation.output_qspec is None:
+        return
+    shared = SharedQuantizationSpec(source)
+    inputs: dict[Node, Any] = {} if given.target in _SPLITS else {given: shared}
+    _annotate(node, inputs, shared)
+
+
+def _fused_activation(node: Node) -> Node:
+    """Return the activation that alone uses this node's output, or the node itself."""
+    users = list(node.users)
+    if len(users) == 1 and users[0].target in _FUSED_ACTIVATIONS:
+        return users[0]
+    return node
+
+
+def _tensor_inputs(node: Node) -> list[Node]:
+    """Return the nodes among the arguments that carry tensors, lists of them flattened."""
+    found: list[Node] = []
+    pending: list[Any] = list(node.args)
+    while pending:
+        argument = pending.pop(0)
+        if isinstance(argument, Node) and not isinstance(argument.meta.get("val"), torch.SymInt):
+            found.append(argument)
+        elif isinstance(argument, list | tuple):
+            pending[:0] = argument
+    return found

@@ -1,0 +1,42 @@
+"""Settings of all that quantizes. Free of torch."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from slimline.core.params import Params
+from slimline.core.recipe import DistilledRecipe
+
+
+class QatFinetuneParams(Params):
+    """Section `qat_finetune`."""
+
+    weight_bits: Literal[7, 8]
+    """7 leaves the sums of uint8 x int8 products room: x86 CPUs without VNNI add pairs of them in
+    16 bits and saturate, which costs published 8-bit models 4 to 8 points there. 8 is finer."""
+
+    observe: Annotated[float, Field(gt=0, le=1)]
+    """Share of the run after which the ranges of activations are frozen."""
+
+    recipe: DistilledRecipe
+    """Fine-tuning with fake-quant; the teacher is the float model it starts from."""
+
+
+class Int8ExportParams(Params):
+    """Section `int8_export`: how far fake-quant and ONNX Runtime may differ on validation."""
+
+    min_agreement: Annotated[float, Field(ge=0, le=100)]
+    """Percent of images with the same top-1."""
+
+    max_top1_difference: Annotated[float, Field(ge=0, le=100)]
+    """Percentage points of accuracy, either way."""
+
+
+class Int8PtqParams(Params):
+    """Section `int8_ptq`: ONNX Runtime's own static quantization."""
+
+    weight_bits: Literal[7, 8]
+    """As in `qat_finetune`."""
+
+    calibrator: Literal["minmax", "entropy", "percentile"]
+    """How ranges of activations are found on the calibration split."""

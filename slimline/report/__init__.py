@@ -1,0 +1,1 @@
+"""What a person reads: figures and notes gathered, judged against the gates, and rendered."""

@@ -1,0 +1,142 @@
+"""All that the report says, as typed data; templates only arrange it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimline.core import description
+from slimline.report import gates, variant
+from slimline.report.gates import Gate, GatesParams
+from slimline.report.variant import Variant
+
+VARIANTS = (
+    "baseline_train",
+    "backbone_swap",
+    "prune",
+    "int8_export",
+    "int8_ptq",
+    "int8_dynamic",
+)
+"""In the order of the pipeline: the chain to the product, then what it is compared with."""
+
+_CHAIN_LENGTH = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one stage of the chain changed against the stage before it."""
+
+    name: str
+    before: Variant
+    after: Variant
+
+    @property
+    def top1(self) -> float:
+        """Percentage points gained; negative is lost."""
+        return self.after.top1 - self.before.top1
+
+    @property
+    def size_ratio(self) -> float:
+        """Times smaller."""
+        return self.before.size_kib / self.after.size_kib
+
+    @property
+    def macs_share(self) -> float:
+        """Percent of the multiply-accumulates that are left."""
+        return 100 * self.after.macs_m / self.before.macs_m
+
+    @property
+    def speedup(self) -> float:
+        """Times faster."""
+        return self.after.speedup / self.before.speedup
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of all three documents."""
+
+    variants: Sequence[Variant]
+    gates: Sequence[Gate]
+    descriptions: dict[str, dict[str, Any]]
+    """Each variant's `model.json`."""
+
+    @property
+    def baseline(self) -> Variant:
+        """What all else is compared with."""
+        return self.variants[0]
+
+    @property
+    def product(self) -> Variant:
+        """What is shipped."""
+        return self.variants[_CHAIN_LENGTH - 1]
+
+    @property
+    def steps(self) -> list[Step]:
+        """The way from the baseline to the product."""
+        chain = self.variants[:_CHAIN_LENGTH]
+        pairs = zip(chain, chain[1:], strict=False)
+        return [Step(after.name, before, after) for before, after in pairs]
+
+    @property
+    def size_ratio(self) -> float:
+        """How many times smaller the product is than the baseline."""
+        return self.baseline.size_kib / self.product.size_kib
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        """What each round of pruning did."""
+        rounds: list[dict[str, Any]] = self.descriptions["prune"]["rounds"]
+        return rounds
+
+    @property
+    def parity(self) -> dict[str, float]:
+        """How fake-quant and ONNX Runtime compare, on validation."""
+        parity: dict[str, float] = self.descriptions["int8_export"]["parity"]
+        return parity
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether every gate is kept."""
+        return all(gate.is_kept for gate in self.gates)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader could be misled about, said plainly."""
+        return [*self._slow_int8(), *self._useless_zeros(), *self._worse_than_ptq()]
+
+    def _slow_int8(self) -> list[str]:
+        floats = next(each for each in self.variants if each.name == "prune")
+        return [
+            f"{each.name} is slower than the float model that it came from, on this CPU: "
+            f"{each.p50_ms:.3f} ms against {floats.p50_ms:.3f} ms."
+            for each in self.variants
+            if each.is_int8 and each.speedup < floats.speedup
+        ]
+
+    def _useless_zeros(self) -> list[str]:
+        before, after = self.variants[1], self.variants[2]
+        if after.sparsity < 1 or after.size_kib < 0.99 * before.size_kib:
+            return []
+        return [
+            f"{after.sparsity:.0f} % of the weights of prune are zero, which makes neither the "
+            f"file smaller nor the model faster; only the deflated file shrinks, from "
+            f"{before.size_zip_kib:.0f} to {after.size_zip_kib:.0f} KiB."
+        ]
+
+    def _worse_than_ptq(self) -> list[str]:
+        ptq = next(each for each in self.variants if each.name == "int8_ptq")
+        if self.product.top1_high >= ptq.top1_low:
+            return []
+        return [
+            f"int8_export is less accurate than int8_ptq, beyond noise: {self.product.top1:.2f} % "
+            f"against {ptq.top1:.2f} %."
+        ]
+
+
+def gather(evaluate: Path, latency: Path, models: Path, settings: GatesParams) -> Report:
+    """Return the report's content from the metric files and the models' descriptions."""
+    variants = variant.load(evaluate, latency, VARIANTS)
+    judged = gates.judge(variants[_CHAIN_LENGTH - 1], variants[0], settings)
+    descriptions = {name: description.read(models / name) for name in VARIANTS}
+    return Report(variants, judged, descriptions)

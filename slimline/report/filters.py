@@ -1,0 +1,55 @@
+"""Formatting for the templates: plain functions, one rule each."""
+
+
+def points(value: float) -> str:
+    """Percentage points with a sign: `+0.12`; a true minus, and no sign for zero."""
+    rounded = round(value, 2)
+    sign = "+" if rounded > 0 else "\N{MINUS SIGN}" if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.2f}"
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """Percent: `92.31 %`; never 0 or 100 unless exact."""
+    text = f"{value:.{digits}f}"
+    step = 10**-digits
+    if float(text) == 100 and value < 100:
+        text = f"{100 - step:.{digits}f}"
+    elif float(text) == 0 and value > 0:
+        text = f"{step:.{digits}f}"
+    return f"{text} %"
+
+
+def times(value: float) -> str:
+    """A ratio: `12.3 x`, two digits after the point below 10."""
+    return f"{value:.2f} x" if value < 10 else f"{value:.1f} x"
+
+
+def milliseconds(value: float) -> str:
+    """A duration, three significant digits: `0.213 ms`."""
+    return f"{value:#.3g} ms".replace(". ms", " ms")
+
+
+def kib(value: float) -> str:
+    """A size: `1,234 KiB`."""
+    return f"{value:,.0f} KiB"
+
+
+def count(value: float) -> str:
+    """A large number, short: `1.26 M`, `349 k`, `12`."""
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def millions(value: float) -> str:
+    """Millions of something, three significant digits: `10.6 M`."""
+    return f"{value:.3g} M"
+
+
+def cell(value: str) -> str:
+    """Text that is safe inside a cell of a Markdown table, and inside Markdown at all."""
+    flat = " ".join(value.split())
+    for sign in "\\`*_{}[]<>|#":
+        flat = flat.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
+    return flat if len(flat) <= 200 else flat[:199] + "\N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,48 @@
+"""All sections of `params.yaml` together: the check of the whole file before anything runs."""
+
+from pathlib import Path
+
+from slimline import pruning
+from slimline.backbones import REGISTRY
+from slimline.core import params
+from slimline.core.datasets import DataParams
+from slimline.core.errors import ParamsError
+from slimline.core.params import RunParams
+from slimline.core.recipe import BaselineTrainParams
+from slimline.core.transfer import BackboneSwapParams
+from slimline.measure.latency import BenchmarkParams
+from slimline.quantization.settings import Int8ExportParams, Int8PtqParams, QatFinetuneParams
+from slimline.report.gates import GatesParams
+
+
+class ParamsFile(RunParams):
+    """The whole file; each section is used by the stage of its name (`data` by prepare_data)."""
+
+    data: DataParams
+    baseline_train: BaselineTrainParams
+    backbone_swap: BackboneSwapParams
+    prune: pruning.PruneParams
+    qat_finetune: QatFinetuneParams
+    int8_export: Int8ExportParams
+    int8_ptq: Int8PtqParams
+    benchmark: BenchmarkParams
+    gates: GatesParams
+
+
+def check(path: Path) -> ParamsFile:
+    """Return the whole file as one object.
+
+    Raises:
+        ParamsError: a key or value is wrong, or two sections contradict each other.
+    """
+    content = params.check(params.read(path), ParamsFile, path)
+    swap = content.backbone_swap
+    if swap.pretrained == "imagenet" and REGISTRY[swap.backbone].imagenet is None:
+        known = ", ".join(name for name, each in REGISTRY.items() if each.imagenet)
+        raise ParamsError(
+            [
+                f"{path}: backbone_swap.pretrained: imagenet needs a backbone with packaged "
+                f"weights ({known}); backbone_swap.backbone is {swap.backbone}"
+            ]
+        )
+    return content

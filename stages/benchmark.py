@@ -1,0 +1,27 @@
+"""Measure latency, throughput and memory of all deployable models, in turns in one process."""
+
+from pathlib import Path
+
+from slimline.core import cli, data, description, params, serialize
+from slimline.core.preprocessing import Preprocessing
+from slimline.measure import figures, latency, machine
+
+
+def main(calibration: Path, target: Path, reference: Path, *others: Path) -> None:
+    """Write `target/<variant>.json`; speedups are against `reference`."""
+    settings = params.load("benchmark", latency.BenchmarkParams)
+    models = (reference, *others)
+    frame = Preprocessing.from_dict(description.read(reference)["preprocessing"])
+    measured = latency.measure(
+        {model.name: description.onnx_path(model) for model in models},
+        reference.name,
+        frame.normalise(data.load(calibration).images[: settings.batch_size]),
+        settings,
+        num_threads=params.load_run().num_threads,
+    )
+    for variant, figure in measured.items():
+        serialize.write_json(target / f"{variant}.json", figures.noisy(figure, machine.cpu()))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,28 @@
+"""Score one deployable model on the test split; the figures are deterministic."""
+
+from pathlib import Path
+
+from slimline.core import cli, data, description, params, serialize
+from slimline.core.preprocessing import Preprocessing
+from slimline.measure import accuracy, figures, onnx_file, session
+
+
+def main(model: Path, test: Path, reference: Path, figures_path: Path, predictions: Path) -> None:
+    """Write the figures, and one predicted class per test image.
+
+    `reference` is the file of predictions to compare with, or, for the reference itself, `model`.
+    """
+    path = description.onnx_path(model)
+    split = data.load(test)
+    frame = Preprocessing.from_dict(description.read(model)["preprocessing"])
+    runtime = session.load(path, num_threads=params.load_run().num_threads)
+    logits = session.predict(runtime, split.images, frame)
+    answers = logits.argmax(1)
+    expected = answers if reference == model else accuracy.read_predictions(reference)
+    score = accuracy.score(logits, split.labels, expected)
+    serialize.write_text(predictions, accuracy.format_predictions(answers))
+    serialize.write_json(figures_path, figures.deterministic(score, onnx_file.inspect(path)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

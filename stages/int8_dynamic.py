@@ -1,0 +1,15 @@
+"""Comparator: ONNX Runtime's dynamic quantization of the pruned model's linear layers."""
+
+from pathlib import Path
+
+from slimline.core import cli
+from slimline.quantization import comparators
+
+
+def main(source: Path, target: Path) -> None:
+    """Write the model folder `target`."""
+    comparators.save_dynamic(target, source)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,22 @@
+"""Write what a person reads, and bring the learning curves into git."""
+
+from pathlib import Path
+
+from slimline.core import cli, description, params, serialize
+from slimline.report import content, gates, render
+
+
+def main(evaluate: Path, latency: Path, models: Path, target: Path, *trained: Path) -> None:
+    """Write the three documents into `target`, and the history of each trained model."""
+    settings = params.load("gates", gates.GatesParams)
+    report = content.gather(evaluate, latency, models, settings)
+    serialize.write_text(target / "report.md", render.markdown(report))
+    serialize.write_text(target / "report.html", render.html(report))
+    serialize.write_text(target / "model_card.md", render.model_card(report))
+    for model in trained:
+        curve = (model / description.HISTORY).read_text(encoding="utf-8")
+        serialize.write_text(target / "history" / f"{model.name}.tsv", curve)
+
+
+if __name__ == "__main__":
+    cli.run(main)

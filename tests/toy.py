@@ -1,0 +1,142 @@
+"""The pipeline at toy size: a copy of the repository with a few images and a few training steps.
+
+The same stages, the same `dvc.yaml`: only `params.yaml` and the data are small.
+"""
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+NUM_TRAIN, NUM_TEST = 1800, 300
+VARIANTS = ("baseline_train", "backbone_swap", "prune", "int8_export", "int8_ptq", "int8_dynamic")
+
+_OVERRIDES: dict[str, Any] = {
+    "data.source": "toy",
+    "data.validation_images": 200,
+    "data.calibration_images": 100,
+    "baseline_train.backbone": "shufflenet_v2_x0_5",
+    "baseline_train.recipe.optimizer": "adamw",
+    "baseline_train.recipe.learning_rate": 0.01,
+    "baseline_train.recipe.epochs": 3,
+    "baseline_train.recipe.batch_size": 32,
+    "backbone_swap.backbone": "shufflenet_v2_x0_5",
+    "backbone_swap.frozen.epochs": 0.2,
+    "backbone_swap.unfrozen.epochs": 3,
+    "backbone_swap.unfrozen.batch_size": 32,
+    "backbone_swap.unfrozen.learning_rate": 0.01,
+    "prune.recover.epochs": 1,
+    "prune.recover.batch_size": 32,
+    "qat_finetune.recipe.epochs": 0.5,
+    "qat_finetune.recipe.batch_size": 32,
+    "int8_export.min_agreement": 95,
+    "int8_export.max_top1_difference": 2,
+    "benchmark.blocks": 3,
+    "benchmark.runs": 3,
+    "benchmark.batches": 2,
+}
+
+
+def make(folder: Path) -> Path:
+    """Return a fresh git repository with the toy pipeline, committed, nothing run yet."""
+    for name in _git(ROOT, "ls-files", "-co", "--exclude-standard").splitlines():
+        source, target = ROOT / name, folder / name
+        is_result = name == "dvc.lock" or name.startswith("metrics/")
+        if is_result or name.startswith("data/raw/") or not source.is_file():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    _make_data(folder / "data" / "raw" / "toy")
+    set_params(folder, _OVERRIDES)
+    _git(folder, "init", "--quiet", "--initial-branch=main")
+    _git(folder, "config", "user.email", "toy@example.org")
+    _git(folder, "config", "user.name", "Toy")
+    commit(folder, "Begin with the toy pipeline")
+    return folder
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit everything that git does not ignore."""
+    _git(folder, "add", "--all")
+    _git(folder, "commit", "--quiet", "--message", message)
+
+
+def set_params(folder: Path, values: dict[str, Any]) -> None:
+    """Change values of `params.yaml`, keys given with dots, keeping comments."""
+    yaml = YAML()
+    path = folder / "params.yaml"
+    content = yaml.load(path)
+    for dotted, value in values.items():
+        section = content
+        *parents, key = dotted.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[key] = value
+    yaml.dump(content, path)
+
+
+def dvc(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run real DVC in a folder with this Python first on the path; show its output on failure."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"dvc {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a stage: `python` is the one that runs the tests."""
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every model file and deterministic metric, by relative path."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for part in ("models", "metrics/evaluate", "metrics/predictions")
+        for path in sorted((folder / part).rglob("*"))
+        if path.is_file() and path.name != ".gitignore"
+    }
+
+
+def _make_data(folder: Path) -> None:
+    """Write the first images of the embedded set as an IDX data set of its own."""
+    source = ROOT / "data" / "raw" / "fashion_mnist"
+    folder.mkdir(parents=True)
+    shutil.copy2(source / "classes.txt", folder)
+    sums = []
+    for path in sorted(source.glob("*.gz")):
+        count = NUM_TRAIN if path.name.startswith("train") else NUM_TEST
+        content = gzip.decompress(path.read_bytes())
+        header = np.frombuffer(content[: 16 if "idx3" in path.name else 8], ">i4").copy()
+        size = int(np.prod(header[2:])) * count
+        header[1] = count
+        packed = gzip.compress(
+            header.tobytes() + content[header.nbytes : header.nbytes + size], mtime=0
+        )
+        (folder / path.name).write_bytes(packed)
+        sums.append(f"{hashlib.sha256(packed).hexdigest()}  {path.name}\n")
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
