@@ -14,9 +14,7 @@ def main(baseline: Path, train: Path, validation: Path, target: Path) -> None:
     model, history = transfer.swap(
         artifacts.load(baseline), images, data.load(validation), settings, seed=run.seed
     )
-    artifacts.save(
-        target, model, data=images, settings=settings, parent=baseline, history=history
-    )
+    artifacts.save(target, model, data=images, settings=settings, parent=baseline, history=history)
 
 
 if __name__ == "__main__":

@@ -47,26 +47,26 @@ _OVERRIDES: dict[str, Any] = {
 
 def make(folder: Path) -> Path:
     """Return a fresh git repository with the toy pipeline, committed, nothing run yet."""
-    for name in _git(ROOT, "ls-files", "-co", "--exclude-standard").splitlines():
+    for name in git(ROOT, "ls-files", "-co", "--exclude-standard").splitlines():
         source, target = ROOT / name, folder / name
         is_result = name == "dvc.lock" or name.startswith("metrics/")
         if is_result or name.startswith("data/raw/") or not source.is_file():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-    _make_data(folder / "data" / "raw" / "toy")
+    make_data(folder / "data" / "raw" / "toy")
     set_params(folder, _OVERRIDES)
-    _git(folder, "init", "--quiet", "--initial-branch=main")
-    _git(folder, "config", "user.email", "toy@example.org")
-    _git(folder, "config", "user.name", "Toy")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "user.email", "toy@example.org")
+    git(folder, "config", "user.name", "Toy")
     commit(folder, "Begin with the toy pipeline")
     return folder
 
 
 def commit(folder: Path, message: str) -> None:
     """Commit everything that git does not ignore."""
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--quiet", "--message", message)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message)
 
 
 def set_params(folder: Path, values: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ def results(folder: Path) -> dict[str, str]:
     }
 
 
-def _make_data(folder: Path) -> None:
+def make_data(folder: Path) -> None:
     """Write the first images of the embedded set as an IDX data set of its own."""
     source = ROOT / "data" / "raw" / "fashion_mnist"
     folder.mkdir(parents=True)
@@ -136,7 +136,7 @@ def _make_data(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(sums))
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
     ).stdout

@@ -25,7 +25,6 @@ from slimline.core.preprocessing import Preprocessing
 from slimline.core.training import Row
 
 
-
 def save(
     target: Path,
     model: Classifier,
@@ -41,7 +40,7 @@ def save(
     with serialize.replacing(target) as folder:
         save_weights(folder, model.network.state_dict())
         if with_onnx:
-            export.write_onnx(model.network, model.example, folder / ONNX)
+            export.write_onnx(model.deployed(), model.example, folder / ONNX)
         if history:
             serialize.write_tsv(folder / HISTORY, [row.to_dict() for row in history])
         content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
@@ -54,7 +53,10 @@ def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     Each tensor is written as its own copy: fake-quant modules share theirs, which the format
     refuses.
     """
-    own = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    own = {
+        key: value.detach().clone(memory_format=torch.contiguous_format)
+        for key, value in tensors.items()
+    }
     save_file(own, folder / WEIGHTS)
 
 

@@ -32,6 +32,6 @@ def run(main: Callable[..., None]) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when DVC dies, so that no stage writes behind its back."""
+    """Ask the kernel to kill this process when DVC dies: no stage writes behind its back."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

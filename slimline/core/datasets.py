@@ -52,9 +52,7 @@ def prepare(raw: Path, settings: DataParams, *, seed: int) -> dict[str, Split]:
     folder = raw / settings.source
     if not folder.is_dir():
         known = sorted(path.name for path in raw.iterdir() if path.is_dir()) if raw.is_dir() else []
-        raise DataError(
-            f"params.yaml: data.source: there is no folder {folder}; {raw} has {known}"
-        )
+        raise DataError(f"params.yaml: data.source: there is no folder {folder}; {raw} has {known}")
     _verify(folder)
     classes = _read_classes(folder)
     images, labels = _read_pair(folder, TRAIN_FILES, classes)
@@ -129,7 +127,9 @@ def _read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
         raise DataError(f"{path}: is no IDX file of {dimensions} dimensions")
     pixels = np.frombuffer(content, np.uint8, offset=header.nbytes)
     if pixels.size != np.prod(header[1:]):
-        raise DataError(f"{path}: has {pixels.size} bytes of data, its header promises {header[1:]}")
+        raise DataError(
+            f"{path}: has {pixels.size} bytes of data, its header promises {header[1:]}"
+        )
     return pixels.reshape(header[1:])
 
 

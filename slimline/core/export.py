@@ -72,7 +72,12 @@ def clean(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
     _drop_unused_initializers(model.graph)
     _rename(model.graph)
-    for item in [*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output]:
+    for item in [
+        *model.graph.node,
+        *model.graph.initializer,
+        *model.graph.input,
+        *model.graph.output,
+    ]:
         del item.metadata_props[:]
         item.doc_string = ""
     _drop_unused_opsets(model)

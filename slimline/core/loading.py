@@ -97,7 +97,9 @@ class _Keys:
         keys = [
             (epoch, index)
             for epoch in range(epochs)
-            for index in np.random.default_rng([self._seed, epoch]).permutation(self._count).tolist()
+            for index in np.random.default_rng([self._seed, epoch])
+            .permutation(self._count)
+            .tolist()
         ]
         for step in range(self._steps):
             yield keys[step * self._batch_size : (step + 1) * self._batch_size]

@@ -27,7 +27,9 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         fields = asdict(self)
-        return {key: list(item) if isinstance(item, tuple) else item for key, item in fields.items()}
+        return {
+            key: list(item) if isinstance(item, tuple) else item for key, item in fields.items()
+        }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Preprocessing":
@@ -36,7 +38,7 @@ class Preprocessing:
         return cls(**fields)
 
     def to_pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Return uint8 [height, width, channels]: upright, covering the frame, cut at the centre."""
+        """Return uint8 [height, width, channels]: upright, filling the frame, cut at the centre."""
         image = ImageOps.exif_transpose(image).convert("L" if self.channels == 1 else "RGB")
         if image.size != (self.width, self.height):
             image = ImageOps.fit(image, (self.width, self.height), Image.Resampling.BILINEAR)
@@ -44,7 +46,7 @@ class Preprocessing:
         return pixels.reshape(self.height, self.width, self.channels)
 
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 [batch, channels, height, width] for uint8 [batch, height, width, channels].
+        """Return float32 [batch, channels, height, width] of uint8 [batch, height, width, any].
 
         A set of other channels is adapted: grey is repeated, RGB is weighted as PIL's `L` does.
         """

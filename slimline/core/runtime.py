@@ -10,7 +10,7 @@ from slimline.core.params import RunParams
 
 
 def start(run: RunParams) -> None:
-    """Seed every generator, fix the number of threads and refuse kernels that are not repeatable."""
+    """Seed every generator, fix the number of threads, refuse kernels that do not repeat."""
     # cuBLAS reads it when the first handle is made; without it deterministic mode refuses to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(run.seed)
@@ -18,6 +18,8 @@ def start(run: RunParams) -> None:
     torch.manual_seed(run.seed)
     torch.set_num_threads(run.num_threads)
     torch.use_deterministic_algorithms(True)
+    # Filling fresh memory with NaN is for finding bugs, and costs time in every layer.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 

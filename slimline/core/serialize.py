@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = 6
-"""Figures are rounded to this many digits: enough for every unit we use, and free of float noise."""
+"""Figures are rounded to this many digits: enough for every unit, and free of float noise."""
 
 _PARTIAL = ".partial"
 
@@ -27,7 +27,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same keys as tab-separated values with a header, as `dvc plots` reads it."""
+    """Write rows of the same keys, tab-separated under a header, as `dvc plots` reads them."""
     header = list(rows[0])
     lines = [header, *([str(_rounded(row[key])) for key in header] for row in rows)]
     write_text(path, "".join("\t".join(line) + "\n" for line in lines))
@@ -55,7 +55,11 @@ def replacing(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}{_PARTIAL}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
     if os.getppid() != parent:
         raise RuntimeError(f"the process that started this stage died: {target} is left alone")
     shutil.rmtree(target, ignore_errors=True)

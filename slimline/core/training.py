@@ -163,9 +163,10 @@ class _Lesson:
             return loss
         with torch.no_grad():
             answers = self._teacher(images)
-        return self._distill.weight * distillation_loss(
-            logits, answers, self._distill.temperature
-        ) + (1 - self._distill.weight) * loss
+        return (
+            self._distill.weight * distillation_loss(logits, answers, self._distill.temperature)
+            + (1 - self._distill.weight) * loss
+        )
 
 
 def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
@@ -241,9 +242,7 @@ def _row(
     )
 
 
-def _with_progress(
-    batches: Any, steps: int, phase: str
-) -> Iterator[loading.Batch]:
+def _with_progress(batches: Any, steps: int, phase: str) -> Iterator[loading.Batch]:
     """Yield the batches with a bar in a terminal, and with a line now and then in a log."""
     is_terminal = sys.stderr.isatty()
     bar = tqdm(batches, total=steps, desc=phase, unit="step", disable=not is_terminal)

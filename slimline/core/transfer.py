@@ -58,7 +58,9 @@ def swap(
             preprocessing=student.preprocessing,
             seed=seed,
             phase=phase,
-            teacher=classifier.adapted(teacher, student.preprocessing) if phase == "unfrozen" else None,
+            teacher=classifier.adapted(teacher, student.preprocessing)
+            if phase == "unfrozen"
+            else None,
         )
         network.requires_grad_(True)
     return student, rows

@@ -128,9 +128,7 @@ def _batch_times(
     settings: BenchmarkParams,
     num_threads: int,
 ) -> dict[str, NDArray[np.float64]]:
-    sessions = {
-        name: session.load(path, num_threads=num_threads) for name, path in models.items()
-    }
+    sessions = {name: session.load(path, num_threads=num_threads) for name, path in models.items()}
     batch = images[np.arange(settings.batch_size) % len(images)]
     times = {name: np.empty(settings.batches) for name in models}
     for turn in range(-1, settings.batches):

@@ -140,9 +140,7 @@ class _Graph:
     def macs(self, names: Container[str] | None = None) -> int:
         """Return the multiply-accumulates of one image, of all nodes or of those named."""
         return sum(
-            self._macs_of(node)
-            for node in self._weighted()
-            if names is None or node.name in names
+            self._macs_of(node) for node in self._weighted() if names is None or node.name in names
         )
 
     def num_bias_entries(self) -> int:

@@ -22,7 +22,18 @@ from slimline.core import classifier
 Layer = nn.Conv2d | nn.Linear | nn.BatchNorm2d
 
 _JOINS: frozenset[Callable[..., Any] | str] = frozenset(
-    {operator.add, operator.iadd, operator.mul, operator.imul, torch.add, torch.mul, "add", "add_", "mul", "mul_"}
+    {
+        operator.add,
+        operator.iadd,
+        operator.mul,
+        operator.imul,
+        torch.add,
+        torch.mul,
+        "add",
+        "add_",
+        "mul",
+        "mul_",
+    }
 )
 _KEEPS_PLACES: frozenset[Callable[..., Any] | str] = frozenset(
     {torch.cat, torch.concat, torch.flatten, "flatten", "contiguous", "size", getattr}
@@ -90,7 +101,9 @@ def find_groups(network: nn.Module, example: Tensor) -> list[Group]:
 @torch.no_grad()
 def remove(groups: Sequence[Group]) -> None:
     """Cut the channels that are not kept out of every layer, in place."""
-    removed = torch.cat([torch.zeros(0, dtype=torch.int64), *(each.rows[~each.kept] for each in groups)])
+    removed = torch.cat(
+        [torch.zeros(0, dtype=torch.int64), *(each.rows[~each.kept] for each in groups)]
+    )
     layers = {id(port.layer): port for group in groups for port in group.ports}
     for port in layers.values():
         stays_in, stays_out = (~torch.isin(ids, removed) for ids in (port.inputs, port.outputs))
@@ -111,7 +124,11 @@ class _ChannelFlow(fx.Interpreter):
         root = torch.tensor([self._find(number) for number in range(len(self._parent))])
         pinned = set(root[torch.cat(self._pinned).flatten()].tolist())
         ports = [
-            _Ports(port.layer, ids := root[port.inputs], ids if port.is_channelwise else root[port.outputs])
+            _Ports(
+                port.layer,
+                ids := root[port.inputs],
+                ids if port.is_channelwise else root[port.outputs],
+            )
             for port in self._ports
         ]
         homes: dict[int, list[int]] = defaultdict(list)
@@ -133,7 +150,7 @@ class _ChannelFlow(fx.Interpreter):
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self._pin(super().output(target, args, kwargs))
 
-    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG002
         module, channels = self.fetch_attr(target), args[0]
         if not isinstance(module, Layer):
             return channels if not isinstance(module, nn.Flatten) else channels.flatten(1)
@@ -194,13 +211,19 @@ class _ChannelFlow(fx.Interpreter):
 
 
 def _is_depthwise(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels > 1
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.groups == module.in_channels == module.out_channels > 1
+    )
 
 
 def _relative_magnitude(port: _Ports, rows: Tensor) -> Tensor:
     weight = port.layer.weight.detach()
     if torch.isin(rows, port.outputs).all():
-        magnitude, ids = weight.flatten(1).norm(dim=1) if weight.dim() > 1 else weight.abs(), port.outputs
+        magnitude, ids = (
+            weight.flatten(1).norm(dim=1) if weight.dim() > 1 else weight.abs(),
+            port.outputs,
+        )
     else:
         magnitude, ids = weight.transpose(0, 1).flatten(1).norm(dim=1), port.inputs
     place = {number: position for position, number in enumerate(ids.tolist())}

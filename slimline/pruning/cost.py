@@ -1,6 +1,6 @@
-"""What a network costs: parameters, multiply-accumulates, zeros. For rounds of pruning only:
+"""What a network costs: parameters, multiply-accumulates, zeros; between rounds of pruning.
 
-the figures of a finished model are read off its .onnx file, in `slimline.measure`.
+The figures of a finished model are read off its .onnx file, in `slimline.measure`.
 """
 
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ class Magnitude(PruneSettings):
 
     method: Literal["magnitude"]
 
-    def cut(self, network: nn.Module, example: Tensor, share: float) -> None:
+    def cut(self, network: nn.Module, example: Tensor, share: float) -> None:  # noqa: ARG002
         """Zero the smallest weights of every convolution and linear layer."""
         import torch
         from torch import nn

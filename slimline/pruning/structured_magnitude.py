@@ -1,5 +1,7 @@
-"""Structured: whole channels go, with everything that depends on them (Li et al., 2016,
-arXiv:1608.08710; grouped as in DepGraph, Fang et al., 2023, arXiv:2301.12900)."""
+"""Structured: whole channels go, with everything that depends on them.
+
+Li et al., 2016, arXiv:1608.08710; grouped as in DepGraph, Fang et al., 2023, arXiv:2301.12900.
+"""
 
 from __future__ import annotations
 

@@ -31,9 +31,7 @@ _METHODS = {
 }
 
 
-def save_static(
-    target: Path, source: Path, calibration: Split, settings: Int8PtqParams
-) -> None:
+def save_static(target: Path, source: Path, calibration: Split, settings: Int8PtqParams) -> None:
     """Write a folder whose .onnx has int8 weights and activations, ranges from calibration."""
     frame = Preprocessing.from_dict(description.read(source)["preprocessing"])
 

@@ -1,4 +1,4 @@
-"""The product: an int8 ONNX file in QDQ form, made from a fake-quant model and checked against it."""
+"""The product: an int8 ONNX file in QDQ form, made from fake-quant and checked against it."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def load_prepared(folder: Path) -> Classifier:
     """
     model, tensors = artifacts.load_parts(folder)
     settings = QatFinetuneParams.model_validate(description.read(folder)["settings"])
-    network = qat.fold_batchnorm(model.network)
+    network = qat.fold_batchnorm(model.deployed())
     classifier.fit_shapes(network, {key: list(each.shape) for key, each in tensors.items()})
     prepared = qat.prepare(network, model.example, weight_bits=settings.weight_bits)
     prepared.load_state_dict(tensors, strict=True)

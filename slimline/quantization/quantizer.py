@@ -4,13 +4,14 @@ ONNX Runtime runs a convolution in int8 (`QLinearConv`) only if its input, its w
 output* are quantized; otherwise it dequantizes the weight on every call, which is slower than
 float. So each operator is annotated together with the activation that follows it:
 
-    conv, linear (+ relu, relu6)       input, weight, output
+    conv, linear (+ relu, relu6)       input, weight, output; logits stay float
     add, mul of two tensors (+ relu)   both inputs, output
     global pooling, hard-swish, ...    input, output
     split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
 """
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torchao.quantization.pt2e import (
 from torchao.quantization.pt2e.quantizer import (
     QuantizationAnnotation,
     QuantizationSpec,
+    QuantizationSpecBase,
     Quantizer,
     SharedQuantizationSpec,
 )
@@ -101,6 +103,10 @@ class OrtQuantizer(Quantizer):
     def _annotate_fused(self, node: Node, inputs: dict[Node, QuantizationSpec]) -> None:
         """Annotate a node's inputs, and the output of the activation that it is fused with."""
         last = _fused_activation(node) if node.target not in _UNARY else node
+        is_answer = all(user.op == "output" for user in last.users)
+        if is_answer and node.target is _aten.linear.default:
+            _annotate(node, inputs, None)
+            return
         _annotate(node, inputs, self._activation if last is node else None)
         if last is not node:
             _annotate(last, {}, self._activation)
@@ -132,9 +138,13 @@ def _weight_spec(bits: int) -> QuantizationSpec:
     )
 
 
-def _annotate(node: Node, inputs: dict[Node, Any], output: Any) -> None:
+def _annotate(
+    node: Node,
+    inputs: Mapping[Node, QuantizationSpecBase],
+    output: QuantizationSpecBase | None,
+) -> None:
     node.meta[_ANNOTATION] = QuantizationAnnotation(
-        input_qspec_map=inputs, output_qspec=output, _annotated=True
+        input_qspec_map=dict(inputs), output_qspec=output, _annotated=True
     )
 
 

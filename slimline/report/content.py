@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,7 @@ class Report:
     def steps(self) -> list[Step]:
         """The way from the baseline to the product."""
         chain = self.variants[:_CHAIN_LENGTH]
-        pairs = zip(chain, chain[1:], strict=False)
-        return [Step(after.name, before, after) for before, after in pairs]
+        return [Step(after.name, before, after) for before, after in pairwise(chain)]
 
     @property
     def size_ratio(self) -> float:

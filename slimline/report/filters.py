@@ -51,5 +51,7 @@ def cell(value: str) -> str:
     """Text that is safe inside a cell of a Markdown table, and inside Markdown at all."""
     flat = " ".join(value.split())
     for sign in "\\`*_{}[]<>|#":
-        flat = flat.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
+        flat = flat.replace(
+            sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign]
+        )
     return flat if len(flat) <= 200 else flat[:199] + "\N{HORIZONTAL ELLIPSIS}"

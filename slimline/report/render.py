@@ -1,4 +1,4 @@
-"""The Jinja2 environment, and one function per template: typed data in, text out, no file written."""
+"""The Jinja2 environment, and one function per template: typed data in, text out, no file."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 

@@ -1,0 +1,78 @@
+"""Which stem should the baseline have? Each candidate trains for about the same time.
+
+    python -m benchmarks.stem --seconds 240
+
+prints, per candidate, the images seen in that time, validation accuracy and MACs. The rule: the
+default is the stem with the best validation accuracy within the time that the default run has for
+the baseline, whatever it costs at inference. Needs data/prepared (`dvc repro prepare_data`).
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from slimline.core import classifier, data, loading, params, runtime, training
+from slimline.core.recipe import BaselineTrainParams
+from slimline.pruning import cost
+
+PREPARED = Path("data/prepared")
+CANDIDATES = [(3, 1), (3, 2), (7, 2)]
+_PROBE_STEPS = 10
+
+
+def main() -> None:
+    """Print one line per candidate."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=240, help="training time of each")
+    seconds = parser.parse_args().seconds
+    settings = params.load("baseline_train", BaselineTrainParams)
+    train, validation = (data.load(PREPARED / name) for name in ("train", "validation"))
+    print("kernel  stride  images seen  validation top-1  MACs (M)")
+    for kernel, stride in CANDIDATES:
+        runtime.start(params.load_run())
+        chosen = settings.model_copy(update={"stem_kernel": kernel, "stem_stride": stride})
+        epochs = seconds * _images_per_second(chosen, train, validation) / len(train)
+        runtime.start(params.load_run())
+        model = classifier.build(chosen, train)
+        rows = _fit(model, train, validation, chosen, epochs)
+        macs = cost.count(model.network, model.example).macs_m
+        top1 = max(row.validation_top1 for row in rows)
+        print(f"{kernel:6}  {stride:6}  {epochs * len(train):11.0f}  {top1:16.2f}  {macs:8.1f}")
+
+
+def _images_per_second(
+    settings: BaselineTrainParams, train: data.Split, validation: data.Split
+) -> float:
+    """Return the training throughput: the slope between a short run and one of twice its length."""
+    batch = settings.recipe.batch_size
+    seconds = []
+    for steps in (_PROBE_STEPS, 2 * _PROBE_STEPS):
+        model = classifier.build(settings, train)
+        start = time.perf_counter()
+        _fit(model, train, validation, settings, steps * batch / len(train))
+        seconds.append(time.perf_counter() - start)
+    return _PROBE_STEPS * batch / (seconds[1] - seconds[0])
+
+
+def _fit(
+    model: classifier.Classifier,
+    train: data.Split,
+    validation: data.Split,
+    settings: BaselineTrainParams,
+    epochs: float,
+) -> list[training.Row]:
+    recipe = settings.recipe.model_copy(update={"epochs": epochs, "validations": 1})
+    assert loading.num_steps(train, recipe) > 1
+    return training.fit(
+        model.network,
+        train,
+        validation,
+        recipe,
+        preprocessing=model.preprocessing,
+        seed=params.load_run().seed,
+        phase="stem",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import toy
+
+
+def run(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "script.py").write_text(
+        "from slimline.core import cli, errors\n"
+        f"def main(source, *others):\n    {body}\n"
+        "if __name__ == '__main__':\n    cli.run(main)\n"
+    )
+    return subprocess.run(
+        [sys.executable, str(tmp_path / "script.py"), *arguments],
+        env=toy.environment() | {"PYTHONPATH": str(toy.ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_arguments_are_paths(tmp_path: Path) -> None:
+    done = run(tmp_path, "print(source / 'x', len(others))", "a", "b", "c")
+    assert (done.returncode, done.stdout) == (0, "a/x 2\n")
+
+
+def test_a_mistake_is_one_sentence_and_code_2(tmp_path: Path) -> None:
+    done = run(tmp_path, "raise errors.DataError('no images in a')", "a")
+    assert (done.returncode, done.stderr) == (2, "no images in a\n")
+
+
+def test_a_bug_is_a_traceback(tmp_path: Path) -> None:
+    done = run(tmp_path, "raise KeyError('x')", "a")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_too_few_arguments(tmp_path: Path) -> None:
+    done = run(tmp_path, "pass")
+    assert done.returncode == 1
+    assert "usage: python -m __main__ source others" in done.stderr

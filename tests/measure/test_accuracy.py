@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slimline.measure import accuracy
+from slimline.measure.accuracy import Accuracy
+
+
+@pytest.mark.parametrize(
+    ("correct", "count", "low", "high"),
+    [(50, 100, 40.383, 59.617), (0, 10, 0.0, 27.753), (10, 10, 72.247, 100.0)],
+)
+def test_wilson_interval(correct: int, count: int, low: float, high: float) -> None:
+    found = Accuracy(count, correct, agreeing=0, loss=0.0).top1_interval
+    assert found == pytest.approx((low, high), abs=1e-3)
+
+
+def test_score_counts() -> None:
+    logits = np.array([[2, 0], [0, 2], [0, 2]], np.float32)
+    found = accuracy.score(logits, np.array([0, 1, 0]), np.array([0, 0, 0]))
+    assert (found.count, found.correct, found.agreeing) == (3, 2, 1)
+    right, wrong = np.log(1 + np.exp(-2)), np.log(1 + np.exp(2))
+    assert found.loss == pytest.approx((2 * right + wrong) / 3)
+    assert found.top1 == pytest.approx(200 / 3)
+
+
+def test_huge_logits_have_a_finite_loss() -> None:
+    logits = np.array([[1e4, 0]], np.float32)
+    assert accuracy.score(logits, np.array([1]), np.array([0])).loss == pytest.approx(1e4)
+
+
+def test_predictions_round_trip(tmp_path: Path) -> None:
+    answers = np.array([3, 0, 7])
+    (tmp_path / "answers.txt").write_text(accuracy.format_predictions(answers))
+    assert accuracy.read_predictions(tmp_path / "answers.txt").tolist() == [3, 0, 7]

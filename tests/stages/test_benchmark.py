@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import toy
+
+from slimline.core import serialize
+
+
+def test_the_reference_is_as_fast_as_itself(pipeline: Path) -> None:
+    found = {
+        name: serialize.read_json(pipeline / "metrics" / "latency" / f"{name}.json")
+        for name in toy.VARIANTS
+    }
+    assert found["baseline_train"]["speedup"] == 1
+    for figures in found.values():
+        assert 0 < figures["p50_ms"] <= figures["p95_ms"]
+        assert figures["images_per_s"] > 0
+        assert 10 < figures["peak_rss_mib"] < 4096
+        assert figures["cpu"]

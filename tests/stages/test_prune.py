@@ -1,0 +1,37 @@
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import toy
+
+from slimline.core import artifacts, serialize
+
+
+def test_each_round_removes_work(pipeline: Path) -> None:
+    rounds = serialize.read_json(pipeline / "models" / "prune" / "model.json")["rounds"]
+    assert [each["number"] for each in rounds] == [1, 2]
+    assert rounds[1]["macs_m"] < rounds[0]["macs_m"]
+    assert rounds[1]["params"] < rounds[0]["params"]
+
+
+def test_a_fresh_process_rebuilds_the_same_model(pipeline: Path) -> None:
+    folder = pipeline / "models" / "prune"
+    code = (
+        "import sys, hashlib, torch; from pathlib import Path; from slimline.core import artifacts;"
+        "model = artifacts.load(Path(sys.argv[1])); torch.manual_seed(0);"
+        "print(hashlib.sha256(model.network(torch.randn(3, 1, 28, 28))"
+        ".detach().numpy().tobytes()).hexdigest())"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=toy.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    model = artifacts.load(folder)
+    torch.manual_seed(0)
+    own = model.network(torch.randn(3, 1, 28, 28)).detach().numpy().tobytes()
+    assert printed.strip() == hashlib.sha256(own).hexdigest()

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from slimline.core.errors import ArtifactError
+from slimline.quantization import int8
+from stages import int8_export
+
+
+def test_it_is_no_deployable_model(pipeline: Path) -> None:
+    folder = pipeline / "models" / "qat_finetune"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.tsv",
+        "model.json",
+        "weights.safetensors",
+    ]
+
+
+def test_channels_that_were_cut_stay_cut(pipeline: Path) -> None:
+    from slimline.core import artifacts
+
+    pruned = artifacts.load(pipeline / "models" / "prune").network.state_dict()
+    prepared = int8.load_prepared(pipeline / "models" / "qat_finetune").network.state_dict()
+    convolutions = [name for name, tensor in pruned.items() if tensor.dim() == 4]
+    assert convolutions
+    for name in convolutions:
+        assert prepared[name].shape == pruned[name].shape
+
+
+def test_a_float_model_is_no_input_of_the_export(pipeline: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="missing"):
+        int8_export.main(tmp_path / "nothing", pipeline, tmp_path / "int8")

@@ -1,0 +1,79 @@
+"""Killed at any moment, the next `dvc repro` ends with the same bytes, and nothing is left over."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import toy
+
+TRAINED = Path("models", "baseline_train")
+
+
+def kill_dvc(dvc: subprocess.Popen[bytes], _: int) -> None:
+    dvc.kill()
+
+
+def kill_stage(_: subprocess.Popen[bytes], stage: int) -> None:
+    os.kill(stage, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("kill", [kill_dvc, kill_stage])
+def test_killed_in_the_middle_of_training(
+    pipeline: Path, tmp_path: Path, kill: Callable[[subprocess.Popen[bytes], int], None]
+) -> None:
+    folder = toy.make(tmp_path / "toy")
+    command = [sys.executable, "-m", "dvc", "repro", "baseline_train"]
+    dvc = subprocess.Popen(
+        command, cwd=folder, env=toy.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    wait_for_output(dvc, b"train: step")
+    stage = stages_in(folder)[0]
+    kill(dvc, stage)
+    dvc.wait()
+    wait_until(lambda: not stages_in(folder))
+    epochs = "baseline_train.recipe.epochs"
+    toy.set_params(folder, {epochs: 4})
+    toy.set_params(folder, {epochs: 3})
+    toy.dvc(folder, "repro", "baseline_train")
+    assert sorted(path.name for path in (folder / "models").iterdir()) == [
+        ".gitignore",
+        "baseline_train",
+    ]
+    for name in ("weights.safetensors", "model.onnx", "model.json"):
+        again, first = folder / TRAINED / name, pipeline / TRAINED / name
+        assert again.read_bytes() == first.read_bytes()
+
+
+def wait_for_output(process: subprocess.Popen[bytes], text: bytes) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was never printed")
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "an orphan is left"
+        time.sleep(0.1)
+
+
+def stages_in(folder: Path) -> list[int]:
+    """The processes that run a stage in this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            is_here = (process / "cwd").resolve() == folder.resolve()
+        except OSError:  # it has just ended
+            continue
+        if is_here and command.split(b"\0")[1:3] == [b"-m", b"stages.baseline_train"]:
+            found.append(int(process.name))
+    return found
