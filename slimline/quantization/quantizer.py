@@ -8,6 +8,9 @@ float. So each operator is annotated together with the activation that follows i
     add, mul of two tensors (+ relu)   both inputs, output
     global pooling, hard-swish, ...    input, output
     split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
+
+Fake-quant is torchao's plain module. Its fused one derives scales and zero points from the range by
+another rule than `convert_pt2e` does, so that what is trained is not what is exported.
 """
 
 import operator
@@ -17,7 +20,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import (
-    FusedMovingAvgObsFakeQuantize,
+    FakeQuantize,
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
 )
@@ -118,9 +121,7 @@ def _activation_spec() -> QuantizationSpec:
         quant_min=0,
         quant_max=255,
         qscheme=torch.per_tensor_affine,
-        observer_or_fake_quant_ctr=FusedMovingAvgObsFakeQuantize.with_args(
-            observer=MovingAverageMinMaxObserver
-        ),
+        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
     )
 
 
@@ -132,7 +133,7 @@ def _weight_spec(bits: int) -> QuantizationSpec:
         quant_max=limit,
         qscheme=torch.per_channel_symmetric,
         ch_axis=0,
-        observer_or_fake_quant_ctr=FusedMovingAvgObsFakeQuantize.with_args(
+        observer_or_fake_quant_ctr=FakeQuantize.with_args(
             observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
         ),
     )
