@@ -9,7 +9,7 @@ from slimline.pruning import rounds
 
 def main(source: Path, train: Path, validation: Path, target: Path) -> None:
     """Write the model folder `target`, with the rounds in its `model.json`."""
-    settings: pruning.PruneSettings = params.load("prune", pruning.PruneParams)
+    settings = pruning.load(params.PARAMS_PATH)
     run = params.load_run()
     runtime.start(run)
     images = data.load(train)

@@ -15,7 +15,7 @@ _STEM = "features.0.0"
 def _small(architecture: Architecture) -> nn.Module:
     from torchvision.models import mobilenet_v3_small
 
-    model = mobilenet_v3_small(num_classes=architecture.num_classes)
+    model: nn.Module = mobilenet_v3_small(num_classes=architecture.num_classes)
     replace_stem(model, _STEM, architecture)
     return model
 

@@ -15,7 +15,7 @@ _STEM = "conv1"
 def _resnet18(architecture: Architecture) -> nn.Module:
     from torchvision.models import resnet18
 
-    model = resnet18(num_classes=architecture.num_classes)
+    model: nn.Module = resnet18(num_classes=architecture.num_classes)
     replace_stem(model, _STEM, architecture)
     return model
 

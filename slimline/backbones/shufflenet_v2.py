@@ -26,7 +26,7 @@ Channel = tuple[int, int]
 def _x0_5(architecture: Architecture) -> nn.Module:
     from torchvision.models import shufflenet_v2_x0_5
 
-    model = shufflenet_v2_x0_5(num_classes=architecture.num_classes)
+    model: nn.Module = shufflenet_v2_x0_5(num_classes=architecture.num_classes)
     replace_stem(model, _STEM, architecture)
     return model
 
@@ -34,7 +34,7 @@ def _x0_5(architecture: Architecture) -> nn.Module:
 def _x1_0(architecture: Architecture) -> nn.Module:
     from torchvision.models import shufflenet_v2_x1_0
 
-    model = shufflenet_v2_x1_0(num_classes=architecture.num_classes)
+    model: nn.Module = shufflenet_v2_x1_0(num_classes=architecture.num_classes)
     replace_stem(model, _STEM, architecture)
     return model
 
@@ -115,7 +115,7 @@ def _stage(units: Sequence[nn.Module], reads: _Reads) -> nn.Module:
             """Return a branch's channels by the unit that will read them."""
             sizes = _sizes(reads, branch)
             made: Tensor = self.branches[branch](images)
-            parts = made.split(list(sizes.values()), dim=1) if len(sizes) > 1 else [made]
+            parts = torch.split(made, list(sizes.values()), dim=1) if len(sizes) > 1 else [made]
             return {reader: parts[position] for position, reader in enumerate(sizes)}
 
         def _read(self, made: Sequence[dict[int, Tensor]], reader: int) -> Tensor:

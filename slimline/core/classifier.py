@@ -145,6 +145,9 @@ def adapted(teacher: Classifier, preprocessing: Preprocessing) -> nn.Module:
 class _Renormalise(nn.Module):
     """From one normalisation to another, for the same number of channels."""
 
+    factor: Tensor
+    offset: Tensor
+
     def __init__(self, given: Preprocessing, wanted: Preprocessing) -> None:
         super().__init__()
         shape = (1, -1, 1, 1)

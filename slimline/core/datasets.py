@@ -154,4 +154,5 @@ def _measure(images: NDArray[np.uint8]) -> Preprocessing:
     """Return the normalisation of a training split: mean and spread per channel, 4 digits."""
     scaled = images.reshape(-1, images.shape[-1]) / np.float64(255)
     mean, std = (np.round(figure, 4).tolist() for figure in (scaled.mean(0), scaled.std(0)))
-    return Preprocessing(*images.shape[1:], tuple(mean), tuple(std))
+    height, width, channels = images.shape[1:]
+    return Preprocessing(height, width, channels, tuple(mean), tuple(std))

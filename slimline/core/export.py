@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 INPUT, OUTPUT = "input", "logits"
@@ -70,6 +71,7 @@ def clean(model: onnx.ModelProto) -> None:
     model.producer_name = "slimline"
     model.graph.name, model.graph.doc_string = "slimline", ""
     del model.graph.value_info[:]
+    _share_equal_initializers(model.graph)
     _drop_unused_initializers(model.graph)
     _rename(model.graph)
     for item in [
@@ -95,6 +97,19 @@ def quiet_exporter() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|onnxscript\..*")
         yield
     logger.setLevel(level)
+
+
+def _share_equal_initializers(graph: onnx.GraphProto) -> None:
+    """Let every use of a constant name the first of its kind: many ranges are the same."""
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    names = {
+        each.name: first.setdefault(
+            (each.data_type, tuple(each.dims), numpy_helper.to_array(each).tobytes()), each.name
+        )
+        for each in graph.initializer
+    }
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def _drop_unused_initializers(graph: onnx.GraphProto) -> None:

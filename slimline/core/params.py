@@ -39,8 +39,8 @@ class RunParams(Params):
     """CPU threads of a stage. Another count gives other bytes."""
 
 
-def load(section: str, schema: type[T] | Any, path: Path = PARAMS_PATH) -> T:
-    """Return the section of `params.yaml` as an object of `schema` (a class or an annotated union).
+def load(section: str, schema: type[T], path: Path = PARAMS_PATH) -> T:
+    """Return the section of `params.yaml` as an object of `schema`, a class or a union.
 
     Raises:
         ParamsError: the file or the section is missing, or a key or value is not allowed.
@@ -78,7 +78,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def check(content: Any, schema: type[T] | Any, path: Path, section: str = "") -> T:
+def check(content: Any, schema: type[T], path: Path, section: str = "") -> T:
     """Return `content` as an object of `schema`, or say all that is wrong with it.
 
     Raises:

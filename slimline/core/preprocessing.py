@@ -51,7 +51,7 @@ class Preprocessing:
         A set of other channels is adapted: grey is repeated, RGB is weighted as PIL's `L` does.
         """
         scaled = _match_channels(pixels, self.channels).astype(np.float32) / np.float32(255)
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))
 
 

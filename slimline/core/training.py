@@ -95,7 +95,7 @@ def fit(
         images, labels = images.to(device, memory_format=_CPU_LAYOUT), labels.to(device)
         optimizer.zero_grad()
         loss = lesson.loss(network(images), images, labels, step)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         keep_zeros()
@@ -235,7 +235,7 @@ def _row(
         phase=phase,
         step=step,
         epoch=step * recipe.batch_size / len(train),
-        learning_rate=schedule.get_last_lr()[0],
+        learning_rate=float(schedule.get_last_lr()[0]),
         train_loss=torch.stack(losses).mean().item(),
         validation_loss=score.loss,
         validation_top1=score.top1,

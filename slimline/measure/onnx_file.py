@@ -169,10 +169,12 @@ class _Graph:
         name = node.input[1]
         while name not in self._constants:
             name = self._made_by[name].input[0]
-        return self._constants[name]
+        constant: onnx.TensorProto = self._constants[name]
+        return constant
 
     def _macs_of(self, node: onnx.NodeProto) -> int:
-        output, weight = self._shapes[node.output[0]], list(self._weight(node).dims)
+        output = self._shapes[node.output[0]]
+        weight: list[int] = list(self._weight(node).dims)
         if len(weight) == 4:
             return math.prod(output) * math.prod(weight[1:])
         return math.prod(output[:-1]) * math.prod(weight)

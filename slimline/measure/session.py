@@ -1,6 +1,7 @@
 """Models in ONNX Runtime: the only way in which anything is measured."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from slimline.core.preprocessing import Preprocessing
 
-Session = onnxruntime.InferenceSession
+Session: TypeAlias = onnxruntime.InferenceSession
 
 _BATCH = 100
 

@@ -31,8 +31,10 @@ class Magnitude(PruneSettings):
 
 def _kept(weight: Tensor, share: float) -> Tensor:
     """Return which weights stay: all but the smallest ones, whose sum is at most `share` of all."""
+    import torch
+
     magnitude = weight.abs().double().flatten()
     ordered, order = magnitude.sort(stable=True)
-    kept = weight.new_ones(weight.numel(), dtype=bool)
+    kept = torch.ones(weight.numel(), dtype=torch.bool)
     kept[order] = ordered.cumsum(0) > share * magnitude.sum()
     return kept.view_as(weight)

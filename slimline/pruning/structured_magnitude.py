@@ -33,9 +33,11 @@ def _kept(importance: Tensor, share: float, multiple: int) -> Tensor:
 
     The number that stays is rounded up to the multiple, and is never 0.
     """
+    import torch
+
     ordered, order = importance.double().sort(stable=True)
     removable = int((ordered.cumsum(0) <= share * ordered.sum()).sum())
     width = -(-max(1, len(order) - removable) // multiple) * multiple
-    kept = importance.new_ones(len(order), dtype=bool)
+    kept = torch.ones(len(order), dtype=torch.bool)
     kept[order[: max(0, len(order) - width)]] = False
     return kept

@@ -8,7 +8,7 @@ from slimline.core import artifacts, classifier, description, export, serialize,
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.measure import session
-from slimline.quantization import parity, qat
+from slimline.quantization import moves, parity, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 
 
@@ -47,7 +47,9 @@ def save(
     converted = qat.convert(model.network)
     with serialize.replacing(target) as folder:
         path = folder / description.ONNX
-        export.write_onnx(converted, model.example, path)
+        exported = export.to_onnx(converted, model.example)
+        moves.move_bytes(exported)
+        export.save(exported, path)
         runtime = session.load(path, num_threads=num_threads)
         deployed = session.predict(runtime, validation.images, model.preprocessing)
         compared = parity.compare(trained.numpy(), deployed, validation.labels)

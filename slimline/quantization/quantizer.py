@@ -68,7 +68,7 @@ _SPLITS = {_aten.chunk.default, _aten.split.Tensor, _aten.split_with_sizes.defau
 _ANNOTATION = "quantization_annotation"
 
 
-class OrtQuantizer(Quantizer):
+class OrtQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates an exported graph, BatchNorm already folded, for ONNX Runtime's QDQ fusions.
 
     Activations: uint8 per tensor, affine. Weights: int8 per output channel, symmetric, of

@@ -111,7 +111,7 @@ class Report:
             f"{each.name} is slower than the float model that it came from, on this CPU: "
             f"{each.p50_ms:.3f} ms against {floats.p50_ms:.3f} ms."
             for each in self.variants
-            if each.is_int8 and each.speedup < floats.speedup
+            if each.is_int8 and each.p50_ms > floats.p50_ms
         ]
 
     def _useless_zeros(self) -> list[str]:
