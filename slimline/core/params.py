@@ -118,8 +118,7 @@ def _explain(detail: Any, keys: list[str], content: Any) -> str:
         return "is missing"
     given = _shorten(detail["input"])
     if detail["type"] == "extra_forbidden":
-        siblings = _siblings(content, keys)
-        close = get_close_matches(keys[-1], detail.get("ctx", {}).get("known", []) or siblings, 1)
+        close = get_close_matches(keys[-1], _siblings(content, keys), 1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         return f"is no setting that Slimline knows (given {given}){hint}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
