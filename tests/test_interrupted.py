@@ -36,6 +36,8 @@ def test_killed_in_the_middle_of_training(
     stage = stages_in(folder)[0]
     kill(dvc, stage)
     dvc.wait()
+    assert dvc.stdout is not None
+    dvc.stdout.close()
     wait_until(lambda: not stages_in(folder))
     epochs = "baseline_train.recipe.epochs"
     toy.set_params(folder, {epochs: 4})
