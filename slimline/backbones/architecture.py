@@ -37,10 +37,6 @@ class Weights:
     licence: str
 
 
-def _as_it_is(network: nn.Module) -> nn.Module:
-    return network
-
-
 @dataclass(frozen=True)
 class Backbone:
     """One entry of the registry."""
@@ -52,8 +48,6 @@ class Backbone:
     head: str
     """Prefix of the parameters that classify: what is trained while the rest is frozen."""
     imagenet: Weights | None = None
-    deploy: Callable[[nn.Module], nn.Module] = _as_it_is
-    """Returns an equal network in the form that runs fastest; used by every export."""
 
 
 def replace_stem(model: nn.Module, name: str, architecture: Architecture) -> None:

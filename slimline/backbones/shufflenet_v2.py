@@ -1,20 +1,21 @@
-"""ShuffleNetV2 (Ma et al., 2018, arXiv:1807.11164), from torchvision; and its form for deployment.
+"""ShuffleNetV2 (Ma et al., 2018, arXiv:1807.11164), from torchvision, without its shuffles.
 
-In training each unit splits its channels, works on one half, joins the halves and shuffles. For
-deployment the shuffles are worked out beforehand: a channel is made once, and lies where it is
-until the one convolution that reads it. That is the same function without a reshape or transpose,
-which cost more time than the arithmetic between them, above all in int8.
+As published, each unit splits its channels, works on one half, joins the halves and shuffles. Here
+the shuffles are worked out beforehand: a channel is made once, and lies where it is until the one
+convolution that reads it. That is the same function without a reshape or transpose, which cost more
+time than the arithmetic between them, in training as in float and int8 deployment.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+import functools
 from typing import TYPE_CHECKING
 
 from slimline.backbones.architecture import Architecture, Backbone, replace_stem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
 _STEM = "conv1.0"
@@ -28,6 +29,7 @@ def _x0_5(architecture: Architecture) -> nn.Module:
 
     model: nn.Module = shufflenet_v2_x0_5(num_classes=architecture.num_classes)
     replace_stem(model, _STEM, architecture)
+    work_out_shuffles(model)
     return model
 
 
@@ -36,16 +38,16 @@ def _x1_0(architecture: Architecture) -> nn.Module:
 
     model: nn.Module = shufflenet_v2_x1_0(num_classes=architecture.num_classes)
     replace_stem(model, _STEM, architecture)
+    work_out_shuffles(model)
     return model
 
 
-def without_shuffles(network: nn.Module) -> nn.Module:
-    """Return an equal network in which channels are not shuffled, but read from where they lie.
+def work_out_shuffles(network: nn.Module) -> None:
+    """Change a ShuffleNetV2 of torchvision, in place, to an equal network without shuffles.
 
     Within a unit the order of channels is free, since the weights of the convolution behind can
-    be put into the same order. The given network is left alone.
+    be put into the same order.
     """
-    network = copy.deepcopy(network)
     order: list[int] | None = None
     for name in ("stage2", "stage3", "stage4"):
         units = list(network.get_submodule(name))  # type: ignore[call-overload]
@@ -54,11 +56,10 @@ def without_shuffles(network: nn.Module) -> nn.Module:
         reads = _reads(len(units), num_channels=units[0].branch2[5].out_channels)
         for unit, columns in zip(units[1:], reads.columns, strict=True):
             _reorder_inputs(unit.branch2[0], columns)
-        network.set_submodule(name, _stage(units, reads))
+        network.set_submodule(name, _stage(units))
         order = reads.last_columns
     assert order is not None
     _reorder_inputs(network.get_submodule("conv5.0"), order)
-    return network
 
 
 class _Reads:
@@ -72,6 +73,7 @@ class _Reads:
         self.last_columns: list[int] = []
 
 
+@functools.lru_cache
 def _reads(num_units: int, *, num_channels: int) -> _Reads:
     """Follow every channel through the splits and shuffles of a stage."""
     reads = _Reads()
@@ -91,13 +93,17 @@ def _reads(num_units: int, *, num_channels: int) -> _Reads:
     return reads
 
 
-def _stage(units: Sequence[nn.Module], reads: _Reads) -> nn.Module:
+def _stage(units: Sequence[nn.Module]) -> nn.Module:
     """Return a stage whose units read straight from the branches that made their channels."""
     import torch
     from torch import Tensor, nn
 
     class Stage(nn.Module):
-        """The branches of a stage, joined by splits and concatenations alone."""
+        """The branches of a stage, joined by splits and concatenations alone.
+
+        All branches make equally many channels; which unit reads which of them follows from that
+        number, so that a stage may be made narrower.
+        """
 
         def __init__(self) -> None:
             super().__init__()
@@ -107,13 +113,14 @@ def _stage(units: Sequence[nn.Module], reads: _Reads) -> nn.Module:
 
         def forward(self, images: Tensor) -> Tensor:
             made = [self._make(branch, images) for branch in (0, 1)]
-            for reader in range(len(units) - 1):
+            for reader in range(len(self.branches) - 2):
                 made.append(self._make(reader + 2, self._read(made, reader)))
-            return self._read(made, len(units) - 1)
+            return self._read(made, len(self.branches) - 2)
 
         def _make(self, branch: int, images: Tensor) -> dict[int, Tensor]:
             """Return a branch's channels by the unit that will read them."""
-            sizes = _sizes(reads, branch)
+            width = self.branches[0].get_submodule("2").out_channels
+            sizes = _sizes(_reads(len(self.branches) - 1, num_channels=width), branch)
             made: Tensor = self.branches[branch](images)
             parts = torch.split(made, list(sizes.values()), dim=1) if len(sizes) > 1 else [made]
             return {reader: parts[position] for position, reader in enumerate(sizes)}
@@ -161,5 +168,5 @@ def _reorder_inputs(convolution: nn.Module, order: list[int]) -> None:
     convolution.weight = nn.Parameter(convolution.weight.detach()[:, order].clone())
 
 
-X0_5 = Backbone(_x0_5, stem=_STEM, head="fc.", deploy=without_shuffles)
-X1_0 = Backbone(_x1_0, stem=_STEM, head="fc.", deploy=without_shuffles)
+X0_5 = Backbone(_x0_5, stem=_STEM, head="fc.")
+X1_0 = Backbone(_x1_0, stem=_STEM, head="fc.")

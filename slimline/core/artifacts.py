@@ -40,7 +40,7 @@ def save(
     with serialize.replacing(target) as folder:
         save_weights(folder, model.network.state_dict())
         if with_onnx:
-            export.write_onnx(model.deployed(), model.example, folder / ONNX)
+            export.write_onnx(model.network, model.example, folder / ONNX)
         if history:
             serialize.write_tsv(folder / HISTORY, [row.to_dict() for row in history])
         content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})

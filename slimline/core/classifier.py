@@ -44,10 +44,6 @@ class Classifier:
         """Prefix of the parameters that classify."""
         return REGISTRY[self.architecture.backbone].head
 
-    def deployed(self) -> nn.Module:
-        """Return an equal network in the form that runs fastest; all exports begin with it."""
-        return REGISTRY[self.architecture.backbone].deploy(self.network)
-
     def with_network(self, network: nn.Module) -> "Classifier":
         """Return the same classifier with another network."""
         return Classifier(
@@ -98,17 +94,22 @@ def make(architecture: Architecture) -> nn.Module:
 def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     """Cut a fresh network to the widths that pruning left: `shapes` of weights by name.
 
-    A depthwise convolution is known by its weight having one input channel.
+    A depthwise convolution is known by its weight having one input channel. A BatchNorm that was
+    folded has no weight: it is as wide as the layer before it.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
     """
+    before: Sequence[int] = ()
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
             shape = shapes.get(f"{name}.weight")
+            if shape is None and isinstance(module, nn.BatchNorm2d):
+                shape = before[:1]
             if shape is None:
                 raise ArtifactError(f"the weights have no tensor {name}.weight")
             _fit_module(module, shape)
+            before = shape
 
 
 def _fit_module(module: nn.Conv2d | nn.Linear | nn.BatchNorm2d, shape: Sequence[int]) -> None:

@@ -185,8 +185,10 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(weights, rate, momentum=0.9, nesterov=True, weight_decay=decay)
-    return torch.optim.AdamW(weights, rate, weight_decay=decay)
+        return torch.optim.SGD(
+            weights, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True
+        )
+    return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
 
 
 def _zero_keeper(network: nn.Module) -> Callable[[], None]:

@@ -1,16 +1,21 @@
 """Which channels of a network must be removed together, and their removal.
 
 Every channel of every tensor gets a number, and the numbers are sent through the network's own
-graph: a convolution makes new ones, an addition declares two of them one and the same, and
+graph: a layer makes new ones, an addition declares two of them one and the same, and
 concatenations, splits and shuffles simply move them. In the end each layer knows which numbers
-stand at its input and output. That is exact for any topology, ShuffleNet's included; channels
-whose place matters to the code (those that are split or shuffled) are pinned.
+stand at its input and output. That is exact for any topology.
+
+To narrow a network, layers get new widths, and numbers are sent through it once more: the
+network's own code says what the narrower layers are connected to. Then each new channel takes the
+weights of the best old one that went the same way. So even channels that a unit splits and hands
+on, as in ShuffleNetV2, can be removed.
 """
 
+import copy
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +26,9 @@ from slimline.core import classifier
 
 Layer = nn.Conv2d | nn.Linear | nn.BatchNorm2d
 
-_JOINS: frozenset[Callable[..., Any] | str] = frozenset(
+_Operators = frozenset[Callable[..., Any] | str]
+
+_JOINS: _Operators = frozenset(
     {
         operator.add,
         operator.iadd,
@@ -35,10 +42,26 @@ _JOINS: frozenset[Callable[..., Any] | str] = frozenset(
         "mul_",
     }
 )
-_KEEPS_PLACES: frozenset[Callable[..., Any] | str] = frozenset(
-    {torch.cat, torch.concat, torch.flatten, "flatten", "contiguous", "size", getattr}
+_MEANS: _Operators = frozenset({torch.mean, "mean"})
+_CATS: _Operators = frozenset({torch.cat, torch.concat})
+_MOVES: _Operators = frozenset(
+    {
+        torch.split,
+        torch.chunk,
+        torch.transpose,
+        torch.permute,
+        torch.reshape,
+        operator.getitem,
+        "split",
+        "chunk",
+        "transpose",
+        "permute",
+        "reshape",
+        "view",
+    }
 )
-_CHANNELWISE: frozenset[Callable[..., Any] | str] = frozenset(
+_KEEPS_PLACES: _Operators = frozenset({torch.flatten, "flatten", "contiguous", "size", getattr})
+_CHANNELWISE: _Operators = frozenset(
     {
         torch.relu,
         functional.relu,
@@ -68,46 +91,99 @@ class _Ports:
         return self.inputs is self.outputs
 
 
-@dataclass
-class Group:
-    """Channels that live in the same layers: rows of it can be removed one by one.
+@dataclass(frozen=True)
+class _Flow:
+    """Where all channels of a network go; those of the images have the first numbers."""
 
-    `rows` is int64 [channels]: the number of each channel.
-    """
+    num_inputs: int
+    ports: Mapping[str, _Ports]
+    """Layers by name, in order of the network."""
+    made: Mapping[str, Tensor]
+    """The numbers that a layer makes, by its name; int64 [width]."""
+    families: Sequence[Sequence[str]]
+    """Names of layers whose widths must stay equal, for those whose widths may change."""
 
-    rows: Tensor
-    ports: Sequence[_Ports]
-    kept: Tensor = field(default_factory=lambda: torch.empty(0))
+    def homes(self) -> dict[int, tuple[str, ...]]:
+        """Return for each number the names of all layers at which it stands."""
+        homes: dict[int, list[str]] = defaultdict(list)
+        for name, port in self.ports.items():
+            for number in dict.fromkeys([*port.inputs.tolist(), *port.outputs.tolist()]):
+                homes[number].append(name)
+        return {number: tuple(names) for number, names in homes.items()}
 
-    def importance(self) -> Tensor:
-        """Return float [channels]: the mean over layers of magnitude relative to the layer's mean.
+    def importance(self) -> dict[int, float]:
+        """Return for each number its mean magnitude over its layers, relative to their own means.
 
         Absolute magnitudes cannot be compared between layers, since BatchNorm rescales them.
         """
-        return torch.stack([_relative_magnitude(port, self.rows) for port in self.ports]).mean(0)
-
-    def keep(self, kept: Tensor) -> None:
-        """Choose the channels that stay; bool [channels]."""
-        self.kept = kept
-
-
-def find_groups(network: nn.Module, example: Tensor) -> list[Group]:
-    """Return the groups of channels that can be removed, in order of the network."""
-    flow = _ChannelFlow(classifier.trace(network))
-    flow.run(torch.zeros(1, example.shape[1], 1, 1))
-    return flow.groups()
+        found: dict[int, list[float]] = defaultdict(list)
+        for port in self.ports.values():
+            weight = port.layer.weight.detach().double()
+            rows = weight.flatten(1).norm(dim=1) if weight.dim() > 1 else weight.abs()
+            _note(found, port.outputs, rows)
+            if not port.is_channelwise:
+                is_new = ~torch.isin(port.inputs, port.outputs)
+                columns = weight.transpose(0, 1).flatten(1).norm(dim=1)
+                _note(found, port.inputs, columns, where=is_new)
+        return {number: sum(each) / len(each) for number, each in found.items()}
 
 
-@torch.no_grad()
-def remove(groups: Sequence[Group]) -> None:
-    """Cut the channels that are not kept out of every layer, in place."""
-    removed = torch.cat(
-        [torch.zeros(0, dtype=torch.int64), *(each.rows[~each.kept] for each in groups)]
-    )
-    layers = {id(port.layer): port for group in groups for port in group.ports}
-    for port in layers.values():
-        stays_in, stays_out = (~torch.isin(ids, removed) for ids in (port.inputs, port.outputs))
-        _cut(port.layer, stays_in, stays_out)
+@dataclass
+class Group:
+    """Layers that make equally many channels, and how many these shall be."""
+
+    layers: Sequence[str]
+    """Names of the layers: one, or those that an addition or a split ties together."""
+    importance: Tensor
+    """Float64 [layers, width]: magnitude relative to the layer's, averaged over where it is used.
+    """
+    width: int
+
+
+class Plan:
+    """What a network could lose, found when made; change the widths of `groups`, then `apply`."""
+
+    groups: Sequence[Group]
+    """In order of the network."""
+
+    def __init__(self, network: nn.Module, example: Tensor) -> None:
+        """Follow the channels; `example` is an input, float32 [batch, channels, height, width].
+
+        Raises:
+            NotImplementedError: the network calls a function of which is not known what it does.
+        """
+        self._network, self._num_inputs = network, example.shape[1]
+        self._flow = _follow(network, self._num_inputs)
+        self._importance = self._flow.importance()
+        self.groups = [self._group(family) for family in self._flow.families]
+
+    def _group(self, family: Sequence[str]) -> Group:
+        made = [self._flow.made[name].tolist() for name in family]
+        rows = torch.tensor(
+            [[self._importance[number] for number in each] for each in made], dtype=torch.float64
+        )
+        return Group(family, rows, rows.shape[1])
+
+    @torch.no_grad()
+    def apply(self) -> dict[str, Tensor]:
+        """Make the network as narrow as its groups say, in place; the best channels stay.
+
+        Returns for each layer the rows of its weights that stayed, int64 [width].
+        """
+        narrow = copy.deepcopy(self._network)
+        for group in self.groups:
+            for name in group.layers:
+                _set_width(narrow.get_submodule(name), group.width)
+        flow = _follow(narrow, self._num_inputs)
+        origin = _match(self._flow, flow, self._importance)
+        stayed = {}
+        for name, old in self._flow.ports.items():
+            new = flow.ports[name]
+            rows = _places(old.outputs, new.outputs, origin)
+            columns = _places(old.inputs, new.inputs, origin)
+            _select(old.layer, rows, columns)
+            stayed[name] = rows
+        return stayed
 
 
 class _ChannelFlow(fx.Interpreter):
@@ -115,37 +191,36 @@ class _ChannelFlow(fx.Interpreter):
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
-        self._parent: list[int] = []
-        self._pinned: list[Tensor] = []
-        self._ports: list[_Ports] = []
+        self._numbers, self._makers = _Classes(), _Classes()
+        self._maker_of: list[int] = []
+        self._made: dict[int, str] = {}
+        self._pinned: list[int] = []
+        self._moved: set[int] = set()
+        self._ports: dict[str, _Ports] = {}
+        self._num_inputs = 0
 
-    def groups(self) -> list[Group]:
-        """Return what can be pruned: channels by the set of layers that they live in."""
-        root = torch.tensor([self._find(number) for number in range(len(self._parent))])
-        pinned = set(root[torch.cat(self._pinned).flatten()].tolist())
-        ports = [
-            _Ports(
-                port.layer,
-                ids := root[port.inputs],
-                ids if port.is_channelwise else root[port.outputs],
-            )
-            for port in self._ports
+    def result(self) -> _Flow:
+        """Return what was found, when the graph has been run."""
+        ports = {}
+        for name, port in self._ports.items():
+            outputs = self._numbers.roots(port.outputs)
+            inputs = outputs if port.is_channelwise else self._numbers.roots(port.inputs)
+            ports[name] = _Ports(port.layer, inputs, outputs)
+        made = {name: ports[name].outputs for name in self._made.values()}
+        pinned = {self._makers.root(maker) for maker in self._pinned}
+        families: dict[int, list[str]] = defaultdict(list)
+        for maker, name in self._made.items():
+            if self._makers.root(maker) not in pinned:
+                families[self._makers.root(maker)].append(name)
+        of_equal_width = [
+            names for names in families.values() if len({len(made[name]) for name in names}) == 1
         ]
-        homes: dict[int, list[int]] = defaultdict(list)
-        for position, port in enumerate(ports):
-            for number in {*port.inputs.tolist(), *port.outputs.tolist()} - pinned:
-                homes[number].append(position)
-        rows: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for number in sorted(homes):
-            rows[tuple(homes[number])].append(number)
-        return [
-            Group(torch.tensor(numbers), [ports[position] for position in home])
-            for home, numbers in rows.items()
-        ]
+        return _Flow(self._num_inputs, ports, made, of_equal_width)
 
     def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
         images = super().placeholder(target, args, kwargs)
-        return self._pin(self._new(images.shape[1]).view(1, -1, 1, 1))
+        self._num_inputs = images.shape[1]
+        return self._pin(self._new(self._num_inputs)).view(1, -1, 1, 1)
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self._pin(super().output(target, args, kwargs))
@@ -157,12 +232,13 @@ class _ChannelFlow(fx.Interpreter):
         inputs = channels.flatten()
         if isinstance(module, nn.BatchNorm2d) or _is_depthwise(module):
             outputs = inputs
-        elif isinstance(module, nn.Conv2d) and module.groups > 1:
-            outputs = self._pin(self._new(module.out_channels))
-            self._pin(inputs)
         else:
             outputs = self._new(module.weight.shape[0])
-        self._ports.append(_Ports(module, inputs, outputs))
+            self._made[self._maker_of[-1]] = target
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                self._pin(inputs)
+                self._pin(outputs)
+        self._ports[target] = _Ports(module, inputs, outputs)
         return outputs.view(1, -1, *channels.shape[2:])
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -177,37 +253,119 @@ class _ChannelFlow(fx.Interpreter):
             return self._join(tensors)
         if target in _CHANNELWISE:
             return args[0]
-        if target in {torch.mean, "mean"}:
+        if target in _MEANS:
             keeps_places = kwargs.get("keepdim", len(args) > 2 and args[2])
             return args[0] if keeps_places else args[0].flatten(1)
-        moved = run(target, args, kwargs)
-        if target not in _KEEPS_PLACES:
-            for part in moved if isinstance(moved, tuple | list) else [moved]:
-                if isinstance(part, Tensor):
-                    self._pin(part)
-        return moved
+        result = run(target, args, kwargs)
+        if target in _CATS:
+            self._tie(number for number in result.flatten().tolist() if number in self._moved)
+        elif target in _MOVES and tensors:
+            numbers = tensors[0].flatten().tolist()
+            self._moved.update(numbers)
+            self._tie(numbers)
+        elif target not in _KEEPS_PLACES and tensors:
+            raise NotImplementedError(f"pruning cannot follow channels through {target}")
+        return result
 
     def _join(self, tensors: Sequence[Tensor]) -> Tensor:
         first = tensors[0]
         for other in tensors[1:]:
             for one, two in zip(first.flatten().tolist(), other.flatten().tolist(), strict=True):
-                self._parent[self._find(one)] = self._find(two)
+                self._numbers.join(one, two)
+                self._tie((one, two))
         return first
 
+    def _tie(self, numbers: Iterable[int]) -> None:
+        """Declare that the layers which made these numbers keep equal widths."""
+        makers = list(dict.fromkeys(self._maker_of[number] for number in numbers))
+        for maker in makers[1:]:
+            self._makers.join(makers[0], maker)
+
+    def _pin(self, numbers: Tensor) -> Tensor:
+        self._pinned += [self._maker_of[number] for number in numbers.flatten().tolist()]
+        return numbers
+
     def _new(self, count: int) -> Tensor:
+        self._maker_of += self._makers.add(1).tolist() * count
+        return self._numbers.add(count)
+
+
+class _Classes:
+    """Numbers of which some are declared the same (union-find)."""
+
+    def __init__(self) -> None:
+        self._parent: list[int] = []
+
+    def add(self, count: int) -> Tensor:
+        """Return `count` new numbers, int64 [count]."""
         start = len(self._parent)
         self._parent.extend(range(start, start + count))
         return torch.arange(start, start + count)
 
-    def _find(self, number: int) -> int:
+    def join(self, one: int, two: int) -> None:
+        """Declare two numbers to be the same."""
+        self._parent[self.root(one)] = self.root(two)
+
+    def root(self, number: int) -> int:
+        """Return the number that stands for all of its class."""
         while self._parent[number] != number:
             self._parent[number] = self._parent[self._parent[number]]
             number = self._parent[number]
         return number
 
-    def _pin(self, numbers: Tensor) -> Tensor:
-        self._pinned.append(numbers.flatten())
-        return numbers
+    def roots(self, numbers: Tensor) -> Tensor:
+        """Return the roots of many numbers, in order."""
+        return torch.tensor([self.root(number) for number in numbers.tolist()], dtype=torch.int64)
+
+
+def _follow(network: nn.Module, num_inputs: int) -> _Flow:
+    flow = _ChannelFlow(classifier.trace(network))
+    flow.run(torch.zeros(1, num_inputs, 1, 1))
+    return flow.result()
+
+
+def _match(old: _Flow, new: _Flow, importance: Mapping[int, float]) -> dict[int, int]:
+    """Return for every number of the narrow network the old one whose weights it takes.
+
+    It is the most important one that the same layer made and that stood at the same layers. Where
+    too few did, the best of the others follow: at a layer that did not read them they begin at 0.
+    """
+    old_homes, new_homes = old.homes(), new.homes()
+    origin = {number: number for number in range(new.num_inputs)}
+    for name, numbers in new.made.items():
+        rest = list(dict.fromkeys(old.made[name].tolist()))
+        wanted = list(dict.fromkeys(numbers.tolist()))
+        waiting = []
+        for home in dict.fromkeys(new_homes[number] for number in wanted):
+            places = [number for number in wanted if new_homes[number] == home]
+            chosen = [number for number in rest if old_homes[number] == home]
+            chosen = _best(chosen, importance, len(places))
+            origin.update(zip(places, chosen, strict=False))
+            rest = [number for number in rest if number not in set(chosen)]
+            waiting += places[len(chosen) :]
+        origin.update(zip(waiting, _best(rest, importance, len(waiting)), strict=True))
+    return origin
+
+
+def _best(numbers: Sequence[int], importance: Mapping[int, float], count: int) -> list[int]:
+    """Return the most important numbers, in the order in which they were given."""
+    ranked = sorted(numbers, key=lambda number: -importance[number])
+    return [number for number in numbers if number in set(ranked[:count])]
+
+
+def _places(old: Tensor, new: Tensor, origin: Mapping[int, int]) -> Tensor:
+    """Return where in `old` the origins of `new` stand, -1 for nowhere; int64 [new]."""
+    place = {number: position for position, number in enumerate(old.tolist())}
+    return torch.tensor([place.get(origin[number], -1) for number in new.tolist()])
+
+
+def _note(
+    found: dict[int, list[float]], numbers: Tensor, magnitude: Tensor, where: Tensor | None = None
+) -> None:
+    relative = magnitude / magnitude.mean().clamp_min(torch.finfo(magnitude.dtype).tiny)
+    for position, number in enumerate(numbers.tolist()):
+        if where is None or where[position]:
+            found[number].append(float(relative[position]))
 
 
 def _is_depthwise(module: nn.Module) -> bool:
@@ -217,33 +375,35 @@ def _is_depthwise(module: nn.Module) -> bool:
     )
 
 
-def _relative_magnitude(port: _Ports, rows: Tensor) -> Tensor:
-    weight = port.layer.weight.detach()
-    if torch.isin(rows, port.outputs).all():
-        magnitude, ids = (
-            weight.flatten(1).norm(dim=1) if weight.dim() > 1 else weight.abs(),
-            port.outputs,
-        )
+def _set_width(layer: nn.Module, width: int) -> None:
+    """Let a layer make fewer channels, whatever they are; only the number is looked at."""
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    layer.weight = nn.Parameter(layer.weight.detach()[:width])
+    if isinstance(layer, nn.Conv2d):
+        layer.out_channels = width
     else:
-        magnitude, ids = weight.transpose(0, 1).flatten(1).norm(dim=1), port.inputs
-    place = {number: position for position, number in enumerate(ids.tolist())}
-    chosen = magnitude[[place[number] for number in rows.tolist()]]
-    return chosen / magnitude.mean().clamp_min(torch.finfo(magnitude.dtype).tiny)
+        layer.out_features = width
 
 
-def _cut(layer: Layer, stays_in: Tensor, stays_out: Tensor) -> None:
+def _select(layer: Layer, rows: Tensor, columns: Tensor) -> None:
+    """Keep of a layer the given rows and columns of its weights; column -1 is new and 0.
+
+    Row -1 is a channel that comes from elsewhere to a layer with a weight per channel: it begins
+    with those of the last row.
+    """
+    weight = layer.weight[rows]
     if isinstance(layer, nn.BatchNorm2d):
-        layer.num_features = int(stays_out.sum())
+        layer.num_features = len(rows)
         for name in ("running_mean", "running_var"):
-            setattr(layer, name, getattr(layer, name)[stays_out])
+            setattr(layer, name, getattr(layer, name)[rows])
     elif isinstance(layer, nn.Linear):
-        layer.in_features, layer.out_features = int(stays_in.sum()), int(stays_out.sum())
+        layer.in_features, layer.out_features = len(columns), len(rows)
+        weight = weight[:, columns] * (columns >= 0)
     else:
-        layer.in_channels, layer.out_channels = int(stays_in.sum()), int(stays_out.sum())
-        layer.groups = layer.out_channels if layer.groups > 1 else 1
-    weight = layer.weight[stays_out]
-    if weight.dim() > 1 and weight.shape[1] == len(stays_in) > 1:
-        weight = weight[:, stays_in]
+        layer.groups = len(rows) if _is_depthwise(layer) else layer.groups
+        layer.in_channels, layer.out_channels = len(columns), len(rows)
+        if layer.groups == 1:
+            weight = weight[:, columns] * (columns >= 0).view(1, -1, 1, 1)
     layer.weight = nn.Parameter(weight.clone())
     if layer.bias is not None:
-        layer.bias = nn.Parameter(layer.bias[stays_out].clone())
+        layer.bias = nn.Parameter(layer.bias[rows].clone())

@@ -25,7 +25,7 @@ class PruneSettings(Params, ABC):
     """Rounds of cutting and recovering on the way to the threshold."""
 
     channel_multiple: Annotated[int, Field(ge=1, le=256)]
-    """Widths left are rounded up to this multiple, which kernels like; `magnitude` ignores it."""
+    """Widths are rounded to the nearest multiple of this, which kernels like (decision 6)."""
 
     recover: DistilledRecipe
     """Fine-tuning after each round; the teacher is the model before pruning."""

@@ -19,25 +19,24 @@ class StructuredMagnitude(PruneSettings):
     method: Literal["structured_magnitude"]
 
     def cut(self, network: nn.Module, example: Tensor, share: float) -> None:
-        """Remove the channels of least magnitude from every group that may shrink."""
+        """Remove the channels of least magnitude from every layer that may shrink."""
         from slimline.pruning import channels
 
-        groups = channels.find_groups(network, example)
-        for group in groups:
-            group.keep(_kept(group.importance(), share, self.channel_multiple))
-        channels.remove(groups)
+        plan = channels.Plan(network, example)
+        for group in plan.groups:
+            group.width = _width(group.importance, share, self.channel_multiple)
+        plan.apply()
 
 
-def _kept(importance: Tensor, share: float, multiple: int) -> Tensor:
-    """Return which channels stay: all but the least, whose sum is at most `share` of all.
+def _width(importance: Tensor, share: float, multiple: int) -> int:
+    """Return how many channels stay: all but the least, whose sum is at most `share` of all.
 
-    The number that stays is rounded up to the multiple, and is never 0.
+    Of several layers, float [layers, width], the mean. Rounded to the nearest multiple, never 0,
+    never more than there are.
     """
-    import torch
-
-    ordered, order = importance.double().sort(stable=True)
-    removable = int((ordered.cumsum(0) <= share * ordered.sum()).sum())
-    width = -(-max(1, len(order) - removable) // multiple) * multiple
-    kept = torch.ones(len(order), dtype=torch.bool)
-    kept[order[: max(0, len(order) - width)]] = False
-    return kept
+    ordered = importance.sort(dim=1).values
+    limit = share * ordered.sum(dim=1, keepdim=True)
+    removable = (ordered.cumsum(dim=1) <= limit).sum(dim=1).double().mean()
+    width = importance.shape[1]
+    nearest = multiple * round((width - removable.item()) / multiple)
+    return width if removable < 1 else min(width, max(multiple, nearest))

@@ -8,7 +8,7 @@ from slimline.core import artifacts, classifier, description, export, serialize,
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.measure import session
-from slimline.quantization import moves, parity, qat
+from slimline.quantization import fusible, grey_stem, moves, parity, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 
 
@@ -20,9 +20,8 @@ def load_prepared(folder: Path) -> Classifier:
     """
     model, tensors = artifacts.load_parts(folder)
     settings = QatFinetuneParams.model_validate(description.read(folder)["settings"])
-    network = qat.fold_batchnorm(model.deployed())
-    classifier.fit_shapes(network, {key: list(each.shape) for key, each in tensors.items()})
-    prepared = qat.prepare(network, model.example, weight_bits=settings.weight_bits)
+    classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    prepared = qat.prepare(model.network, model.example, weight_bits=settings.weight_bits)
     prepared.load_state_dict(tensors, strict=True)
     qat.freeze_ranges(prepared)
     return model.with_network(prepared)
@@ -48,7 +47,9 @@ def save(
     with serialize.replacing(target) as folder:
         path = folder / description.ONNX
         exported = export.to_onnx(converted, model.example)
+        fusible.make_fusible(exported)
         moves.move_bytes(exported)
+        grey_stem.widen(exported)
         export.save(exported, path)
         runtime = session.load(path, num_threads=num_threads)
         deployed = session.predict(runtime, validation.images, model.preprocessing)

@@ -32,7 +32,7 @@ def finetune(
     seed: int,
 ) -> tuple[Classifier, list[Row]]:
     """Return the model with trained fake-quant, not yet converted, and its learning curve."""
-    network = prepare(model.deployed(), model.example, weight_bits=settings.weight_bits)
+    network = prepare(model.network, model.example, weight_bits=settings.weight_bits)
     calibrate(network, calibration, model)
     rows = training.fit(
         network,

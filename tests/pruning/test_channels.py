@@ -8,7 +8,7 @@ from torch import nn
 
 from slimline.backbones import REGISTRY, Architecture
 from slimline.core import classifier
-from slimline.pruning import cost
+from slimline.pruning import channels, cost
 from slimline.pruning.structured_magnitude import StructuredMagnitude
 
 EXAMPLE = torch.zeros(2, 1, 28, 28)
@@ -49,27 +49,61 @@ def test_more_prunes_more_and_zero_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_dead_channels_leave_the_function_as_it_is(name: str) -> None:
-    """Channels that are made zero by hand can be cut without changing any output."""
-    from slimline.pruning import channels
-
+def test_what_stays_computes_what_it_did_before(name: str) -> None:
+    """A narrowed network equals the original with the removed channels made zero."""
     torch.manual_seed(0)
+    narrow = copy.deepcopy(NETWORKS[name])
+    plan = channels.Plan(narrow, EXAMPLE)
+    for group in plan.groups:
+        group.width = group.width // 2
+    stayed = plan.apply()
     network = copy.deepcopy(NETWORKS[name])
-    groups = channels.find_groups(network, EXAMPLE)
-    for group in groups:
-        dead = torch.arange(len(group.rows)) % 3 == 0
-        group.keep(~dead)
-        for port in group.ports:
-            stays = torch.isin(port.outputs, group.rows[dead])
-            if torch.isin(group.rows, port.outputs).all():
-                with torch.no_grad():
-                    port.layer.weight[stays] = 0
-                    if port.layer.bias is not None:
-                        port.layer.bias[stays] = 0
+    for layer, rows in stayed.items():
+        module = network.get_submodule(layer)
+        gone = torch.ones(len(module.weight), dtype=torch.bool)
+        gone[rows] = False
+        with torch.no_grad():
+            module.weight[gone] = 0
+            if module.bias is not None:
+                module.bias[gone] = 0
     images = torch.randn(3, 1, 28, 28)
-    expected = network(images)
-    channels.remove(groups)
-    assert torch.allclose(network(images), expected, atol=1e-4)
+    assert cost.count(narrow, EXAMPLE).macs < 0.5 * cost.count(network, EXAMPLE).macs
+    assert torch.allclose(narrow(images), network(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "shufflenet_v2_x1_0"])
+def test_channels_that_a_unit_hands_on_are_removed_too(name: str) -> None:
+    network = copy.deepcopy(NETWORKS[name])
+    METHOD.cut(network, EXAMPLE, 0.5)
+    before, after = (
+        {key: len(each.weight) for key, each in net.named_modules() if hasattr(each, "weight")}
+        for net in (NETWORKS[name], network)
+    )
+    assert [key for key in before if after[key] == before[key]] == ["fc"]
+
+
+def test_where_too_few_went_one_way_others_take_their_place() -> None:
+    """Splits at other places after the cut: a reader gets channels that it did not read."""
+
+    class Uneven(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maker = nn.Conv2d(1, 12, 1)
+            self.first, self.second = nn.Conv2d(2, 4, 1), nn.Conv2d(10, 4, 1)
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            made = self.maker(images)
+            parts = self.first(made[:, :2]), self.second(made[:, 2:])
+            return self.head(torch.cat(parts, 1).mean([2, 3]))
+
+    network = Uneven()
+    plan = channels.Plan(network, EXAMPLE)
+    assert [list(group.layers) for group in plan.groups] == [["maker"], ["first"], ["second"]]
+    plan.groups[0].width = 8
+    plan.apply()
+    assert network.first.in_channels + network.second.in_channels == 8
+    assert network(torch.randn(3, 1, 5, 5)).shape == (3, 2)
 
 
 def test_a_residual_stream_is_cut_as_one() -> None:
@@ -84,7 +118,19 @@ def test_a_residual_stream_is_cut_as_one() -> None:
             images = self.one(images)
             return self.head((images + self.two(images)).mean([2, 3]))
 
-    from slimline.pruning import channels
+    network = Residual()
+    (group,) = channels.Plan(network, EXAMPLE).groups
+    assert (list(group.layers), group.width) == (["one", "two"], 6)
 
-    groups = channels.find_groups(Residual(), EXAMPLE)
-    assert [(len(group.rows), len(group.ports)) for group in groups] == [(6, 3)]
+
+def test_what_cannot_be_followed_is_named() -> None:
+    class Unknown(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.head = nn.Conv2d(1, 6, 3), nn.Linear(6, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.fft.fft(self.one(images)).real.mean([2, 3]))
+
+    with pytest.raises(NotImplementedError, match="fft"):
+        channels.Plan(Unknown(), EXAMPLE)
