@@ -35,7 +35,7 @@ def test_each_stage_does_what_it_is_for(pipeline: Path) -> None:
     assert prune["macs_m"] < 0.95 * swap["macs_m"]
     assert prune["params"] < swap["params"]
     assert int8["int8_macs"] > 99
-    assert int8["macs_m"] == prune["macs_m"]
+    assert prune["macs_m"] < int8["macs_m"] < 1.3 * prune["macs_m"], "only the stem is wider"
     assert int8["size_kib"] < prune["size_kib"] / 2.5
     assert 0 < dynamic["int8_macs"] < 50
     assert figures(pipeline, "evaluate", "baseline_train")["agreement"] == 100

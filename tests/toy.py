@@ -33,6 +33,8 @@ _OVERRIDES: dict[str, Any] = {
     "backbone_swap.unfrozen.epochs": 3,
     "backbone_swap.unfrozen.batch_size": 32,
     "backbone_swap.unfrozen.learning_rate": 0.01,
+    "prune.threshold": 0.3,
+    "prune.steps": 2,
     "prune.recover.epochs": 1,
     "prune.recover.batch_size": 32,
     "qat_finetune.recipe.epochs": 0.5,
