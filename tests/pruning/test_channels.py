@@ -83,7 +83,7 @@ def test_channels_that_a_unit_hands_on_are_removed_too(name: str) -> None:
 
 
 def test_where_too_few_went_one_way_others_take_their_place() -> None:
-    """Splits at other places after the cut: a reader gets channels that it did not read."""
+    """Narrower, the first reader gets three channels, of which it read two before."""
 
     class Uneven(nn.Module):
         def __init__(self) -> None:
@@ -94,7 +94,8 @@ def test_where_too_few_went_one_way_others_take_their_place() -> None:
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             made = self.maker(images)
-            parts = self.first(made[:, :2]), self.second(made[:, 2:])
+            border = 24 // made.shape[1]
+            parts = self.first(made[:, :border]), self.second(made[:, border:])
             return self.head(torch.cat(parts, 1).mean([2, 3]))
 
     network = Uneven()
@@ -102,7 +103,11 @@ def test_where_too_few_went_one_way_others_take_their_place() -> None:
     assert [list(group.layers) for group in plan.groups] == [["maker"], ["first"], ["second"]]
     plan.groups[0].width = 8
     plan.apply()
-    assert network.first.in_channels + network.second.in_channels == 8
+    unread = [
+        int((layer.weight == 0).all(dim=0).sum()) for layer in (network.first, network.second)
+    ]
+    assert (network.first.in_channels, network.second.in_channels) == (3, 5)
+    assert unread == [1, 0]
     assert network(torch.randn(3, 1, 5, 5)).shape == (3, 2)
 
 
