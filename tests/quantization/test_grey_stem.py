@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+import ort
 import pytest
 import torch
 from torch import nn
@@ -31,19 +31,6 @@ def exported(
     return model
 
 
-def run(model: onnx.ModelProto, images: torch.Tensor, folder: Path) -> tuple[list[str], np.ndarray]:
-    """Return the operators in the order in which ONNX Runtime executes them, and its answer."""
-    onnx.checker.check_model(model, full_check=True)
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    answer = session.run(None, {"input": images.numpy()})[0]
-    return [node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node], answer
-
-
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6()])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel", [3, 5, 7])
@@ -53,13 +40,13 @@ def test_same_answers_without_moving_a_byte(
     torch.manual_seed(1)
     stem = nn.Conv2d(1, 8, kernel, stride=stride, padding=kernel // 2)
     model = exported(stem, IMAGES, activation)
-    before, expected = run(model, IMAGES, tmp_path)
+    before, expected = ort.run(model, IMAGES.numpy(), tmp_path)
     grey_stem.widen(model)
-    after, answer = run(model, IMAGES, tmp_path)
+    after, answer = ort.run(model, IMAGES.numpy(), tmp_path)
     assert np.array_equal(answer, expected)
     assert "Reshape" in after
     assert after.count("Transpose") < before.count("Transpose")
-    assert np.array_equal(run(model, IMAGES[:1], tmp_path)[1], expected[:1])
+    assert np.array_equal(ort.run(model, IMAGES[:1].numpy(), tmp_path)[1], expected[:1])
 
 
 @pytest.mark.parametrize(

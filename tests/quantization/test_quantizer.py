@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+import ort
 import pytest
 import torch
 from torch import Tensor, nn
@@ -64,21 +64,11 @@ def int8(network: nn.Module, target: Path, *, weight_bits: int = 7) -> tuple[Pat
     return target, expected
 
 
-def run(path: Path) -> tuple[Counter[str], np.ndarray]:
-    """Return the operators that ONNX Runtime executes, and its answer."""
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(path.with_suffix(".optimized"))
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    answer = session.run(None, {"input": IMAGES.numpy()})[0]
-    graph = onnx.load(options.optimized_model_filepath).graph
-    return Counter(node.op_type for node in graph.node), answer
-
-
 @pytest.mark.parametrize("name", PATTERNS)
 def test_fused_into_int8_operators(name: str, tmp_path: Path) -> None:
     path, expected = int8(Wrap(PATTERNS[name]), tmp_path / "model.onnx")
-    operators, answer = run(path)
+    executed, answer = ort.run(onnx.load(path), IMAGES.numpy(), tmp_path)
+    operators = Counter(executed)
     assert operators["QLinearConv"] == 2
     assert not {"Conv", "FusedConv", "Add", "Mul", "Concat", "Relu", "Clip"} & set(operators)
     step = (expected.max() - expected.min()).item() / 255
