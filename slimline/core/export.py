@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 INPUT, OUTPUT = "input", "logits"
 
 _WEIGHTED = {"Conv", "Gemm", "MatMul", "MatMulInteger"}
+
+_SHAPED = {"Reshape", "Expand", "ConstantOfShape"}
+"""Operators that are told a shape."""
 
 OPSET = 18
 """The oldest opset that torch's exporter writes without converting; ONNX Runtime 1.14 reads it."""
@@ -30,26 +34,51 @@ def write_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
 
 
 def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
-    """Return the network as an ONNX model, not yet cleaned.
+    """Return the network as an ONNX model of any batch, not yet cleaned.
 
-    The batch dimension is exported from 1 up: torch's own minimum of 2 refuses single images.
+    `example` is float32 [2 or more, channels, height, width]. The network is traced at that batch,
+    which is opened afterwards: torch takes three times as long to trace a symbolic one, and finds
+    the same graph. Weights that training left channels-last would make it spell out strides.
     """
-    batch = torch.export.Dim("batch", min=1)
+    network.cpu().to(memory_format=torch.contiguous_format)
     with quiet_exporter():
         program = torch.onnx.export(
-            network.cpu(),
+            network,
             (example,),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: batch},),
             external_data=False,
             verbose=False,
         )
     assert program is not None
-    proto: onnx.ModelProto = program.model_proto
-    return proto
+    model: onnx.ModelProto = program.model_proto
+    _open_batch(model.graph, len(example))
+    return model
+
+
+def _open_batch(graph: onnx.GraphProto, batch: int) -> None:
+    """Let the first dimension be any number: of input, output, and what is reshaped.
+
+    Raises:
+        NotImplementedError: the graph has the batch in a place that is not known here.
+    """
+    for value in [*graph.input, *graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    tensors = {each.name: each for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in _SHAPED:
+            continue
+        shape = tensors.get(node.input[1])
+        sizes = numpy_helper.to_array(shape).tolist() if shape is not None else []
+        if sizes[:1] in ([-1], [1]):
+            continue
+        if node.op_type != "Reshape" or sizes[:1] != [batch] or -1 in sizes:
+            raise NotImplementedError(f"cannot open the batch of {node.op_type} to {sizes}")
+        opened = numpy_helper.from_array(np.array([-1, *sizes[1:]]), f"shape_{node.output[0]}")
+        graph.initializer.append(opened)
+        node.input[1] = opened.name
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
