@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from slimline import pruning
-from slimline.backbones import REGISTRY
 from slimline.core import params
 from slimline.core.datasets import DataParams
-from slimline.core.errors import ParamsError
 from slimline.core.params import RunParams
 from slimline.core.recipe import BaselineTrainParams
-from slimline.core.transfer import BackboneSwapParams
+from slimline.core.transfer import BackboneSwapParams, check_unfreeze
 from slimline.measure.latency import BenchmarkParams
 from slimline.quantization.settings import Int8ExportParams, Int8PtqParams, QatFinetuneParams
 from slimline.report.gates import GatesParams
@@ -36,13 +34,5 @@ def check(path: Path) -> ParamsFile:
         ParamsError: a key or value is wrong, or two sections contradict each other.
     """
     content = params.check(params.read(path), ParamsFile, path)
-    swap = content.backbone_swap
-    if swap.pretrained == "imagenet" and REGISTRY[swap.backbone].imagenet is None:
-        known = ", ".join(name for name, each in REGISTRY.items() if each.imagenet)
-        raise ParamsError(
-            [
-                f"{path}: backbone_swap.pretrained: imagenet needs a backbone with packaged "
-                f"weights ({known}); backbone_swap.backbone is {swap.backbone}"
-            ]
-        )
+    check_unfreeze(content.backbone_swap, str(path))
     return content

@@ -6,13 +6,13 @@ from slimline.core import artifacts, classifier, cli, data, params, runtime, tra
 from slimline.core.recipe import BaselineTrainParams
 
 
-def main(train: Path, validation: Path, target: Path) -> None:
+def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     """Write the model folder `target`."""
     settings = params.load("baseline_train", BaselineTrainParams)
     run = params.load_run()
     runtime.start(run)
     images = data.load(train)
-    model = classifier.build(settings, images)
+    model = classifier.build(settings, images, pretrained)
     history = training.fit(
         model.network,
         images,

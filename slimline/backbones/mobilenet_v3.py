@@ -1,23 +1,17 @@
 """MobileNetV3 (Howard et al., 2019, arXiv:1905.02244), from torchvision."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from slimline.backbones.architecture import Architecture, Backbone, replace_stem
-
-if TYPE_CHECKING:
-    from torch import nn
-
-_STEM = "features.0.0"
+from slimline.backbones.architecture import Backbone
+from slimline.backbones.published import of_torchvision
 
 
-def _small(architecture: Architecture) -> nn.Module:
-    from torchvision.models import mobilenet_v3_small
+def _v3(name: str, *, num_parts: int) -> Backbone:
+    return of_torchvision(
+        name,
+        stem="features.0.0",
+        head="classifier.",
+        stages=tuple(f"features.{part}" for part in range(1, num_parts + 1)),
+    )
 
-    model: nn.Module = mobilenet_v3_small(num_classes=architecture.num_classes)
-    replace_stem(model, _STEM, architecture)
-    return model
 
-
-SMALL = Backbone(_small, stem=_STEM, head="classifier.")
+SMALL = _v3("mobilenet_v3_small", num_parts=12)
+LARGE = _v3("mobilenet_v3_large", num_parts=16)

@@ -1,23 +1,14 @@
 """ResNet (He et al., 2015, arXiv:1512.03385), from torchvision."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from slimline.backbones.architecture import Architecture, Backbone, replace_stem
-
-if TYPE_CHECKING:
-    from torch import nn
-
-_STEM = "conv1"
+from slimline.backbones.architecture import Backbone
+from slimline.backbones.published import of_torchvision
 
 
-def _resnet18(architecture: Architecture) -> nn.Module:
-    from torchvision.models import resnet18
-
-    model: nn.Module = resnet18(num_classes=architecture.num_classes)
-    replace_stem(model, _STEM, architecture)
-    return model
+def _resnet(name: str) -> Backbone:
+    stages = ("layer1", "layer2", "layer3", "layer4")
+    return of_torchvision(name, stem="conv1", head="fc.", stages=stages)
 
 
-RESNET18 = Backbone(_resnet18, stem=_STEM, head="fc.")
+RESNET18 = _resnet("resnet18")
+RESNET34 = _resnet("resnet34")
+RESNET50 = _resnet("resnet50")

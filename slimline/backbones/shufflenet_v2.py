@@ -11,35 +11,16 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from slimline.backbones.architecture import Architecture, Backbone, replace_stem
+from slimline.backbones.architecture import Backbone
+from slimline.backbones.published import of_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import nn
 
-_STEM = "conv1.0"
-
 Channel = tuple[int, int]
 """The number of the branch that made it, and its position there."""
-
-
-def _x0_5(architecture: Architecture) -> nn.Module:
-    from torchvision.models import shufflenet_v2_x0_5
-
-    model: nn.Module = shufflenet_v2_x0_5(num_classes=architecture.num_classes)
-    replace_stem(model, _STEM, architecture)
-    work_out_shuffles(model)
-    return model
-
-
-def _x1_0(architecture: Architecture) -> nn.Module:
-    from torchvision.models import shufflenet_v2_x1_0
-
-    model: nn.Module = shufflenet_v2_x1_0(num_classes=architecture.num_classes)
-    replace_stem(model, _STEM, architecture)
-    work_out_shuffles(model)
-    return model
 
 
 def work_out_shuffles(network: nn.Module) -> None:
@@ -168,5 +149,17 @@ def _reorder_inputs(convolution: nn.Module, order: list[int]) -> None:
     convolution.weight = nn.Parameter(convolution.weight.detach()[:, order].clone())
 
 
-X0_5 = Backbone(_x0_5, stem=_STEM, head="fc.")
-X1_0 = Backbone(_x1_0, stem=_STEM, head="fc.")
+def _v2(name: str) -> Backbone:
+    return of_torchvision(
+        name,
+        stem="conv1.0",
+        head="fc.",
+        stages=("stage2", "stage3", "stage4", "conv5"),
+        rewrite=work_out_shuffles,
+    )
+
+
+X0_5 = _v2("shufflenet_v2_x0_5")
+X1_0 = _v2("shufflenet_v2_x1_0")
+X1_5 = _v2("shufflenet_v2_x1_5")
+X2_0 = _v2("shufflenet_v2_x2_0")

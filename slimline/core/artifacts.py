@@ -21,7 +21,7 @@ from slimline.core.data import Split
 from slimline.core.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
 from slimline.core.errors import ArtifactError
 from slimline.core.params import Params
-from slimline.core.preprocessing import Preprocessing
+from slimline.core.preprocessing import STEPS, Preprocessing
 from slimline.core.training import Row
 
 
@@ -75,7 +75,7 @@ def describe(
             "shape": ["batch", frame.channels, frame.height, frame.width],
         },
         "output": {"name": export.OUTPUT, "dtype": "float32"},
-        "preprocessing": frame.to_dict(),
+        "preprocessing": frame.to_dict() | {"steps": list(STEPS)},
         "pretrained": dict(model.pretrained) if model.pretrained else None,
         "opset": export.OPSET,
         "made_with": {

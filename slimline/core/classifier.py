@@ -4,16 +4,19 @@ The networks themselves come from `slimline.backbones`; folders on disk are in
 `slimline.core.artifacts`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from slimline.backbones import REGISTRY, Architecture
+from slimline.backbones.architecture import Weights
+from slimline.core import pretrained
 from slimline.core.data import Split
-from slimline.core.errors import ArtifactError, ParamsError
+from slimline.core.errors import ArtifactError
 from slimline.core.preprocessing import Preprocessing
 from slimline.core.recipe import ModelParams
 
@@ -30,8 +33,8 @@ class Classifier:
     architecture: Architecture
     classes: Sequence[str]
     preprocessing: Preprocessing
-    pretrained: Mapping[str, str] | None = None
-    """Source and licence of the weights it began with."""
+    pretrained: Mapping[str, Any] | None = None
+    """Source and licence of the weights it began with, and what of them fitted."""
 
     @property
     def example(self) -> Tensor:
@@ -46,16 +49,16 @@ class Classifier:
 
     def with_network(self, network: nn.Module) -> "Classifier":
         """Return the same classifier with another network."""
-        return Classifier(
-            network, self.architecture, self.classes, self.preprocessing, self.pretrained
-        )
+        return replace(self, network=network)
 
 
-def build(settings: ModelParams, split: Split, *, pretrained: str = "none") -> Classifier:
+def build(settings: ModelParams, split: Split, weights_folder: Path) -> Classifier:
     """Return a classifier for the split's classes, with random or pretrained weights.
 
+    `weights_folder` holds the files that `pretrained` may name.
+
     Raises:
-        ParamsError: the backbone has no such weights.
+        PretrainedError: the weights cannot be had, or are those of another network.
     """
     architecture = Architecture(
         settings.backbone,
@@ -63,28 +66,32 @@ def build(settings: ModelParams, split: Split, *, pretrained: str = "none") -> C
         split.preprocessing.channels,
         settings.stem_stride,
         settings.stem_kernel,
+        settings.activation,
     )
-    network = make(architecture)
-    if pretrained == "none":
-        return Classifier(network, architecture, split.classes, split.preprocessing)
-    weights = REGISTRY[settings.backbone].imagenet
+    weights = pretrained.find(settings.pretrained, settings.backbone, weights_folder)
     if weights is None:
-        known = [name for name, backbone in REGISTRY.items() if backbone.imagenet]
-        raise ParamsError(
-            [
-                f"params.yaml: backbone_swap.pretrained: {settings.backbone} has no packaged "
-                f"ImageNet weights; these have: {', '.join(known)}"
-            ]
-        )
-    _adopt(network, weights.load(), stem=REGISTRY[settings.backbone].stem)
-    preprocessing = _normalised_for(split.preprocessing, weights.mean, weights.std)
-    account = {"source": weights.source, "licence": weights.licence}
-    return Classifier(network, architecture, split.classes, preprocessing, account)
+        return Classifier(make(architecture), architecture, split.classes, split.preprocessing)
+    tensors = pretrained.load(weights)
+    account = pretrained.Account()
+    stem = REGISTRY[settings.backbone].stem
+
+    def adopt(network: nn.Module) -> None:
+        nonlocal account
+        account = pretrained.adopt(network, tensors, source=weights.source, stem=stem)
+
+    network = make(architecture, adopt)
+    print(f"{weights.source}: {account}")
+    origin = {"source": weights.source, "licence": weights.licence, **account.to_dict()}
+    preprocessing = _normalised_for(split.preprocessing, weights)
+    return Classifier(network, architecture, split.classes, preprocessing, origin)
 
 
-def make(architecture: Architecture) -> nn.Module:
-    """Return the network with random weights, and BatchNorm statistics that fit a short run."""
-    network = REGISTRY[architecture.backbone].make(architecture)
+def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None = None) -> nn.Module:
+    """Return the network with random weights, and BatchNorm statistics that fit a short run.
+
+    `adopt` may load tensors into it, under the names of the published network.
+    """
+    network = REGISTRY[architecture.backbone].make(architecture, adopt)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = BATCHNORM_MOMENTUM
@@ -162,10 +169,11 @@ class _Renormalise(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Keeps BatchNorm whole, also timm's, which is a subclass with an activation inside."""
+    """Keeps layers whole, also timm's subclasses, of which one has an activation inside."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+        is_layer = isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+        return is_layer or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(network: nn.Module) -> fx.GraphModule:
@@ -173,24 +181,9 @@ def trace(network: nn.Module) -> fx.GraphModule:
     return fx.GraphModule(network, _Tracer().trace(network))
 
 
-def _adopt(network: nn.Module, tensors: dict[str, Tensor], *, stem: str) -> None:
-    """Load pretrained tensors; a grey stem gets the sum over RGB, a head of another size none.
-
-    A stem of another kernel keeps its random weights.
-    """
-    own = network.state_dict()
-    name = f"{stem}.weight"
-    if own[name].shape[1] == 1:
-        tensors[name] = tensors[name].sum(1, keepdim=True)
-    fitting = {key: value for key, value in tensors.items() if own[key].shape == value.shape}
-    network.load_state_dict(own | fitting, strict=True)
-
-
-def _normalised_for(
-    preprocessing: Preprocessing, mean: Sequence[float], std: Sequence[float]
-) -> Preprocessing:
+def _normalised_for(preprocessing: Preprocessing, weights: Weights) -> Preprocessing:
+    """Return the normalisation that the weights were trained with, if it is known."""
+    if not weights.mean:
+        return preprocessing
     channels = preprocessing.channels
-    fields: dict[str, Any] = preprocessing.to_dict()
-    return Preprocessing.from_dict(
-        fields | {"mean": list(mean[:channels]), "std": list(std[:channels])}
-    )
+    return replace(preprocessing, mean=weights.mean[:channels], std=weights.std[:channels])

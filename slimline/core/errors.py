@@ -3,6 +3,7 @@
     SlimlineError (ValueError)
     +-- ParamsError          params.yaml is wrong
     +-- DataError            the images are not what params.yaml says
+    +-- PretrainedError      pretrained weights are missing or of another network
     +-- ArtifactError        a model folder is missing, incomplete or of another kind
     +-- ParityError          an export does not compute what the model computes
 
@@ -27,6 +28,10 @@ class ParamsError(SlimlineError):
 
 class DataError(SlimlineError):
     """The images or labels are missing, damaged or not what the settings say."""
+
+
+class PretrainedError(SlimlineError):
+    """Pretrained weights are missing, unreadable, or those of another network."""
 
 
 class ArtifactError(SlimlineError):

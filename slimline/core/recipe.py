@@ -1,21 +1,41 @@
 """Settings of a network and of a training run; the loop is in `slimline.core.training`."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from slimline.backbones import REGISTRY
+from slimline.backbones.architecture import Activation
 from slimline.core.params import Params
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(safetensors|pth)")
 
 
 class Augment(Params):
-    """Random changes of training images; 0 or false turns one off."""
+    """Random changes of training images, in this order; 0, false or 1 turns one off."""
+
+    crop: Annotated[float, Field(gt=0, le=1)]
+    """Smallest share of an image's area that is cut out and resized to the frame; 1: no cut."""
 
     flip: bool
     """Mirror half of the images left to right."""
 
     shift: Annotated[int, Field(ge=0, le=64)]
     """Move an image by up to this many pixels in each direction; the border is filled with 0."""
+
+    color: Annotated[float, Field(ge=0, le=1)]
+    """Change brightness, contrast and saturation by up to this share."""
+
+    randaugment: Annotated[int, Field(ge=0, le=30)]
+    """Magnitude of two changes that RandAugment chooses (Cubuk et al., 2019, arXiv:1909.13719)."""
+
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    """Alpha of the share at which two images are mixed (Zhang et al., 2017, arXiv:1710.09412)."""
+
+    cutmix: Annotated[float, Field(ge=0, le=10)]
+    """Alpha of the share that is pasted from another image (Yun et al., 2019, arXiv:1905.04899).
+    With mixup, each batch takes one of both."""
 
 
 class Distill(Params):
@@ -57,6 +77,10 @@ class Recipe(Params):
 
     augment: Augment
 
+    balance: Literal["none", "weights", "sampler"]
+    """For classes of unequal size: weights counts rare classes more in the loss; sampler draws all
+    classes equally often, images of rare ones repeatedly."""
+
     num_workers: Annotated[int, Field(ge=0, le=64)]
     """Loader processes; 0 loads in the training process. Never changes the result."""
 
@@ -67,9 +91,25 @@ class DistilledRecipe(Recipe):
     distill: Distill
 
 
+class TransferRecipe(DistilledRecipe):
+    """A training run in which head and backbone may learn at different rates."""
+
+    backbone_rate: Annotated[float, Field(gt=0, le=1)]
+    """Learning rate of the backbone as a share of the head's; 1 trains both alike."""
+
+
 def _known_backbone(name: str) -> str:
     if name not in REGISTRY:
         raise ValueError(f"must be one of {', '.join(REGISTRY)}")
+    return name
+
+
+def _none_imagenet_or_file(name: str) -> str:
+    if name not in {"none", "imagenet"} and not _FILE_NAME.fullmatch(name):
+        raise ValueError(
+            "must be none, imagenet, or the name of a .safetensors or .pth file under "
+            "data/raw/pretrained"
+        )
     return name
 
 
@@ -79,11 +119,18 @@ class ModelParams(Params):
     backbone: Annotated[str, AfterValidator(_known_backbone)]
     """A name of the registry in slimline/backbones."""
 
+    pretrained: Annotated[str, AfterValidator(_none_imagenet_or_file)]
+    """Weights to begin with: none, imagenet, or a file under data/raw/pretrained. They bring their
+    normalisation along."""
+
     stem_stride: Literal[1, 2]
     """Stride of the first convolution; 1 suits images far below 224 px."""
 
     stem_kernel: Literal[3, 5, 7]
     """Kernel of the first convolution, pixels."""
+
+    activation: Activation
+    """What stands where the published network has an activation function: keep, relu or relu6."""
 
 
 class BaselineTrainParams(ModelParams):

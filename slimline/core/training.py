@@ -20,7 +20,7 @@ from tqdm import tqdm
 from slimline.core import loading, runtime
 from slimline.core.data import Split
 from slimline.core.preprocessing import Preprocessing
-from slimline.core.recipe import Distill, DistilledRecipe, Recipe
+from slimline.core.recipe import Distill, DistilledRecipe, Recipe, TransferRecipe
 
 _WARMUP = 0.2
 """Share of a run in which the learning rate rises."""
@@ -70,23 +70,26 @@ def fit(
     preprocessing: Preprocessing,
     seed: int,
     phase: str,
+    head: str = "",
     teacher: nn.Module | None = None,
     after_step: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Train what is not frozen, in place, and return the learning curve.
 
     The state with the best validation accuracy is kept. Weights that are exactly zero stay zero,
-    so that a pruning survives every later training. `after_step(step, steps)` is called after each
-    optimizer step.
+    so that a pruning survives every later training. `head` is the prefix of the parameters that
+    classify, where a recipe trains them faster than the rest. `after_step(step, steps)` is called
+    after each optimizer step.
     """
     device = runtime.device()
     network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
     steps = loading.num_steps(train, recipe)
-    optimizer = _optimizer(network, recipe)
-    schedule = OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, pct_start=_WARMUP)
+    optimizer = _optimizer(network, recipe, head)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    schedule = OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_WARMUP)
     keep_zeros = _zero_keeper(network)
     batches = loading.training_batches(train, preprocessing, recipe, seed=seed)
-    lesson = _Lesson(recipe, teacher, device, steps)
+    lesson = _Lesson(train, recipe, teacher, device, steps)
     rows: list[Row] = []
     best: tuple[Score, dict[str, Tensor]] | None = None
     losses: list[Tensor] = []
@@ -146,9 +149,18 @@ class _Lesson:
     """What a step is graded by: the labels, and late in the run a teacher as well."""
 
     def __init__(
-        self, recipe: Recipe, teacher: nn.Module | None, device: torch.device, steps: int
+        self,
+        train: Split,
+        recipe: Recipe,
+        teacher: nn.Module | None,
+        device: torch.device,
+        steps: int,
     ) -> None:
         self._smoothing = recipe.label_smoothing
+        self._class_weights: Tensor | None = None
+        if recipe.balance == "weights":
+            weights = loading.class_weights(train)
+            self._class_weights = torch.from_numpy(weights).to(device, torch.float32)
         self._distill: Distill | None = None
         if isinstance(recipe, DistilledRecipe) and recipe.distill.weight > 0:
             assert teacher is not None, "a recipe with distillation needs a teacher"
@@ -157,8 +169,9 @@ class _Lesson:
             self._first_step = steps - round(recipe.distill.last * steps) + 1
 
     def loss(self, logits: Tensor, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        smoothing = self._smoothing
-        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        loss = functional.cross_entropy(
+            logits, labels, weight=self._class_weights, label_smoothing=self._smoothing
+        )
         if self._distill is None or step < self._first_step:
             return loss
         with torch.no_grad():
@@ -181,14 +194,27 @@ def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Te
     return divergence * temperature**2
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
+def _optimizer(network: nn.Module, recipe: Recipe, head: str) -> torch.optim.Optimizer:
+    groups = _groups(network, recipe, head)
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
-            weights, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True
+            groups, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True
         )
-    return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=True)
+
+
+def _groups(network: nn.Module, recipe: Recipe, head: str) -> list[dict[str, Any]]:
+    """Return what is trained, each with its peak learning rate; the head comes first."""
+    trained = [each for each in network.named_parameters() if each[1].requires_grad]
+    share = recipe.backbone_rate if isinstance(recipe, TransferRecipe) else 1
+    if share == 1:
+        return [{"params": [weight for _, weight in trained]}]
+    heads = [weight for name, weight in trained if name.startswith(head)]
+    others = [weight for name, weight in trained if not name.startswith(head)]
+    rate = recipe.learning_rate
+    groups = [{"params": heads, "lr": rate}, {"params": others, "lr": share * rate}]
+    return [group for group in groups if group["params"]]
 
 
 def _zero_keeper(network: nn.Module) -> Callable[[], None]:

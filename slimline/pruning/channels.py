@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torchvision.ops import stochastic_depth
 
 from slimline.core import classifier
 
@@ -72,6 +73,7 @@ _CHANNELWISE: _Operators = frozenset(
         functional.adaptive_avg_pool2d,
         functional.avg_pool2d,
         functional.max_pool2d,
+        stochastic_depth,
         "relu",
     }
 )

@@ -51,6 +51,10 @@ _UNARY = {
     _aten.hardswish_.default,
     _aten.hardsigmoid.default,
     _aten.hardsigmoid_.default,
+    _aten.silu.default,
+    _aten.silu_.default,
+    _aten.sigmoid.default,
+    _aten.sigmoid_.default,
 }
 _MOVES = {
     _aten.max_pool2d.default,

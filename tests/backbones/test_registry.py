@@ -1,15 +1,18 @@
+from pathlib import Path
+
+import entries
 import pytest
+import timm
 import torch
 import torchvision
 import toy
 
 from slimline.backbones import REGISTRY, Architecture, shufflenet_v2
-from slimline.core import classifier, data, recipe
-from slimline.core.errors import ParamsError
+from slimline.core import classifier, recipe
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", entries.ALL)
 def test_each_entry_answers_for_its_classes(name: str, channels: int) -> None:
     architecture = Architecture(name, 7, channels, stem_stride=1, stem_kernel=3)
     network = classifier.make(architecture).eval()
@@ -20,42 +23,46 @@ def test_each_entry_answers_for_its_classes(name: str, channels: int) -> None:
     assert heads
 
 
-@pytest.fixture
-def split(tmp_path):
-    toy.make_data(tmp_path / "toy")
-    from slimline.core import datasets
-
-    settings = datasets.DataParams(
-        source="toy", image_size=28, validation_images=200, calibration_images=100
+@pytest.mark.parametrize("name", REGISTRY)
+def test_stages_are_parts_of_the_network_in_its_order(name: str) -> None:
+    parameters = [key for key, _ in REGISTRY[name].publish(10).named_parameters()]
+    starts = [
+        next(place for place, key in enumerate(parameters) if key.startswith(f"{stage}."))
+        for stage in REGISTRY[name].stages
+    ]
+    assert starts == sorted(starts)
+    assert parameters[0] == f"{REGISTRY[name].stem}.weight"
+    head = next(
+        place for place, key in enumerate(parameters) if key.startswith(REGISTRY[name].head)
     )
-    return datasets.prepare(tmp_path, settings, seed=1)["train"]
+    assert head > starts[-1]
 
 
-def model_params(backbone: str) -> recipe.ModelParams:
-    return recipe.ModelParams(backbone=backbone, stem_stride=1, stem_kernel=3)
+def test_the_downloaded_weights_of_lite3_are_named_as_ours() -> None:
+    theirs = timm.create_model("tf_efficientnet_lite3").state_dict()
+    ours = REGISTRY["efficientnet_lite3"].publish(1000).state_dict()
+    assert {key: each.shape for key, each in theirs.items()} == {
+        key: each.shape for key, each in ours.items()
+    }
 
 
-def test_packaged_weights_bring_their_normalisation_and_licence(split: data.Split) -> None:
-    torch.manual_seed(0)
-    model = classifier.build(model_params("efficientnet_lite0"), split, pretrained="imagenet")
+def test_weights_bring_their_normalisation_and_licence(tmp_path: Path) -> None:
+    split = toy.splits(tmp_path)["train"]
+    settings = recipe.ModelParams(
+        backbone="efficientnet_lite0",
+        pretrained="imagenet",
+        stem_stride=1,
+        stem_kernel=3,
+        activation="keep",
+    )
+    model = classifier.build(settings, split, tmp_path)
     assert model.preprocessing.std == (128 / 255,)
     assert model.pretrained is not None
     assert model.pretrained["licence"] == "Apache-2.0"
-    weights = REGISTRY["efficientnet_lite0"].imagenet
-    assert weights is not None
-    tensors = weights.load()
-    own = model.network.state_dict()
-    assert torch.equal(own["conv_stem.weight"], tensors["conv_stem.weight"].sum(1, keepdim=True))
-    assert torch.equal(own["blocks.2.0.bn2.running_mean"], tensors["blocks.2.0.bn2.running_mean"])
-    assert own["classifier.weight"].shape == (10, 1280)
+    assert list(model.pretrained["resized"]) == ["conv_stem.weight"]
 
 
-def test_a_backbone_without_packaged_weights_says_which_have_them(split: data.Split) -> None:
-    with pytest.raises(ParamsError, match="these have: efficientnet_lite0"):
-        classifier.build(model_params("resnet18"), split, pretrained="imagenet")
-
-
-@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "shufflenet_v2_x1_0"])
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name.startswith("shufflenet")])
 def test_shufflenet_without_shuffles_is_the_same_function(name: str) -> None:
     torch.manual_seed(0)
     network = getattr(torchvision.models, name)(num_classes=10)

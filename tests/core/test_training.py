@@ -2,17 +2,18 @@ import copy
 
 import numpy as np
 import torch
+import toy
 from torch import nn
 
 from slimline.core import training
 from slimline.core.data import Split
 from slimline.core.preprocessing import Preprocessing
-from slimline.core.recipe import Augment, Distill, DistilledRecipe
+from slimline.core.recipe import Distill, DistilledRecipe
 
 FRAME = Preprocessing(4, 4, 1, mean=(0.5,), std=(0.5,))
 RECIPE = DistilledRecipe(
     epochs=6, batch_size=20, optimizer="adamw", learning_rate=0.05, weight_decay=0.0,
-    label_smoothing=0.0, validations=3, augment=Augment(flip=False, shift=0), num_workers=0,
+    label_smoothing=0.0, validations=3, augment=toy.NO_AUGMENT, balance="none", num_workers=0,
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
 

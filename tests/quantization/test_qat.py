@@ -1,13 +1,14 @@
+import entries
 import pytest
 import torch
 from torch import fx, nn
 
-from slimline.backbones import REGISTRY, Architecture
+from slimline.backbones import Architecture
 from slimline.core import classifier
 from slimline.quantization import qat
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", entries.ALL)
 def test_folding_batchnorm_changes_no_answer(name: str) -> None:
     torch.manual_seed(0)
     network = classifier.make(Architecture(name, 10, 1, 1, 3))
