@@ -1,136 +1,149 @@
 """Raw data sets under `data/raw`, and how one becomes four disjoint splits. Free of torch.
 
-A set in IDX format is a folder with the four gz files that MNIST made common, `SHA256SUMS` and
-`classes.txt`. What the splits look like on disk is in `slimline.core.data`.
+What a set looks like is known by its reader (`idx`, `folders`, `downloads`); what the splits look
+like on disk is in `slimline.core.data`.
 """
 
-import gzip
-import hashlib
-import zlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from slimline.core.data import Split
+from slimline.core import data, downloads, folders, idx
+from slimline.core.data import ImageFiles, Images, Split
 from slimline.core.errors import DataError
 from slimline.core.params import Params
 from slimline.core.preprocessing import Preprocessing
+from slimline.core.raw import Part, RawSet
 
-TRAIN_FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
-TEST_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
-_IMAGES_MAGIC, _LABELS_MAGIC = 0x00000803, 0x00000801
+_FEW = 10
+"""A class with fewer images in a split is told of."""
+
+_MEASURED = 10_000
+"""Files whose pixels the normalisation is measured on; of an array, all are."""
+
+_CHUNK = 500
 
 
 class DataParams(Params):
     """Section `data`: what `prepare_data` reads and how it splits."""
 
     source: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-    """A folder under data/raw."""
+    """A folder under data/raw, or a classification set by torchvision's name, as CIFAR10."""
 
     image_size: Annotated[int, Field(ge=8, le=1024)]
     """Height and width that every image is brought to, pixels."""
 
-    validation_images: Annotated[int, Field(ge=1)]
-    """Images for model selection, taken from train evenly over the classes."""
+    crop: Annotated[float, Field(gt=0, le=1)]
+    """Share of an image's height and width that evaluation looks at, around the centre."""
+
+    validation_images: Annotated[int, Field(ge=0)]
+    """Images for model selection, taken from train evenly over the classes; 0: the set's own."""
 
     calibration_images: Annotated[int, Field(ge=1)]
     """Images that set the ranges of quantized activations, likewise taken from train."""
 
+    test_images: Annotated[int, Field(ge=0)]
+    """Images for the final score, likewise taken from train; 0: the set's own."""
 
-def prepare(raw: Path, settings: DataParams, *, seed: int) -> dict[str, Split]:
+    on_bad_image: Literal["error", "skip"]
+    """What to do about files that cannot be used: stop, or go on without them; both name them."""
+
+
+def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dict[str, Split]:
     """Return the splits train, calibration, validation and test of `raw / settings.source`.
 
-    The official test images stay together; the others are split at random but stratified.
+    What the set holds out itself stays together; the others are split at random but stratified.
+    What must be downloaded is put into `scratch`, and has to stay there until the splits are saved.
 
     Raises:
         DataError: a file is missing, damaged or malformed, or too few images are left to train on.
     """
-    folder = raw / settings.source
+    source = _read(raw, settings, scratch)
+    wanted = {
+        "validation": _held_out(settings.validation_images, source.validation, "validation"),
+        "calibration": settings.calibration_images,
+        "test": _held_out(settings.test_images, source.test, "test"),
+    }
+    if sum(wanted.values()) >= len(source.train):
+        asked = " + ".join(f"data.{name}_images" for name in wanted)
+        raise DataError(
+            f"params.yaml: {asked} = {sum(wanted.values())} leave nothing to train on: "
+            f"{settings.source} has {len(source.train)} training images"
+        )
+    order = _stratified_order(source.train.labels, seed)
+    rows = np.split(order, np.cumsum(list(wanted.values())))
+    taken = dict(zip([*wanted, "train"], map(np.sort, rows), strict=True))
+    parts = {
+        name: Part(data.take(source.train.images, index), source.train.labels[index])
+        for name, index in taken.items()
+    }
+    own = {"validation": source.validation, "test": source.test}
+    parts |= {name: part for name, part in own.items() if part is not None}
+    _report_few(parts, source)
+    images = {name: _framed(part.images, settings) for name, part in parts.items()}
+    frame = _measure(images["train"], settings)
+    return {
+        name: Split(_with_frame(images[name], frame), parts[name].labels, source.classes, frame)
+        for name in ("train", "calibration", "validation", "test")
+    }
+
+
+def _read(raw: Path, settings: DataParams, scratch: Path) -> RawSet:
+    folder, size, crop = raw / settings.source, settings.image_size, settings.crop
+    if settings.source in downloads.SETS:
+        return downloads.read(settings.source, raw, scratch, size=size, crop=crop)
     if not folder.is_dir():
         known = sorted(path.name for path in raw.iterdir() if path.is_dir()) if raw.is_dir() else []
-        raise DataError(f"params.yaml: data.source: there is no folder {folder}; {raw} has {known}")
-    _verify(folder)
-    classes = _read_classes(folder)
-    images, labels = _read_pair(folder, TRAIN_FILES, classes)
-    test_images, test_labels = _read_pair(folder, TEST_FILES, classes)
-    held_out = settings.validation_images + settings.calibration_images
-    if held_out >= len(labels):
         raise DataError(
-            f"params.yaml: data.validation_images + data.calibration_images = {held_out} leave "
-            f"nothing to train on: {folder} has {len(labels)} training images"
+            f"params.yaml: data.source: there is no folder {folder}; {raw} has {known}, and "
+            f"torchvision's {', '.join(downloads.SETS)} are known by name"
         )
-    order = _stratified_order(labels, seed)
-    ends = np.cumsum([settings.validation_images, settings.calibration_images])
-    parts = np.split(order, ends)
-    images, test_images = (_resize(each, settings.image_size) for each in (images, test_images))
-    rows = dict(zip(("validation", "calibration", "train"), map(np.sort, parts), strict=True))
-    preprocessing = _measure(images[rows["train"]])
-    splits = {
-        name: Split(images[index], labels[index], classes, preprocessing)
-        for name, index in rows.items()
-    }
-    return splits | {"test": Split(test_images, test_labels, classes, preprocessing)}
+    if (folder / idx.SUMS).is_file():
+        return idx.read(folder)
+    return folders.read(folder, size=size, crop=crop, skip_bad=settings.on_bad_image == "skip")
 
 
-def _verify(folder: Path) -> None:
-    sums = folder / "SHA256SUMS"
-    if not sums.is_file():
-        raise DataError(f"{sums}: the checksums are missing; this is no IDX data set")
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        expected, name = line.split(maxsplit=1)
-        path = folder / name.strip()
-        if not path.is_file():
-            raise DataError(f"{path}: the file is missing, though SHA256SUMS lists it")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise DataError(f"{path}: is damaged, its SHA-256 is not the one in SHA256SUMS")
+def _held_out(asked: int, own: Part | None, name: str) -> int:
+    """Return how many images must be taken from train.
 
-
-def _read_classes(folder: Path) -> list[str]:
-    path = folder / "classes.txt"
-    if not path.is_file():
-        raise DataError(f"{path}: the class names are missing, one a line in order of the labels")
-    classes = path.read_text(encoding="utf-8").splitlines()
-    if len(classes) < 2 or len(set(classes)) != len(classes):
-        raise DataError(f"{path}: needs two or more different class names, has {classes}")
-    return classes
-
-
-def _read_pair(
-    folder: Path, names: tuple[str, str], classes: list[str]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    images = _read_idx(folder / names[0], _IMAGES_MAGIC)[..., np.newaxis]
-    labels = _read_idx(folder / names[1], _LABELS_MAGIC).astype(np.int64)
-    if len(images) != len(labels):
-        raise DataError(f"{folder}: {len(images)} images but {len(labels)} labels in {names}")
-    if labels.max(initial=0) >= len(classes):
+    Raises:
+        DataError: the set has such images itself though some are asked for, or the other way round.
+    """
+    if own is not None and asked:
         raise DataError(
-            f"{folder / names[1]}: has label {labels.max()}, classes.txt has {len(classes)} classes"
+            f"params.yaml: data.{name}_images: the set has {len(own)} {name} images of its own: "
+            f"say 0 (given {asked})"
         )
-    return images, labels
-
-
-def _read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
-    """Return the array of an IDX file: magic, a big-endian int32 per dimension, then bytes."""
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: the file is missing") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: is no complete gzip file: {error}") from None
-    dimensions = magic & 0xFF
-    header = np.frombuffer(content[: 4 * (1 + dimensions)], ">i4")
-    if len(header) != 1 + dimensions or header[0] != magic:
-        raise DataError(f"{path}: is no IDX file of {dimensions} dimensions")
-    pixels = np.frombuffer(content, np.uint8, offset=header.nbytes)
-    if pixels.size != np.prod(header[1:]):
+    if own is None and not asked:
         raise DataError(
-            f"{path}: has {pixels.size} bytes of data, its header promises {header[1:]}"
+            f"params.yaml: data.{name}_images: the set has no {name} images of its own: say how "
+            "many to take from train (given 0)"
         )
-    return pixels.reshape(header[1:])
+    return asked
+
+
+def _report_few(parts: dict[str, Part], source: RawSet) -> None:
+    """Tell of classes with next to no images.
+
+    Raises:
+        DataError: a class has none to train on.
+    """
+    for name, part in parts.items():
+        counts = np.bincount(part.labels, minlength=len(source.classes))
+        few = {
+            label: count
+            for label, count in zip(source.classes, counts.tolist(), strict=True)
+            if count < _FEW
+        }
+        missing = [label for label, count in few.items() if not count]
+        if missing and name == "train":
+            raise DataError(f"class {missing[0]!r} has too few images: none is left to train on")
+        if few and (name != "calibration" or missing):
+            print(f"{name} has few images of some classes: {few}")
 
 
 def _stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -143,16 +156,35 @@ def _stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]
     return np.argsort(place, kind="stable")
 
 
-def _resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    if images.shape[1:3] == (size, size):
+def _framed(images: Images, settings: DataParams) -> Images:
+    """Return the images of an array at the frame's size; files are brought to it when read."""
+    size = settings.image_size
+    if isinstance(images, ImageFiles) or (images.shape[1:3] == (size, size) and settings.crop == 1):
         return images
-    frame = Preprocessing(size, size, images.shape[-1], mean=(), std=())
-    return np.stack([frame.to_pixels(Image.fromarray(image.squeeze(-1))) for image in images])
+    frame = Preprocessing(size, size, images.shape[-1], mean=(), std=(), crop=settings.crop)
+    return np.stack([frame.to_pixels(Image.fromarray(image.squeeze())) for image in images])
 
 
-def _measure(images: NDArray[np.uint8]) -> Preprocessing:
-    """Return the normalisation of a training split: mean and spread per channel, 4 digits."""
-    scaled = images.reshape(-1, images.shape[-1]) / np.float64(255)
-    mean, std = (np.round(figure, 4).tolist() for figure in (scaled.mean(0), scaled.std(0)))
-    height, width, channels = images.shape[1:]
-    return Preprocessing(height, width, channels, tuple(mean), tuple(std))
+def _with_frame(images: Images, frame: Preprocessing) -> Images:
+    return ImageFiles(images.files, frame) if isinstance(images, ImageFiles) else images
+
+
+def _measure(images: Images, settings: DataParams) -> Preprocessing:
+    """Return the normalisation of a training split: mean and spread per channel, 4 digits.
+
+    Sums of whole numbers are exact, so that no order changes them.
+    """
+    step = max(1, len(images) // _MEASURED) if isinstance(images, ImageFiles) else 1
+    rows = np.arange(0, len(images), step)
+    total, squares = np.zeros((2, images[rows[:1]].shape[-1]), np.int64)
+    count = 0
+    for start in range(0, len(rows), _CHUNK):
+        chunk = images[rows[start : start + _CHUNK]]
+        pixels = chunk.reshape(-1, chunk.shape[-1]).astype(np.int64)
+        total, squares = total + pixels.sum(0), squares + (pixels**2).sum(0)
+        count += len(pixels)
+    mean = total / (255 * count)
+    std = np.sqrt(np.maximum(squares / (255**2 * count) - mean**2, 0))
+    rounded = [tuple(np.round(figure, 4).tolist()) for figure in (mean, std)]
+    size = settings.image_size
+    return Preprocessing(size, size, len(mean), rounded[0], rounded[1], settings.crop)

@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from slimline.core.data import Split
+from slimline.core.data import ImageFiles, Split
 from slimline.core.preprocessing import Preprocessing
 from slimline.core.recipe import Augment, Recipe
 
 Batch = tuple[Tensor, Tensor]
-"""Images float32 [batch, channels, height, width], labels int64 [batch]."""
+"""Images float32 [batch, channels, height, width]; labels int64 [batch].
+
+Where images are mixed, labels are the share of each class, float32 [batch, classes]."""
 
 _VALIDATION_BATCH = 250
 
@@ -29,7 +32,7 @@ def training_batches(
 ) -> DataLoader[Batch]:
     """Return a loader of `num_steps(split, recipe)` shuffled and augmented batches."""
     dataset = _Samples(split, preprocessing, recipe.augment, seed)
-    keys = _Keys(len(split), recipe.batch_size, num_steps(split, recipe), seed)
+    keys = _Keys(split, recipe, seed)
     return DataLoader(
         dataset,
         batch_sampler=keys,
@@ -61,58 +64,114 @@ class _Samples(Dataset[Batch]):
         self, split: Split, preprocessing: Preprocessing, augment: Augment, seed: int
     ) -> None:
         self._split, self._preprocessing, self._seed = split, preprocessing, seed
-        self._augment = _augmentation(augment, split.images.shape[1:3])
+        frame = split.preprocessing
+        self._changes = _changes(augment, (frame.height, frame.width))
+        self._mixes = _mixes(augment, len(split.classes))
+        self._reads_whole = augment.crop < 1 and isinstance(split.images, ImageFiles)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         index = np.array([index for _, index in keys])
-        pixels = torch.from_numpy(self._split.images[index]).permute(0, 3, 1, 2)
         state = torch.get_rng_state()
-        changed = [self._change(image, key) for image, key in zip(pixels, keys, strict=True)]
+        changed = [
+            self._change(image, key) for image, key in zip(self._read(index), keys, strict=True)
+        ]
+        pixels = torch.stack(changed).permute(0, 2, 3, 1).numpy()
+        images = torch.from_numpy(self._preprocessing.normalise(pixels))
+        labels = torch.from_numpy(self._split.labels[index])
+        if self._mixes is not None:
+            torch.default_generator.manual_seed(_mix(self._seed, *keys[0], len(keys)))
+            images, labels = self._mixes(images, labels)
         torch.set_rng_state(state)
-        images = torch.stack(changed).permute(0, 2, 3, 1).numpy()
-        return (
-            torch.from_numpy(self._preprocessing.normalise(images)),
-            torch.from_numpy(self._split.labels[index]),
-        )
+        return images, labels
+
+    def _read(self, index: NDArray[np.int64]) -> Iterator[Tensor]:
+        """Yield uint8 [channels, height, width]: whole where a part will be cut out of it."""
+        images = self._split.images
+        if self._reads_whole:
+            assert isinstance(images, ImageFiles)
+            yield from (torch.from_numpy(images.whole(row)).permute(2, 0, 1) for row in index)
+        else:
+            yield from torch.from_numpy(images[index]).permute(0, 3, 1, 2)
 
     def _change(self, image: Tensor, key: tuple[int, int]) -> Tensor:
         torch.default_generator.manual_seed(_mix(self._seed, *key))
-        changed: Tensor = self._augment(image)
+        changed: Tensor = self._changes(image)
         return changed
 
 
 class _Keys:
-    """Batches of (epoch, index): each epoch is a permutation, the last one may be cut short."""
+    """Batches of (epoch, index): each epoch is a permutation, the last one may be cut short.
 
-    def __init__(self, count: int, batch_size: int, steps: int, seed: int) -> None:
-        self._count, self._batch_size, self._steps, self._seed = count, batch_size, steps, seed
+    A balanced epoch is as long, and draws with replacement, all classes equally often.
+    """
+
+    def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
+        self._batch_size, self._steps = recipe.batch_size, num_steps(split, recipe)
+        self._count, self._seed = len(split), seed
+        self._chance = (
+            class_weights(split)[split.labels] / len(split) if recipe.balance == "sampler" else None
+        )
 
     def __len__(self) -> int:
         return self._steps
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epochs = math.ceil(self._steps * self._batch_size / self._count)
-        keys = [
-            (epoch, index)
-            for epoch in range(epochs)
-            for index in np.random.default_rng([self._seed, epoch])
-            .permutation(self._count)
-            .tolist()
-        ]
+        keys = [(epoch, index) for epoch in range(epochs) for index in self._order(epoch)]
         for step in range(self._steps):
             yield keys[step * self._batch_size : (step + 1) * self._batch_size]
 
+    def _order(self, epoch: int) -> list[int]:
+        generator = np.random.default_rng([self._seed, epoch])
+        order: NDArray[np.int64] = (
+            generator.permutation(self._count)
+            if self._chance is None
+            else generator.choice(self._count, self._count, p=self._chance)
+        )
+        rows: list[int] = order.tolist()
+        return rows
 
-def _augmentation(augment: Augment, size: tuple[int, ...]) -> v2.Transform:
+
+def class_weights(split: Split) -> NDArray[np.float64]:
+    """Return for each class how much an image of it counts where all classes count the same.
+
+    [classes]; 1 for a class of average size, on average 1 over the images.
+    """
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    present = counts > 0
+    weights = np.zeros(len(counts))
+    weights[present] = len(split) / (present.sum() * counts[present])
+    return weights
+
+
+def _changes(augment: Augment, size: tuple[int, int]) -> v2.Transform:
+    """Return what is done to an image, uint8 [channels, height, width]."""
     steps: list[v2.Transform] = [v2.Identity()]
+    if augment.crop < 1:
+        steps.append(v2.RandomResizedCrop(size, scale=(augment.crop, 1), antialias=True))
     if augment.flip:
         steps.append(v2.RandomHorizontalFlip())
     if augment.shift:
         steps.append(v2.RandomCrop(size, padding=augment.shift))
+    if augment.color:
+        strength = augment.color
+        steps.append(v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength))
+    if augment.randaugment:
+        steps.append(v2.RandAugment(magnitude=augment.randaugment))
     return v2.Compose(steps)
+
+
+def _mixes(augment: Augment, num_classes: int) -> v2.Transform | None:
+    """Return what is done to a batch, if anything."""
+    mixes: list[v2.Transform] = []
+    if augment.mixup:
+        mixes.append(v2.MixUp(alpha=augment.mixup, num_classes=num_classes))
+    if augment.cutmix:
+        mixes.append(v2.CutMix(alpha=augment.cutmix, num_classes=num_classes))
+    return v2.RandomChoice(mixes) if mixes else None
 
 
 def _mix(*parts: int) -> int:

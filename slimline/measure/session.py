@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from slimline.core.data import Images
 from slimline.core.preprocessing import Preprocessing
 
 Session: TypeAlias = onnxruntime.InferenceSession
@@ -14,9 +15,11 @@ Session: TypeAlias = onnxruntime.InferenceSession
 _BATCH = 100
 
 
-def load(path: Path, *, num_threads: int) -> Session:
-    """Return a session on the CPU."""
+def load(path: Path, *, num_threads: int, optimised: bool = True) -> Session:
+    """Return a session on the CPU; without optimisation every operator runs as it is written."""
     options = onnxruntime.SessionOptions()
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -30,9 +33,8 @@ def run(session: Session, images: NDArray[np.float32]) -> NDArray[np.float32]:
     return logits
 
 
-def predict(
-    session: Session, images: NDArray[np.uint8], preprocessing: Preprocessing
-) -> NDArray[np.float32]:
+def predict(session: Session, images: Images, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """Return logits, float32 [count, classes], for uint8 [count, height, width, channels]."""
-    batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-    return np.concatenate([run(session, preprocessing.normalise(batch)) for batch in batches])
+    starts = range(0, len(images), _BATCH)
+    batches = (preprocessing.normalise(images[start : start + _BATCH]) for start in starts)
+    return np.concatenate([run(session, batch) for batch in batches])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,6 +38,31 @@ def test_exif_orientation_is_followed() -> None:
     image = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4))
     image.getexif()[0x0112] = 3
     assert GREY.to_pixels(image).ravel().tolist() == list(range(15, -1, -1))
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    values = np.array([[0, 255, 256, 65535]] * 4, np.uint16)
+    assert GREY.to_pixels(Image.fromarray(values))[0].ravel().tolist() == [0, 0, 1, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white(mode: str) -> None:
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0)).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = image.getpixel((0, 0))
+    assert (RGB.to_pixels(image) == 255).all()
+
+
+def test_floats_have_no_range() -> None:
+    with pytest.raises(ValueError, match="floats"):
+        GREY.to_pixels(Image.new("F", (4, 4)))
+
+
+def test_a_crop_cuts_the_border_off() -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[2:6, 2:6] = 255
+    assert (dataclasses.replace(GREY, crop=0.5).to_pixels(Image.fromarray(pixels)) == 255).all()
+    assert not (GREY.to_pixels(Image.fromarray(pixels)) == 255).all()
 
 
 def test_json_round_trip() -> None:

@@ -1,0 +1,63 @@
+"""Photos as users have them, made from the embedded images: mixed sizes, kinds and colours."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import toy
+from PIL import Image
+
+from slimline.core import data, datasets, idx
+from slimline.core.data import Split
+from slimline.core.raw import Part
+
+CLASSES = ("boot", "shirt", "trouser")
+_LABELS = (9, 0, 1)
+PER_CLASS = 30
+COUNT = PER_CLASS * len(CLASSES)
+
+
+def make(folder: Path, per_class: int = PER_CLASS) -> Path:
+    """Write a folder per class; every third image is a PNG, and no two have the same size."""
+    source = _source()
+    generator = np.random.default_rng(0)
+    for name, label in zip(CLASSES, _LABELS, strict=True):
+        (folder / name).mkdir(parents=True)
+        rows = np.flatnonzero(source.labels == label)
+        for position in range(per_class):
+            size = tuple(generator.integers(40, 120, 2).tolist())
+            grey = Image.fromarray(source.images[rows[position % len(rows)]].squeeze())
+            tint = Image.new("RGB", size, tuple(generator.integers(0, 256, 3).tolist()))
+            photo = Image.blend(grey.resize(size).convert("RGB"), tint, 0.3)
+            suffix = "png" if position % 3 == 0 else "jpg"
+            photo.save(folder / name / f"{name} {position}.{suffix}")
+    return folder
+
+
+@functools.lru_cache
+def _source() -> Part:
+    """Return the embedded test images."""
+    test = idx.read(toy.ROOT / "data" / "raw" / "fashion_mnist").test
+    assert test is not None
+    return test
+
+
+def prepare(raw: Path, *, make: bool = True, seed: int = 1, **changes: Any) -> dict[str, Split]:
+    """Return the splits of photos under `raw`; their digests as if they were saved."""
+    if make:
+        globals()["make"](raw / "photos")
+    settings = toy.DATA.model_copy(
+        update={
+            "source": "photos",
+            "image_size": 32,
+            "validation_images": 15,
+            "calibration_images": 9,
+            "test_images": 15,
+            **changes,
+        }
+    )
+    splits = datasets.prepare(raw, settings, seed=seed, scratch=raw)
+    for name, split in splits.items():
+        data.save(raw / "saved" / name, split)
+    return {name: data.load(raw / "saved" / name) for name in splits}
