@@ -51,9 +51,15 @@ def save(
         moves.move_bytes(exported)
         grey_stem.widen(exported)
         export.save(exported, path)
-        runtime = session.load(path, num_threads=num_threads)
-        deployed = session.predict(runtime, validation.images, model.preprocessing)
-        compared = parity.compare(trained.numpy(), deployed, validation.labels)
+        written, optimised = (
+            session.predict(
+                session.load(path, num_threads=num_threads, optimised=optimised),
+                validation.images,
+                model.preprocessing,
+            )
+            for optimised in (False, True)
+        )
+        compared = parity.compare(trained.numpy(), written, optimised, validation.labels)
         compared.check(settings)
         content = artifacts.describe(model, data=validation, settings=settings, parent=parent)
         serialize.write_json(

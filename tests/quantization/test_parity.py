@@ -10,22 +10,31 @@ ONE = np.array([[2, 1], [1, 2], [1, 2], [1, 2]], np.float32)
 OTHER = np.array([[2, 1], [1, 2], [2, 1], [1, 2]], np.float32)
 
 
+def bounds(written: float, optimised: float, difference: float) -> Int8ExportParams:
+    return Int8ExportParams(
+        min_agreement=written, min_agreement_optimised=optimised, max_top1_difference=difference
+    )
+
+
 def test_figures_worked_out_by_hand() -> None:
-    found = parity.compare(ONE, OTHER, LABELS)
-    assert (found.agreement, found.top1_fake_quant, found.top1_int8) == (75, 75, 50)
+    found = parity.compare(ONE, ONE, OTHER, LABELS)
+    assert (found.agreement_written, found.agreement) == (100, 75)
+    assert (found.top1_fake_quant, found.top1_int8) == (75, 50)
     assert (found.top1_difference, found.largest_difference) == (25, 1)
 
 
 @pytest.mark.parametrize(
-    ("agreement", "difference", "told"),
-    [(80, 50, "min_agreement"), (70, 10, "max_top1_difference")],
+    ("broken", "told"),
+    [
+        (bounds(80, 70, 50), "int8_export.min_agreement asks"),
+        (bounds(70, 80, 50), "int8_export.min_agreement_optimised asks"),
+        (bounds(70, 70, 10), "int8_export.max_top1_difference allows"),
+    ],
 )
-def test_a_broken_bound_names_its_key(agreement: float, difference: float, told: str) -> None:
-    settings = Int8ExportParams(min_agreement=agreement, max_top1_difference=difference)
+def test_a_broken_bound_names_its_key(broken: Int8ExportParams, told: str) -> None:
     with pytest.raises(ParityError, match=told):
-        parity.compare(ONE, OTHER, LABELS).check(settings)
+        parity.compare(ONE, OTHER, OTHER, LABELS).check(broken)
 
 
 def test_bounds_that_hold() -> None:
-    settings = Int8ExportParams(min_agreement=75, max_top1_difference=25)
-    parity.compare(ONE, OTHER, LABELS).check(settings)
+    parity.compare(ONE, OTHER, OTHER, LABELS).check(bounds(75, 75, 25))
