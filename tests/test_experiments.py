@@ -12,14 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def workspace(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the finished pipeline that shares its cache."""
-    folder = tmp_path_factory.mktemp("experiments") / "toy"
-    toy.git(pipeline, "clone", "--quiet", str(pipeline), str(folder))
-    toy.git(folder, "config", "user.email", "toy@example.org")
-    toy.git(folder, "config", "user.name", "Toy")
-    toy.dvc(folder, "config", "--local", "cache.dir", str(pipeline / ".dvc" / "cache"))
-    toy.dvc(folder, "checkout")
-    return folder
+    return toy.clone(pipeline, tmp_path_factory.mktemp("experiments") / "toy")
 
 
 def experiments(folder: Path) -> list[dict[str, Any]]:

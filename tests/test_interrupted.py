@@ -23,7 +23,7 @@ def kill_stage(_: subprocess.Popen[bytes], stage: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("kill", [kill_dvc, kill_stage])
+@pytest.mark.parametrize("kill", [kill_dvc, pytest.param(kill_stage, marks=pytest.mark.slow)])
 def test_killed_in_the_middle_of_training(
     pipeline: Path, tmp_path: Path, kill: Callable[[subprocess.Popen[bytes], int], None]
 ) -> None:

@@ -1,0 +1,123 @@
+"""Every backbone on its whole way: one entry per family in `make test`, all in `make test-all`."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import entries
+import numpy as np
+import pytest
+import torch
+import toy
+
+from slimline.backbones import REGISTRY
+from slimline.core import artifacts, classifier, data, training, transfer
+from slimline.core.classifier import Classifier
+from slimline.core.recipe import Distill, DistilledRecipe, ModelParams
+from slimline.measure import onnx_file, session
+from slimline.pruning import cost, structured_magnitude
+from slimline.quantization import int8, qat
+from slimline.quantization.parity import Parity
+from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
+
+NUM_IMAGES = 150
+RECIPE = DistilledRecipe(
+    epochs=2, batch_size=30, optimizer="adamw", learning_rate=0.003, weight_decay=0.0,
+    label_smoothing=0.0, validations=1, augment=toy.NO_AUGMENT, balance="none", num_workers=0,
+    distill=Distill(weight=0.0, temperature=2.0, last=1.0),
+)  # fmt: skip
+QAT = QatFinetuneParams(
+    weight_bits=7, observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3})
+)
+PRUNE = structured_magnitude.StructuredMagnitude.model_construct(channel_multiple=8)
+ANY_PARITY = Int8ExportParams(min_agreement=0, min_agreement_optimised=0, max_top1_difference=100)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> data.Split:
+    return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=NUM_IMAGES)["validation"]
+
+
+@dataclass
+class Journey:
+    """What became of an entry: trained, pruned, quantized, each saved to a folder."""
+
+    folder: Path
+    built: Classifier
+    trained: Classifier
+    pruned: Classifier
+    parity: Parity
+
+
+@pytest.fixture(scope="module", params=entries.ALL)
+def journey(
+    request: pytest.FixtureRequest, split: data.Split, tmp_path_factory: pytest.TempPathFactory
+) -> Journey:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp(request.param)
+    settings = ModelParams(
+        backbone=request.param, pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
+    )
+    built = classifier.build(settings, split, folder)
+    trained = built.with_network(copy.deepcopy(built.network))
+    training.fit(
+        trained.network, split, split, RECIPE,
+        preprocessing=split.preprocessing, seed=1, phase="test",
+    )  # fmt: skip
+    pruned = trained.with_network(copy.deepcopy(trained.network))
+    PRUNE.cut(pruned.network, pruned.example, 0.3)
+    artifacts.save(folder / "pruned", pruned, data=split, settings=settings)
+    quantized, _ = qat.finetune(pruned, split, split, split, QAT, seed=1)
+    artifacts.save(folder / "qat", quantized, data=split, settings=QAT, with_onnx=False)
+    reloaded = int8.load_prepared(folder / "qat")
+    compared = int8.save(
+        folder / "int8", reloaded, split, ANY_PARITY, parent=folder / "qat", num_threads=2
+    )
+    return Journey(folder, built, trained, pruned, compared)
+
+
+def deployed(folder: Path, split: data.Split) -> np.ndarray:
+    runtime = session.load(folder / "model.onnx", num_threads=2)
+    return session.predict(runtime, split.images, split.preprocessing)
+
+
+def test_a_step_changes_what_is_not_frozen(journey: Journey) -> None:
+    network = copy.deepcopy(journey.built.network)
+    backbone = journey.built.architecture.backbone
+    for unfreeze in (0, 1, 2, len(REGISTRY[backbone].stages), "all"):
+        transfer.freeze(network, backbone, unfreeze)
+        trained = [name for name, each in network.named_parameters() if each.requires_grad]
+        stages = (
+            REGISTRY[backbone].stages
+            if unfreeze == "all"
+            else (REGISTRY[backbone].stages[len(REGISTRY[backbone].stages) - unfreeze :])
+        )
+        assert all(any(name.startswith(f"{stage}.") for name in trained) for stage in stages)
+        assert any(name.startswith(REGISTRY[backbone].head) for name in trained)
+        has_stem = f"{REGISTRY[backbone].stem}.weight" in trained
+        assert has_stem == (unfreeze == "all")
+
+
+def test_reloads_strictly_with_equal_outputs(journey: Journey, split: data.Split) -> None:
+    expected = training.predict(journey.pruned.network, split, split.preprocessing)
+    reloaded = artifacts.load(journey.folder / "pruned")
+    assert torch.equal(training.predict(reloaded.network, split, split.preprocessing), expected)
+    answers = deployed(journey.folder / "pruned", split)
+    assert np.abs(answers - expected.numpy()).max() < 1e-3 * max(1, np.abs(answers).max())
+    assert (answers.argmax(1) == expected.numpy().argmax(1)).mean() > 0.99
+
+
+def test_pruning_removes_work(journey: Journey) -> None:
+    example = journey.built.example
+    before, after = (
+        cost.count(model.network, example) for model in (journey.trained, journey.pruned)
+    )
+    assert after.macs < 0.9 * before.macs
+    assert after.params < before.params
+
+
+def test_runs_in_int8_as_trained(journey: Journey) -> None:
+    found = onnx_file.inspect(journey.folder / "int8" / "model.onnx")
+    assert found.int8_share > 99
+    assert journey.parity.agreement_written > 99
+    assert journey.parity.agreement > 97
