@@ -8,16 +8,15 @@ the baseline, whatever it costs at inference. Needs data/prepared (`dvc repro pr
 """
 
 import argparse
-import time
 from pathlib import Path
 
+from benchmarks import throughput
 from slimline.core import classifier, data, loading, params, runtime, training
 from slimline.core.recipe import BaselineTrainParams
 from slimline.pruning import cost
 
-PREPARED = Path("data/prepared")
+PREPARED, PRETRAINED = Path("data/prepared"), Path("data/raw/pretrained")
 CANDIDATES = [(3, 1), (3, 2), (7, 2)]
-_PROBE_STEPS = 10
 
 
 def main() -> None:
@@ -31,27 +30,14 @@ def main() -> None:
     for kernel, stride in CANDIDATES:
         runtime.start(params.load_run())
         chosen = settings.model_copy(update={"stem_kernel": kernel, "stem_stride": stride})
-        epochs = seconds * _images_per_second(chosen, train, validation) / len(train)
+        probe = classifier.build(chosen, train, PRETRAINED)
+        epochs = seconds * throughput.images_per_second(probe, train, chosen.recipe) / len(train)
         runtime.start(params.load_run())
-        model = classifier.build(chosen, train)
+        model = classifier.build(chosen, train, PRETRAINED)
         rows = _fit(model, train, validation, chosen, epochs)
         macs = cost.count(model.network, model.example).macs_m
         top1 = max(row.validation_top1 for row in rows)
         print(f"{kernel:6}  {stride:6}  {epochs * len(train):11.0f}  {top1:16.2f}  {macs:8.1f}")
-
-
-def _images_per_second(
-    settings: BaselineTrainParams, train: data.Split, validation: data.Split
-) -> float:
-    """Return the training throughput: the slope between a short run and one of twice its length."""
-    batch = settings.recipe.batch_size
-    seconds = []
-    for steps in (_PROBE_STEPS, 2 * _PROBE_STEPS):
-        model = classifier.build(settings, train)
-        start = time.perf_counter()
-        _fit(model, train, validation, settings, steps * batch / len(train))
-        seconds.append(time.perf_counter() - start)
-    return _PROBE_STEPS * batch / (seconds[1] - seconds[0])
 
 
 def _fit(

@@ -1,0 +1,177 @@
+"""Which backbone? Each takes the place of the default one, with all other settings as they are.
+
+    python -m benchmarks.backbones train --target /somewhere
+    python -m benchmarks.backbones measure --target /somewhere
+
+`train` swaps, trains and quantizes each candidate as the default run does, without pruning, into a
+folder of its own; what is there already is left as it is, so that an interrupted run goes on. It
+needs data/prepared and models/baseline_train (`dvc repro baseline_train`). `measure` prints the
+table of docs/experiments.md: accuracy on validation (the test split chooses nothing), files, and
+latencies of all candidates in turns in one process.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import throughput
+from slimline.core import (
+    artifacts,
+    classifier,
+    data,
+    description,
+    params,
+    runtime,
+    transfer,
+)
+from slimline.core.preprocessing import Preprocessing
+from slimline.core.transfer import BackboneSwapParams
+from slimline.measure import accuracy, latency, onnx_file, session
+from slimline.quantization import int8, qat
+from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
+
+PREPARED, BASELINE = Path("data/prepared"), Path("models/baseline_train")
+PRETRAINED = Path("data/raw/pretrained")
+DONE = Path("int8", description.DESCRIPTION)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What differs from section `backbone_swap`."""
+
+    backbone: str
+    pretrained: str = "none"
+    activation: str = "keep"
+
+    @property
+    def name(self) -> str:
+        """What the table and the folders call it."""
+        changed = [each for each in (self.pretrained, self.activation) if each not in _PLAIN]
+        return "-".join([self.backbone, *changed])
+
+
+_PLAIN = {"none", "keep"}
+_HEADER = [
+    "| backbone | float top-1 | int8 top-1 | agree, % | float KiB | int8 KiB | MACs, M | float ms "
+    "| int8 ms | int8 faster | trained, images/s |",
+    "|---|" + 10 * "---:|",
+]
+
+CANDIDATES = [
+    Candidate("shufflenet_v2_x1_0"),
+    Candidate("shufflenet_v2_x0_5"),
+    Candidate("mobilenet_v4_conv_small"),
+    Candidate("mobilenet_v3_small"),
+    Candidate("efficientnet_lite0", pretrained="imagenet"),
+    Candidate("efficientnet_lite0"),
+    Candidate("mobilenet_v3_small", activation="relu"),
+    Candidate("mobilenet_v2"),
+    Candidate("mobilenet_v3_large"),
+    Candidate("resnet18"),
+]
+
+
+def main() -> None:
+    """Train or measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["train", "measure"])
+    parser.add_argument("--target", type=Path, required=True, help="folder for the models")
+    arguments = parser.parse_args()
+    if arguments.what == "measure":
+        measure(arguments.target)
+        return
+    for candidate in CANDIDATES:
+        if not (arguments.target / candidate.name / DONE).is_file():
+            train(candidate, arguments.target / candidate.name)
+
+
+def train(candidate: Candidate, target: Path) -> None:
+    """Write the folders `float` and `int8` of a candidate."""
+    run = params.load_run()
+    runtime.start(run)
+    swap = params.load("backbone_swap", BackboneSwapParams).model_copy(update=vars(candidate))
+    fine = params.load("qat_finetune", QatFinetuneParams)
+    images, calibration, validation = (
+        data.load(PREPARED / name) for name in ("train", "calibration", "validation")
+    )
+    model, _, _ = transfer.swap(
+        artifacts.load(BASELINE), images, validation, swap, weights_folder=PRETRAINED, seed=run.seed
+    )
+    artifacts.save(target / "float", model, data=images, settings=swap)
+    prepared, _ = qat.finetune(model, images, calibration, validation, fine, seed=run.seed)
+    any_parity = Int8ExportParams(
+        min_agreement=0, min_agreement_optimised=0, max_top1_difference=100
+    )
+    int8.save(
+        target / "int8",
+        prepared,
+        validation,
+        any_parity,
+        parent=target / "float",
+        num_threads=run.num_threads,
+    )
+
+
+def measure(target: Path) -> None:
+    """Print a line of Markdown per candidate that was trained."""
+    done = [each for each in CANDIDATES if (target / each.name / DONE).is_file()]
+    paths = {
+        f"{each.name}/{form}": target / each.name / form / description.ONNX
+        for each in done
+        for form in ("float", "int8")
+    }
+    settings = params.load("benchmark", latency.BenchmarkParams)
+    validation = data.load(PREPARED / "validation")
+    frame = Preprocessing.from_dict(description.read(BASELINE)["preprocessing"])
+    times = latency.measure(
+        paths,
+        next(iter(paths)),
+        frame.normalise(validation.images[: settings.batch_size]),
+        settings,
+        num_threads=params.load_run().num_threads,
+    )
+    lines = [_line(each, paths, times, validation) for each in done]
+    print("\n".join([*_HEADER, *lines]))
+
+
+def _line(
+    candidate: Candidate,
+    paths: Mapping[str, Path],
+    times: Mapping[str, latency.Latency],
+    validation: data.Split,
+) -> str:
+    swap, int8_path = (paths[f"{candidate.name}/{form}"] for form in ("float", "int8"))
+    floats, ints = (times[f"{candidate.name}/{form}"].p50_ms for form in ("float", "int8"))
+    cells = [
+        candidate.name,
+        f"{_top1(swap, validation):.2f}",
+        f"{_top1(int8_path, validation):.2f}",
+        f"{description.read(int8_path.parent)['parity']['agreement']:.2f}",
+        f"{onnx_file.inspect(swap).size_kib:,.0f}",
+        f"{onnx_file.inspect(int8_path).size_kib:,.0f}",
+        f"{onnx_file.inspect(swap).macs_m:.1f}",
+        f"{floats:.3f}",
+        f"{ints:.3f}",
+        f"{floats / ints:.2f}",
+        f"{_images_per_second(candidate):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _images_per_second(candidate: Candidate) -> float:
+    settings = params.load("backbone_swap", BackboneSwapParams)
+    images = data.load(PREPARED / "train")
+    runtime.start(params.load_run())
+    model = classifier.build(settings.model_copy(update=vars(candidate)), images, PRETRAINED)
+    return throughput.images_per_second(model, images, settings.unfrozen)
+
+
+def _top1(path: Path, validation: data.Split) -> float:
+    frame = Preprocessing.from_dict(description.read(path.parent)["preprocessing"])
+    logits = session.predict(session.load(path, num_threads=2), validation.images, frame)
+    return accuracy.score(logits, validation.labels, validation.labels).top1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""How many images per second training manages; what other benchmarks measure with."""
+
+import time
+
+import numpy as np
+
+from slimline.core import data, training
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+from slimline.core.recipe import Recipe
+
+
+def images_per_second(model: Classifier, train: Split, recipe: Recipe, *, steps: int = 10) -> float:
+    """Return the slope between a short run and one of twice its length.
+
+    What every run costs once is not in it. The model is trained, without a teacher.
+    """
+    seconds = [run(model, train, recipe, steps=each) for each in (steps, 2 * steps)]
+    return steps * recipe.batch_size / (seconds[1] - seconds[0])
+
+
+def run(model: Classifier, train: Split, recipe: Recipe, *, steps: int) -> float:
+    """Train for some steps without a teacher, validate on two images, and return the seconds."""
+    plain = {key: getattr(recipe, key) for key in Recipe.model_fields}
+    chosen = Recipe(**plain | {"epochs": steps * recipe.batch_size / len(train), "validations": 1})
+    two = Split(
+        data.take(train.images, np.arange(2)), train.labels[:2], train.classes, train.preprocessing
+    )
+    start = time.perf_counter()
+    training.fit(
+        model.network,
+        train,
+        two,
+        chosen,
+        preprocessing=model.preprocessing,
+        seed=1,
+        phase="throughput",
+    )
+    return time.perf_counter() - start
