@@ -102,10 +102,15 @@ def _replace_stem(model: nn.Module, name: str, architecture: Architecture) -> No
 
 
 def _replace_activations(model: nn.Module, name: str) -> None:
-    """Exchange every activation; the gates of squeeze-excitation are none and stay."""
+    """Exchange every activation; the gates of squeeze-excitation are none and stay.
+
+    ReLU needs its output for the gradient, so that no dropout may change it in place.
+    """
     from torch import nn
 
     wanted = nn.ReLU if name == "relu" else nn.ReLU6
     for path, module in list(model.named_modules()):
         if isinstance(module, nn.Hardswish | nn.SiLU | nn.ReLU | nn.ReLU6):
             model.set_submodule(path, wanted(inplace=True))
+        elif isinstance(module, nn.Dropout):
+            module.inplace = False

@@ -4,6 +4,8 @@ import pytest
 import torch
 import toy
 
+from slimline.backbones import Architecture
+from slimline.backbones.architecture import Activation
 from slimline.core import artifacts, classifier, data, transfer
 from slimline.core.errors import ParamsError
 from slimline.core.recipe import Distill, ModelParams, Recipe, TransferRecipe
@@ -94,8 +96,10 @@ def test_more_stages_than_there_are(splits: dict[str, data.Split], tmp_path: Pat
 
 @pytest.mark.parametrize("activation", ["relu", "relu6"])
 @pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "efficientnet_b0"])
-def test_activations_are_exchanged(backbone: str, activation: str) -> None:
-    architecture = classifier.Architecture(backbone, 10, 1, 2, 3, activation)  # type: ignore[arg-type]
-    kinds = {type(each).__name__ for each in classifier.make(architecture).modules()}
+def test_activations_are_exchanged_and_trained(backbone: str, activation: Activation) -> None:
+    network = classifier.make(Architecture(backbone, 10, 1, 2, 3, activation))
+    kinds = {type(each).__name__ for each in network.modules()}
     assert not kinds & {"Hardswish", "SiLU"}
     assert {"relu": "ReLU", "relu6": "ReLU6"}[activation] in kinds
+    network(torch.randn(4, 1, 28, 28)).sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())
