@@ -1,14 +1,15 @@
 """How often a model is right, and how sure that figure is."""
 
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-_Z95 = 1.959964
-"""Normal quantile of a two-sided 95 % interval."""
+from slimline.measure import chance
+
+_BINS = 15
+"""Of equal width, over shares from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Accuracy:
     """Images with the same top-1 as the reference."""
     loss: float
     """Mean cross-entropy, natural logarithm."""
+    calibration_error: float
+    """Expected calibration error, as a share; see `expected_calibration_error`."""
 
     @property
     def top1(self) -> float:
@@ -34,11 +37,14 @@ class Accuracy:
 
     @property
     def top1_interval(self) -> tuple[float, float]:
-        """95 % interval of `top1`, percent (Wilson, 1927): right also near 0 and 100."""
-        share, n, z = self.correct / self.count, self.count, _Z95
-        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-        return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+        """95 % interval of `top1`, percent."""
+        low, high = chance.wilson(self.correct, self.count, chance.SURE_95)
+        return 100 * low, 100 * high
+
+    @property
+    def ece(self) -> float:
+        """Percentage points by which the model's own certainty misses how often it is right."""
+        return 100 * self.calibration_error
 
 
 def score(
@@ -54,7 +60,22 @@ def score(
         correct=int((answers == labels).sum()),
         agreeing=int((answers == reference).sum()),
         loss=float(-log_share[np.arange(len(labels)), labels].mean()),
+        calibration_error=expected_calibration_error(np.exp(log_share.max(1)), answers == labels),
     )
+
+
+def expected_calibration_error(
+    certainty: NDArray[np.float64], is_right: NDArray[np.bool_]
+) -> float:
+    """Return the mean distance of certainty and accuracy, weighted by the images of each bin.
+
+    `certainty` [count] is the share of the softmax of the answer. Guo et al., On Calibration of
+    Modern Neural Networks, 2017: 15 bins of equal width, each closed above.
+    """
+    bins = np.clip(np.ceil(certainty * _BINS).astype(np.int64) - 1, 0, _BINS - 1)
+    # The sums of certainty minus those of right answers are already times the images of a bin.
+    distances = np.bincount(bins, weights=certainty - is_right, minlength=_BINS)
+    return float(np.abs(distances).sum() / len(certainty))
 
 
 def format_predictions(answers: NDArray[np.int64]) -> str:

@@ -20,6 +20,7 @@ def deterministic(score: Accuracy, file: OnnxFile) -> dict[str, float]:
         "top1_high": round(high, 3),
         "agreement": round(score.agreement, 3),
         "loss": round(score.loss, 5),
+        "ece": round(score.ece, 3),
         "size_kib": round(file.size_kib, 1),
         "size_zip_kib": round(file.size_zip_kib, 1),
         "params": file.params,

@@ -12,7 +12,7 @@ from slimline.measure.accuracy import Accuracy
     [(50, 100, 40.383, 59.617), (0, 10, 0.0, 27.753), (10, 10, 72.247, 100.0)],
 )
 def test_wilson_interval(correct: int, count: int, low: float, high: float) -> None:
-    found = Accuracy(count, correct, agreeing=0, loss=0.0).top1_interval
+    found = Accuracy(count, correct, agreeing=0, loss=0.0, calibration_error=0.0).top1_interval
     assert found == pytest.approx((low, high), abs=1e-3)
 
 
@@ -28,6 +28,21 @@ def test_score_counts() -> None:
 def test_huge_logits_have_a_finite_loss() -> None:
     logits = np.array([[1e4, 0]], np.float32)
     assert accuracy.score(logits, np.array([1]), np.array([0])).loss == pytest.approx(1e4)
+
+
+def test_calibration_error_worked_out_by_hand() -> None:
+    certainty = np.array([1.0, 1.0, 0.5, 0.5, 0.5, 0.34])
+    is_right = np.array([True, False, True, False, False, True])
+    # Three bins: two images half right at 1, three a third right at 0.5, one right at 0.34.
+    expected = (2 * 0.5 + 3 * (0.5 - 1 / 3) + 1 * (1 - 0.34)) / 6
+    found = accuracy.expected_calibration_error(certainty, is_right)
+    assert found == pytest.approx(expected)
+
+
+def test_a_model_as_sure_as_it_is_right_is_calibrated() -> None:
+    logits = np.log(np.array([[3, 1]] * 4, np.float32))
+    found = accuracy.score(logits, np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
+    assert found.ece == pytest.approx(0, abs=1e-5)
 
 
 def test_predictions_round_trip(tmp_path: Path) -> None:
