@@ -1,11 +1,10 @@
 """Classify image files with a model of the pipeline, as a deployment would: without torch.
 
-    python -m slimline.predict models/int8_export photo.jpg another.png
-
-prints one line per file: its name, the class, and how likely the model thinks it is.
+numpy, Pillow and onnxruntime are all that this needs; `python -m slimline predict` is its command.
 """
 
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,22 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from slimline.core import description
-from slimline.core.errors import DataError, SlimlineError
+from slimline.core.errors import DataError
 from slimline.core.preprocessing import Preprocessing
 from slimline.measure import session
 
-_USAGE = "usage: python -m slimline.predict <model folder> <image file>..."
+
+@dataclass(frozen=True)
+class Answer:
+    """A class, and how likely the model thinks it is."""
+
+    label: str
+    share: float
+    """Of the softmax, 0 to 1."""
 
 
-def predict(model: Path, images: list[Path]) -> list[tuple[str, float]]:
-    """Return the class of each image file, and its share of the softmax.
+def predict(model: Path, images: Sequence[Path], *, top: int = 1) -> list[list[Answer]]:
+    """Return the most likely classes of each image file, the best first.
 
     Raises:
         ArtifactError: the folder has no model that can be deployed.
@@ -34,8 +40,9 @@ def predict(model: Path, images: list[Path]) -> list[tuple[str, float]]:
     for path in images:
         logits = session.run(runtime, frame.normalise(_read(path, frame)[np.newaxis]))[0]
         shares = np.exp(logits - logits.max())
-        best = int(logits.argmax())
-        answers.append((content["classes"][best], float(shares[best] / shares.sum())))
+        shares /= shares.sum()
+        best = np.argsort(-logits, kind="stable")[:top].tolist()
+        answers.append([Answer(content["classes"][row], float(shares[row])) for row in best])
     return answers
 
 
@@ -49,21 +56,3 @@ def _read(path: Path, frame: Preprocessing) -> NDArray[np.uint8]:
         raise DataError(f"{path}: is no image that Pillow can read") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be decoded: {error}") from None
-
-
-def main() -> None:
-    """Print a line per file; exit code 2 for a mistake of the user."""
-    if len(sys.argv) < 3:
-        sys.exit(_USAGE)
-    model, *images = map(Path, sys.argv[1:])
-    try:
-        answers = predict(model, images)
-    except SlimlineError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    for path, (label, share) in zip(images, answers, strict=True):
-        print(f"{path}\t{label}\t{100 * share:.1f} %")
-
-
-if __name__ == "__main__":
-    main()

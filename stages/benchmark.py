@@ -8,7 +8,7 @@ from slimline.measure import figures, latency, machine
 
 
 def main(calibration: Path, target: Path, reference: Path, *others: Path) -> None:
-    """Write `target/<variant>.json`; speedups are against `reference`."""
+    """Write `target/<variant>.json` and `target/blocks.tsv`; speedups are against `reference`."""
     settings = params.load("benchmark", latency.BenchmarkParams)
     models = (reference, *others)
     frame = Preprocessing.from_dict(description.read(reference)["preprocessing"])
@@ -21,6 +21,7 @@ def main(calibration: Path, target: Path, reference: Path, *others: Path) -> Non
     )
     for variant, figure in measured.items():
         serialize.write_json(target / f"{variant}.json", figures.noisy(figure, machine.cpu()))
+    serialize.write_tsv(target / "blocks.tsv", figures.blocks(measured))
 
 
 if __name__ == "__main__":

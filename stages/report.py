@@ -3,13 +3,16 @@
 from pathlib import Path
 
 from slimline.core import cli, description, params, serialize
-from slimline.report import content, gates, render
+from slimline.report import content, gates, render, results
 
 
-def main(evaluate: Path, latency: Path, models: Path, target: Path, *trained: Path) -> None:
+def main(
+    evaluate: Path, latency: Path, predictions: Path, models: Path, target: Path, *trained: Path
+) -> None:
     """Write the three documents into `target`, and the history of each trained model."""
     settings = params.load("gates", gates.GatesParams)
-    report = content.gather(evaluate, latency, models, settings)
+    found = results.load(evaluate, latency, predictions)
+    report = content.gather(found, models, settings)
     serialize.write_text(target / "report.md", render.markdown(report))
     serialize.write_text(target / "report.html", render.html(report))
     serialize.write_text(target / "model_card.md", render.model_card(report))

@@ -15,7 +15,7 @@ from slimline import schema
 
 STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
-TORCH_FREE = ("validate_params", "prepare_data", "evaluate", "benchmark", "report")
+TORCH_FREE = ("validate_params", "prepare_data", "labels", "evaluate", "benchmark", "report")
 
 
 def block(name: str) -> dict[str, Any]:
@@ -71,9 +71,9 @@ def test_no_parameter_reaches_a_shell() -> None:
     assert templated == ["evaluate"], "only evaluate is templated, with keys written in dvc.yaml"
 
 
-def test_only_evaluate_depends_on_the_test_split() -> None:
+def test_only_evaluate_and_its_labels_depend_on_the_test_split() -> None:
     users = [name for name in STAGES if any("prepared/test" in dep for dep in deps(name))]
-    assert users == ["evaluate"]
+    assert users == ["labels", "evaluate"]
 
 
 def test_a_pruning_method_is_no_dependency_of_the_baseline() -> None:

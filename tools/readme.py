@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from slimline.report import filters, variant  # noqa: E402
-from slimline.report.content import VARIANTS  # noqa: E402
+from slimline.report.variant import VARIANTS  # noqa: E402
 
 README = ROOT / "README.md"
 _BEGIN = "<!-- results: written by `python tools/readme.py` from metrics/ -->\n"

@@ -1,12 +1,20 @@
-"""The names of the files in a model folder, and its `model.json`. Free of torch."""
+"""The names of the files in a model folder, and its `model.json`.
+
+Free of torch, and of pydantic: `python -m slimline predict` needs no more than a deployment has.
+"""
+
+from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slimline.core import serialize
 from slimline.core.errors import ArtifactError
-from slimline.core.params import Params
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slimline.core.params import Params
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"

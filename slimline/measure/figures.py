@@ -3,6 +3,7 @@
 What a figure means is said at the property that it comes from.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from slimline.measure.accuracy import Accuracy
@@ -41,3 +42,13 @@ def noisy(latency: Latency, cpu: Cpu) -> dict[str, Any]:
         "cpu": cpu.model,
         "cpu_flags": " ".join(cpu.flags),
     }
+
+
+def blocks(measured: Mapping[str, Latency]) -> list[dict[str, float]]:
+    """Return the rows of `metrics/latency/blocks.tsv`: ms of each variant in each block.
+
+    They are to latency what the predictions are to accuracy: bounds of any certainty follow.
+    """
+    columns = {name: latency.block_ms.tolist() for name, latency in measured.items()}
+    turns = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, turn, strict=True)) for turn in turns]

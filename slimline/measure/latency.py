@@ -60,6 +60,12 @@ class Latency:
     peak_rss_bytes: int
 
     @property
+    def block_ms(self) -> NDArray[np.float64]:
+        """Median time of one image in each block, [blocks]."""
+        medians: NDArray[np.float64] = np.median(self.milliseconds, axis=1)
+        return medians
+
+    @property
     def p50_ms(self) -> float:
         """Median time of one image."""
         return float(np.median(self.milliseconds))

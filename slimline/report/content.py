@@ -7,19 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from slimline.core import description
-from slimline.report import gates, variant
+from slimline.report import gates
 from slimline.report.gates import Gate, GatesParams
-from slimline.report.variant import Variant
-
-VARIANTS = (
-    "baseline_train",
-    "backbone_swap",
-    "prune",
-    "int8_export",
-    "int8_ptq",
-    "int8_dynamic",
-)
-"""In the order of the pipeline: the chain to the product, then what it is compared with."""
+from slimline.report.results import Results
+from slimline.report.variant import VARIANTS, Variant
 
 _CHAIN_LENGTH = 4
 
@@ -98,7 +89,7 @@ class Report:
     @property
     def is_kept(self) -> bool:
         """Whether every gate is kept."""
-        return all(gate.is_kept for gate in self.gates)
+        return gates.are_kept(self.gates)
 
     @property
     def notes(self) -> list[str]:
@@ -149,9 +140,8 @@ class Report:
         ]
 
 
-def gather(evaluate: Path, latency: Path, models: Path, settings: GatesParams) -> Report:
-    """Return the report's content from the metric files and the models' descriptions."""
-    variants = variant.load(evaluate, latency, VARIANTS)
-    judged = gates.judge(variants[_CHAIN_LENGTH - 1], variants[0], settings)
+def gather(found: Results, models: Path, settings: GatesParams) -> Report:
+    """Return the report's content from the figures and the models' descriptions."""
+    variants = [found.variants[name] for name in VARIANTS]
     descriptions = {name: description.read(models / name) for name in VARIANTS}
-    return Report(variants, judged, descriptions)
+    return Report(variants, gates.judge(found, settings), descriptions)

@@ -1,5 +1,9 @@
 """Formatting for the templates: plain functions, one rule each."""
 
+from math import inf, isinf
+
+from slimline.report.gates import Gate
+
 
 def points(value: float) -> str:
     """Percentage points with a sign: `+0.12`; a true minus, and no sign for zero."""
@@ -50,8 +54,44 @@ def millions(value: float) -> str:
 def cell(value: str) -> str:
     """Text that is safe inside a cell of a Markdown table, and inside Markdown at all."""
     flat = " ".join(value.split())
+    # What is not printable may turn the text around it; a mention would call a person.
+    flat = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in flat)
+    flat = flat.replace("@", "@\N{ZERO WIDTH SPACE}")
     for sign in "\\`*_{}[]<>|#":
         flat = flat.replace(
             sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign]
         )
     return flat if len(flat) <= 200 else flat[:199] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def number(value: float) -> str:
+    """A figure whose unit stands beside it: two digits after the point below 100, a true minus."""
+    if isinf(value):
+        return "\N{INFINITY}" if value == inf else "\N{MINUS SIGN}\N{INFINITY}"
+    rounded = round(value, 2)
+    text = f"{abs(rounded):,.2f}" if abs(rounded) < 100 else f"{abs(rounded):,.0f}"
+    return f"\N{MINUS SIGN}{text}" if rounded < 0 else text
+
+
+def gate_value(gate: Gate) -> str:
+    """Where the product stands, with its bounds: `0.21 points (0.05 to 0.37)`."""
+    if gate.figure is None:
+        return "\N{EN DASH}"
+    told = f"{number(gate.figure.value)} {gate.unit}"
+    if gate.figure.is_exact:
+        return told
+    return f"{told} ({number(gate.figure.low)} to {number(gate.figure.high)})"
+
+
+def gate_limit(gate: Gate) -> str:
+    """The limit: `at most 0.50 points`."""
+    side = "at most" if gate.is_ceiling else "at least"
+    return f"{side} {number(gate.limit)} {gate.unit}"
+
+
+def gate_line(gate: Gate) -> str:
+    """All of a gate on one line of a terminal."""
+    told = f"{gate.verdict:<12}  {gate.key:<16}  {gate.name}"
+    if gate.figure is not None:
+        told += f": {gate_value(gate)}, {gate_limit(gate)}"
+    return f"{told}; {gate.note}" if gate.note else told

@@ -1,63 +1,286 @@
-"""Limits that the product must keep, as data in section `gates`."""
+"""Limits that the product must keep, as data in section `gates`, and the judgement on them.
 
-from dataclasses import dataclass
-from typing import Annotated
+A gate of accuracy or latency breaks only where its limit is exceeded beyond noise: as surely as
+`gates.confidence` says. Sizes and memory are exact.
+"""
 
-from pydantic import Field
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from math import inf
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, PlainValidator
 
 from slimline.core.params import Params
-from slimline.report.variant import Variant
+from slimline.core.serialize import DIGITS
+from slimline.measure import blocks, chance, paired
+from slimline.report.results import Results
+from slimline.report.variant import BASELINE, PRODUCT
+
+OFF = "none"
+
+
+def _up_to(highest: float) -> PlainValidator:
+    """Return the check of a limit from 0 to `highest`; the word that switches it off gives None."""
+    allowed = f"from 0 to {highest:g}" if highest < inf else "of at least 0"
+
+    def check(given: Any) -> float | None:
+        if given == OFF:
+            return None
+        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not is_number or not 0 <= given <= highest or given == inf:
+            raise ValueError(f"must be a number {allowed}, or {OFF} for no limit")
+        return float(given)
+
+    number = Annotated[float, Field(ge=0, le=highest)] if highest < inf else _NotNegative
+    return PlainValidator(check, json_schema_input_type=number | Literal["none"])
+
+
+_NotNegative = Annotated[float, Field(ge=0)]
+_Percent: TypeAlias = Annotated[float | None, _up_to(100)]
+_Limit: TypeAlias = Annotated[float | None, _up_to(inf)]
 
 
 class GatesParams(Params):
-    """Section `gates`: limits of the product against the baseline."""
+    """Section `gates`: limits of the product; `none` switches any of them off."""
 
-    max_top1_drop: Annotated[float, Field(ge=0, le=100)]
+    confidence: Annotated[float, Field(ge=50, lt=100)]
+    """Percent: how sure it must be that accuracy or latency exceeds a limit, to break a gate."""
+
+    min_top1: _Percent
+    """Percent of the test images that are answered right, at least."""
+
+    max_size_kib: _Limit
+    """Size of the .onnx file, KiB, at most."""
+
+    max_p50_ms: _Limit
+    """Median time of one image on one thread, ms, at most."""
+
+    max_peak_rss_mib: _Limit
+    """Peak memory of a process that answers one image, MiB, at most."""
+
+    max_top1_drop: _Percent
     """Percentage points of test accuracy below the baseline, at most."""
 
-    min_size_ratio: Annotated[float, Field(ge=0)]
+    min_size_ratio: _Limit
     """Times smaller than the baseline's file, at least."""
 
-    min_speedup: Annotated[float, Field(ge=0)]
+    min_speedup: _Limit
     """Times faster than the baseline, at least."""
+
+    max_top1_loss: _Percent
+    """Percentage points of test accuracy below the base branch, at most."""
+
+    max_size_growth: _Limit
+    """Percent larger than the base branch's file, at most."""
+
+    max_slowdown: _Limit
+    """Percent more time per image than on the base branch, at most."""
+
+    @property
+    def sure(self) -> float:
+        """`confidence` as the share that `slimline.measure.chance` works with."""
+        return self.confidence / 100
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, and the bounds that it keeps to, each as surely as the settings ask."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it has no noise."""
+        return self.low == self.value == self.high
+
+
+@dataclass(frozen=True)
+class Base:
+    """The figures of another commit, and what they have in common with ours."""
+
+    results: Results
+    is_same_test: bool
+    """Whether the test images are the same: only then can answers be compared."""
+    is_same_baseline: bool
+    """Whether the baseline's file is the same: only then can speedups be compared."""
+
+
+Verdict: TypeAlias = Literal["kept", "within noise", "broken", "not judged"]
 
 
 @dataclass(frozen=True)
 class Gate:
     """One limit, and where the product stands."""
 
+    key: str
+    """In section `gates` of `params.yaml`."""
     name: str
     """What is limited, as a person would say it."""
-    value: float
-    limit: float
     unit: str
-    is_kept: bool
+    limit: float
+    figure: Figure | None
+    """None where it cannot be judged."""
+    note: str
+    """Why it cannot be judged, or what the figure holds."""
+
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether the limit is the most that is allowed, else it is the least."""
+        return self.key.startswith("max_")
+
+    @property
+    def verdict(self) -> Verdict:
+        """Broken only if no value between the bounds keeps the limit."""
+        if self.figure is None:
+            return "not judged"
+        sign = 1 if self.is_ceiling else -1
+        surely = self.figure.low if self.is_ceiling else self.figure.high
+        if sign * self.figure.value <= sign * self.limit:
+            return "kept"
+        return "within noise" if sign * surely <= sign * self.limit else "broken"
 
 
-def judge(product: Variant, baseline: Variant, settings: GatesParams) -> list[Gate]:
-    """Return every gate with its verdict."""
-    drop = baseline.top1 - product.top1
-    smaller = baseline.size_kib / product.size_kib
-    return [
-        Gate(
-            "accuracy lost, at most",
-            drop,
-            settings.max_top1_drop,
-            "points",
-            drop <= settings.max_top1_drop,
-        ),
-        Gate(
-            "smaller, at least",
-            smaller,
-            settings.min_size_ratio,
-            "times",
-            smaller >= settings.min_size_ratio,
-        ),
-        Gate(
-            "faster, at least",
-            product.speedup,
-            settings.min_speedup,
-            "times",
-            product.speedup >= settings.min_speedup,
-        ),
-    ]
+def judge(now: Results, settings: GatesParams, base: Base | None = None) -> list[Gate]:
+    """Return every gate that is switched on; those against the base branch only if there is one."""
+    gates = []
+    for rule in _RULES:
+        limit = getattr(settings, rule.key)
+        if limit is not None:
+            measured = rule.measure(now, settings.sure)
+            gates.append(_gate(rule.key, rule.name, rule.unit, limit, measured))
+    for against in _RULES_AGAINST_BASE if base else ():
+        limit = getattr(settings, against.key)
+        if limit is not None and base is not None:
+            measured = against.measure(now, base, settings.sure)
+            gates.append(_gate(against.key, against.name, against.unit, limit, measured))
+    return gates
+
+
+def are_kept(gates: Sequence[Gate]) -> bool:
+    """Return whether none is broken."""
+    return all(gate.verdict != "broken" for gate in gates)
+
+
+Measured: TypeAlias = "tuple[Figure | None, str]"
+"""The figure, None where there is none to compare; and what must be said about it."""
+
+
+def _gate(key: str, name: str, unit: str, limit: float, measured: Measured) -> Gate:
+    figure, note = measured
+    if figure is not None:
+        # Else 1050 KiB would be 5.000000000000004 % more than 1000 KiB, and break a limit of 5.
+        figure = Figure(*(round(each, DIGITS) for each in astuple(figure)))
+    return Gate(key, name, unit, limit, figure, note)
+
+
+def _exact(value: float) -> Figure:
+    return Figure(value, value, value)
+
+
+def _top1(now: Results, sure: float) -> Measured:
+    right = now.is_right(PRODUCT)
+    low, high = chance.wilson(int(right.sum()), len(right), sure)
+    return Figure(100 * float(right.mean()), 100 * low, 100 * high), ""
+
+
+def _size(now: Results, _: float) -> Measured:
+    return _exact(now.product.size_kib), ""
+
+
+def _p50(now: Results, sure: float) -> Measured:
+    low, high = chance.median_bounds(now.blocks[PRODUCT], sure)
+    return Figure(now.product.p50_ms, max(0.0, low), high), f"on {_machine(now)}"
+
+
+def _peak_rss(now: Results, _: float) -> Measured:
+    return _exact(now.product.peak_rss_mib), f"on {_machine(now)}"
+
+
+def _top1_drop(now: Results, sure: float) -> Measured:
+    return _lost(now.paired(BASELINE, PRODUCT), sure), ""
+
+
+def _size_ratio(now: Results, _: float) -> Measured:
+    return _exact(now.baseline.size_kib / now.product.size_kib), ""
+
+
+def _speedup(now: Results, sure: float) -> Measured:
+    reference, times = now.blocks[BASELINE], now.blocks[PRODUCT]
+    low, high = blocks.speedup_bounds(reference, times, sure)
+    return Figure(now.product.speedup, max(0.0, low), high), f"on {_machine(now)}"
+
+
+def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
+    if not base.is_same_test:
+        return None, "the test images are others, so the answers cannot be compared"
+    compared = paired.compare(
+        base.results.predictions[PRODUCT], now.predictions[PRODUCT], now.labels
+    )
+    return _lost(compared, sure), f"{compared.won} images won, {compared.lost} lost"
+
+
+def _size_growth(now: Results, base: Base, _: float) -> Measured:
+    return _exact(100 * (now.product.size_kib / base.results.product.size_kib - 1)), ""
+
+
+def slowdown(now: Results, base: Base, sure: float) -> Measured:
+    """Return percent more time per image than on the base branch, or why it is not compared."""
+    here, there = now.product.machine, base.results.product.machine
+    if here != there:
+        return None, (
+            f"the latency here is of {_machine(now)}, that of the base is of "
+            f"{_machine(base.results)}: figures of different CPUs are not compared"
+        )
+    if not base.results.blocks:
+        return None, "the base was measured before the times of blocks were kept"
+    if not base.is_same_baseline:
+        return None, "the baseline model is another, so speedups against it cannot be compared"
+    before, after = ((each.blocks[BASELINE], each.blocks[PRODUCT]) for each in (base.results, now))
+    note = f"by the speedups of two separate runs on {_machine(now)}"
+    return Figure(*blocks.slowdown(before, after, sure)), note
+
+
+def _lost(compared: paired.Paired, sure: float) -> Figure:
+    low, high = compared.gain_bounds(sure)
+    # Adding 0 makes no difference of 0 a plain zero, not a negative one.
+    return Figure(0 - compared.gain, -high, -low)
+
+
+def _machine(results: Results) -> str:
+    cpu, flags = results.product.machine
+    return f"{cpu} ({flags or 'no int8 features known'})"
+
+
+@dataclass(frozen=True)
+class _Rule:
+    key: str
+    name: str
+    unit: str
+    measure: Callable[[Results, float], Measured]
+
+
+@dataclass(frozen=True)
+class _RuleAgainstBase:
+    key: str
+    name: str
+    unit: str
+    measure: Callable[[Results, Base, float], Measured]
+
+
+_RULES = (
+    _Rule("min_top1", "accuracy", "%", _top1),
+    _Rule("max_size_kib", "size of the file", "KiB", _size),
+    _Rule("max_p50_ms", "time per image", "ms", _p50),
+    _Rule("max_peak_rss_mib", "peak memory", "MiB", _peak_rss),
+    _Rule("max_top1_drop", "accuracy lost against the baseline", "points", _top1_drop),
+    _Rule("min_size_ratio", "smaller than the baseline", "times", _size_ratio),
+    _Rule("min_speedup", "faster than the baseline", "times", _speedup),
+)
+_RULES_AGAINST_BASE = (
+    _RuleAgainstBase("max_top1_loss", "accuracy lost against the base", "points", _top1_loss),
+    _RuleAgainstBase("max_size_growth", "larger than the base", "%", _size_growth),
+    _RuleAgainstBase("max_slowdown", "slower than the base", "%", slowdown),
+)

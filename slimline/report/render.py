@@ -43,6 +43,8 @@ def _environment() -> Environment:
         filters.count,
         filters.millions,
         filters.cell,
+        filters.gate_value,
+        filters.gate_limit,
     ):
         environment.filters[function.__name__] = function
     return environment

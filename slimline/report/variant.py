@@ -6,6 +6,18 @@ from pathlib import Path
 
 from slimline.core import serialize
 
+VARIANTS = (
+    "baseline_train",
+    "backbone_swap",
+    "prune",
+    "int8_export",
+    "int8_ptq",
+    "int8_dynamic",
+)
+"""In the order of the pipeline: the chain to the product, then what it is compared with."""
+
+BASELINE, PRODUCT = "baseline_train", "int8_export"
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -30,11 +42,18 @@ class Variant:
     speedup: float
     cpu: str
     cpu_flags: str
+    ece: float | None = None
+    """None where the figures are of a commit that did not measure it."""
 
     @property
     def top1_margin(self) -> float:
         """Half the width of the 95 % interval of top-1, points."""
         return (self.top1_high - self.top1_low) / 2
+
+    @property
+    def machine(self) -> tuple[str, str]:
+        """What the latency belongs to: figures of another CPU, or other features, are others."""
+        return self.cpu, self.cpu_flags
 
     @property
     def is_int8(self) -> bool:
@@ -49,5 +68,5 @@ def load(evaluate: Path, latency: Path, names: Sequence[str]) -> list[Variant]:
     for name in names:
         found = serialize.read_json(evaluate / f"{name}.json")
         found |= serialize.read_json(latency / f"{name}.json")
-        variants.append(Variant(name=name, **{key: found[key] for key in known - {"name"}}))
+        variants.append(Variant(name=name, **{key: found[key] for key in known & set(found)}))
     return variants

@@ -22,6 +22,11 @@ from slimline.report import filters
         (filters.count, 12, "12"),
         (filters.millions, 10.5676, "10.6 M"),
         (filters.cell, "a|b\n<script>", "a\\|b &lt;script&gt;"),
+        (filters.number, 0.214, "0.21"),
+        (filters.number, -0.214, "\N{MINUS SIGN}0.21"),
+        (filters.number, -0.001, "0.00"),
+        (filters.number, 43687.4, "43,687"),
+        (filters.number, float("inf"), "\N{INFINITY}"),
         (filters.cell, "x" * 300, "x" * 199 + "\N{HORIZONTAL ELLIPSIS}"),
     ],
 )

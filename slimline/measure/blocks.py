@@ -1,0 +1,57 @@
+"""Latency with its noise: what the times of single blocks say, all variants in turns.
+
+`metrics/latency/blocks.tsv` has a column for each variant and a row for each block: the median time
+of one image in that block, ms.
+"""
+
+from math import inf, log, sqrt
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.measure import chance
+
+Times: TypeAlias = NDArray[np.float64]
+"""[blocks], ms."""
+
+
+def read(path: Path) -> dict[str, Times]:
+    """Return the times of each variant."""
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    table = np.array([line.split("\t") for line in lines], np.float64)
+    return dict(zip(header.split("\t"), table.T, strict=True))
+
+
+def speedup_bounds(reference: Times, times: Times, sure: float) -> tuple[float, float]:
+    """Return the bounds of how many times faster than the reference, by the blocks' ratios."""
+    return chance.median_bounds(reference / times, sure)
+
+
+def slowdown(
+    before: tuple[Times, Times], after: tuple[Times, Times], sure: float
+) -> tuple[float, float, float]:
+    """Return percent more time per image, with its bounds, of two runs on one CPU.
+
+    Each run gives the times of the same reference and of what is compared: how fast the machine is
+    on that day cancels. The bounds of the ratio of two independent ratios are put together from
+    those of each (MOVER on logarithms; Zou and Donner, Statistics in Medicine 27, 2008). They hold
+    what varies within a run, not what differs from run to run.
+    """
+    old, old_low, old_high = _log_speedup(*before, sure)
+    new, new_low, new_high = _log_speedup(*after, sure)
+    slower = old - new
+    low = slower - sqrt((old - old_low) ** 2 + (new_high - new) ** 2)
+    high = slower + sqrt((old_high - old) ** 2 + (new - new_low) ** 2)
+    return _percent(slower), _percent(low), _percent(high)
+
+
+def _log_speedup(reference: Times, times: Times, sure: float) -> tuple[float, float, float]:
+    ratio = float(np.median(reference / times))
+    low, high = speedup_bounds(reference, times, sure)
+    return log(ratio), log(low) if low > 0 else -inf, log(high)
+
+
+def _percent(logarithm: float) -> float:
+    return 100 * (float(np.exp(logarithm)) - 1)

@@ -1,0 +1,114 @@
+"""All figures of one state of the repository, read from the files under `metrics/`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.core import serialize
+from slimline.core.errors import SlimlineError
+from slimline.measure import accuracy, blocks, paired
+from slimline.measure.blocks import Times
+from slimline.measure.paired import Paired
+from slimline.report import variant
+from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, Variant
+
+LABELS, CLASSES, BLOCKS = "labels.txt", "classes.json", "blocks.tsv"
+
+_ROUNDING = 0.001
+"""Half a digit of `top1` as it is written, and what floats add."""
+
+
+class ResultsError(SlimlineError):
+    """A metric file is missing or of another time than the others."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Figures, and the raw answers and times that give them their bounds."""
+
+    variants: Mapping[str, Variant]
+    predictions: Mapping[str, NDArray[np.int64]]
+    """[images] of each variant: the class that it answers with."""
+    labels: NDArray[np.int64]
+    """[images], indices into `classes`."""
+    classes: Sequence[str]
+    blocks: Mapping[str, Times]
+
+    @property
+    def product(self) -> Variant:
+        """What is shipped."""
+        return self.variants[PRODUCT]
+
+    @property
+    def baseline(self) -> Variant:
+        """What all else is compared with."""
+        return self.variants[BASELINE]
+
+    def is_right(self, name: str) -> NDArray[np.bool_]:
+        """Return which images a variant answers right, [images]."""
+        right: NDArray[np.bool_] = self.predictions[name] == self.labels
+        return right
+
+    def paired(self, before: str, after: str) -> Paired:
+        """Return what one variant wins and loses against another."""
+        return paired.compare(self.predictions[before], self.predictions[after], self.labels)
+
+
+def load(
+    evaluate: Path, latency: Path, predictions: Path, *, newer: Results | None = None
+) -> Results:
+    """Return the figures of all variants.
+
+    With `newer`, they are those of another commit, which may lack what is there today: then the
+    labels and classes are taken over, blocks and variants are left out.
+
+    Raises:
+        ResultsError: a file or figure is missing, or a prediction does not fit the labels.
+    """
+    names = [name for name in VARIANTS if newer is None or (evaluate / f"{name}.json").is_file()]
+    labels_path, blocks_path = predictions / LABELS, latency / BLOCKS
+    try:
+        found = Results(
+            variants={each.name: each for each in variant.load(evaluate, latency, names)},
+            predictions={
+                name: accuracy.read_predictions(predictions / f"{name}.txt") for name in names
+            },
+            labels=accuracy.read_predictions(labels_path)
+            if newer is None or labels_path.is_file()
+            else newer.labels,
+            classes=_classes(predictions)
+            if newer is None or labels_path.is_file()
+            else newer.classes,
+            blocks=blocks.read(blocks_path) if newer is None or blocks_path.is_file() else {},
+        )
+    except FileNotFoundError as error:
+        raise ResultsError(f"{error.filename}: is missing; run `dvc repro`") from None
+    if labels_path.is_file():
+        _check(found, predictions)
+    return found
+
+
+def _classes(predictions: Path) -> Sequence[str]:
+    classes: list[str] = serialize.read_json(predictions / CLASSES)["classes"]
+    return classes
+
+
+def _check(found: Results, predictions: Path) -> None:
+    """Compare the predictions with the scores: files of two runs must not be mixed."""
+    for name, answers in found.predictions.items():
+        path = predictions / f"{name}.txt"
+        if len(answers) != len(found.labels):
+            raise ResultsError(
+                f"{path}: has {len(answers)} answers for {len(found.labels)} labels; "
+                "run `dvc repro`"
+            )
+        scored = 100 * float(found.is_right(name).mean())
+        told = found.variants[name].top1
+        if abs(scored - told) > _ROUNDING:
+            raise ResultsError(
+                f"{path}: {scored:.3f} % of the answers are right, the figures say {told:.3f} %; "
+                "run `dvc repro`"
+            )

@@ -1,0 +1,204 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import repository
+import toy
+from repository import State
+
+from slimline.__main__ import main
+
+Capsys: TypeAlias = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository on a branch of main, before it changes anything."""
+    made = repository.make(tmp_path / "toy")
+    toy.git(made, "switch", "--quiet", "--create", "topic")
+    monkeypatch.chdir(made)
+    return made
+
+
+def gate(capsys: Capsys, *arguments: str) -> tuple[int, dict[str, str], str]:
+    """The exit code, the verdicts by key, and all that was printed."""
+    code = main(["gate", *arguments])
+    done = capsys.readouterr()
+    words = [line.split("  ") for line in done.out.splitlines()]
+    verdicts = {next(filter(None, row[1:])).strip(): row[0].strip() for row in words}
+    return code, verdicts, done.out + done.err
+
+
+def test_a_comment_changes_nothing(folder: Path, capsys: Capsys) -> None:
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(f"# A comment.\n{text}")
+    toy.commit(folder, "Comment")
+    code, verdicts, told = gate(capsys, "--base", "main")
+    assert code == 0
+    assert set(verdicts.values()) == {"kept"}
+    assert len(verdicts) == 6
+    assert "0 images won, 0 lost" in told
+    assert "where this branch left it" in told
+
+
+def test_two_lost_points_break_the_gates(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(lost=40))
+    code, verdicts, told = gate(capsys, "--base", "main")
+    assert code == 1
+    broken = {key for key, verdict in verdicts.items() if verdict == "broken"}
+    assert broken == {"max_top1_drop", "max_top1_loss"}
+    assert "2.00 points (" in told
+    assert "0 images won, 40 lost" in told
+
+
+def test_a_loss_that_chance_could_make_breaks_nothing(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(lost=7))  # 0.35 points, 0.3 are allowed
+    code, verdicts, _ = gate(capsys, "--base", "main")
+    assert (code, verdicts["max_top1_loss"]) == (0, "within noise")
+    toy.set_params(folder, {"gates.confidence": 50})
+    code, verdicts, _ = gate(capsys, "--base", "main")
+    assert (code, verdicts["max_top1_loss"]) == (1, "broken")
+
+
+def test_sizes_are_exact(folder: Path, capsys: Capsys) -> None:
+    toy.set_params(folder, {"gates.max_size_kib": 1050})
+    repository.write(folder, State(size_kib=1050))
+    assert gate(capsys, "--base", "main")[0] == 0
+    repository.write(folder, State(size_kib=1050.1))
+    code, verdicts, _ = gate(capsys, "--base", "main")
+    assert code == 1
+    assert (verdicts["max_size_kib"], verdicts["max_size_growth"]) == ("broken", "broken")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "verdict"), [(0.5, "kept"), (0.61, "within noise"), (0.7, "broken")]
+)
+def test_latency_is_judged_beyond_noise(
+    folder: Path, capsys: Capsys, milliseconds: float, verdict: str
+) -> None:
+    repository.write(folder, State(milliseconds=milliseconds, day=1))
+    code, verdicts, told = gate(capsys, "--base", "main")
+    assert verdicts["max_slowdown"] == verdict
+    assert code == (verdict == "broken")
+    assert "two separate runs on Test CPU (avx2)" in told
+
+
+def test_other_cpus_are_not_compared(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(cpu="Other CPU", milliseconds=1.9))
+    code, verdicts, told = gate(capsys, "--base", "main")
+    assert (code, verdicts["max_slowdown"]) == (0, "not judged")
+    assert "figures of different CPUs are not compared" in told
+    assert "Test CPU" in told
+    assert "Other CPU" in told
+
+
+def test_other_test_images_are_not_compared(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, replace(State(lost=400), test_split="2" * 32 + ".dir"))
+    _, verdicts, told = gate(capsys, "--base", "main")
+    assert verdicts["max_top1_loss"] == "not judged"
+    assert "the test images are others" in told
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_base_its_limits_are_left_out(capsys: Capsys) -> None:
+    code, verdicts, told = gate(capsys)
+    assert code == 0
+    assert list(verdicts) == ["max_top1_drop", "min_size_ratio", "min_speedup"]
+    assert "--base REV" in told
+
+
+def test_every_limit_can_be_switched_on_and_off(folder: Path, capsys: Capsys) -> None:
+    on = {"min_top1": 99, "max_size_kib": 1, "max_p50_ms": 0.1, "max_peak_rss_mib": 1}
+    toy.set_params(folder, {f"gates.{key}": limit for key, limit in on.items()})
+    _, verdicts, _ = gate(capsys)
+    assert {verdicts[key] for key in on} == {"broken"}
+    off = dict.fromkeys([*on, "max_top1_drop", "min_size_ratio", "min_speedup"], "none")
+    toy.set_params(folder, {f"gates.{key}": limit for key, limit in off.items()})
+    assert gate(capsys)[:2] == (0, {})
+
+
+def test_a_base_of_an_older_version_is_compared_as_far_as_it_goes(
+    folder: Path, capsys: Capsys
+) -> None:
+    toy.git(folder, "switch", "--quiet", "main")
+    for name in ("predictions/labels.txt", "predictions/classes.json", "latency/blocks.tsv"):
+        (folder / "metrics" / name).unlink()
+    toy.commit(folder, "Be older")
+    toy.git(folder, "switch", "--quiet", "--create", "newer")
+    repository.write(folder, State(lost=40))
+    _, verdicts, told = gate(capsys, "--base", "main")
+    assert (verdicts["max_top1_loss"], verdicts["max_slowdown"]) == ("broken", "not judged")
+    assert "before the times of blocks were kept" in told
+
+
+def test_a_shallow_clone_is_compared_with_the_fetched_tip(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capsys,
+) -> None:
+    repository.write(folder, State(lost=40))
+    toy.commit(folder, "Ruin accuracy")
+    url = folder.as_uri()  # a plain path would ignore --depth
+    toy.git(tmp_path, "clone", "--quiet", "--depth", "1", "--branch", "topic", url, "clone")
+    clone = tmp_path / "clone"
+    monkeypatch.chdir(clone)
+    code = main(["gate", "--base", "origin/main"])
+    told = capsys.readouterr().err
+    assert code == 2
+    assert "git fetch --depth 1 origin main:refs/remotes/origin/main" in told
+    assert len(told.splitlines()) == 1
+    toy.git(clone, "fetch", "--quiet", "--depth", "1", "origin", "main:refs/remotes/origin/main")
+    code, verdicts, told = gate(capsys, "--base", "origin/main")
+    assert (code, verdicts["max_top1_loss"]) == (1, "broken")
+    assert "its latest fetched commit" in told
+
+
+def test_mistakes_are_one_sentence(folder: Path, capsys: Capsys) -> None:
+    toy.set_params(folder, {"prune.threshold": 0.2})
+    assert main(["gate"]) == 2
+    told = capsys.readouterr().err
+    assert told == (
+        "params.yaml: prune.threshold: changed since the figures were made; run `dvc repro`\n"
+    )
+    toy.git(folder, "restore", ".")
+    (folder / "metrics/predictions/prune.txt").write_text("1\n2\n")
+    assert main(["gate"]) == 2
+    assert "prune.txt: has 2 answers for 2000 labels" in capsys.readouterr().err
+    (folder / "metrics/evaluate/prune.json").unlink()
+    assert main(["gate"]) == 2
+    assert "prune.json: is missing; run `dvc repro`" in capsys.readouterr().err
+
+
+def test_answers_of_another_run_are_noticed(folder: Path, capsys: Capsys) -> None:
+    path = folder / "metrics/predictions/int8_export.txt"
+    path.write_text(path.read_text().replace("3\n", "4\n", 30))
+    assert main(["gate"]) == 2
+    assert "int8_export.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (-1, "must be a number from 0 to 100, or none for no limit (given -1)"),
+        ("banana", "or none for no limit (given 'banana')"),
+        (None, "or none for no limit (given None)"),
+        (True, "or none for no limit (given True)"),
+    ],
+)
+def test_a_wrong_limit_is_one_line(folder: Path, capsys: Capsys, value: object, told: str) -> None:
+    toy.set_params(folder, {"gates.max_top1_drop": value})
+    assert main(["gate"]) == 2
+    printed = capsys.readouterr().err
+    assert told in printed
+    assert printed.startswith("params.yaml: gates.max_top1_drop: ")
+    assert len(printed.splitlines()) == 1
+
+
+def test_outside_of_a_repository_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["gate"]) == 2
+    assert capsys.readouterr().err == "params.yaml: the file is missing\n"

@@ -1,0 +1,91 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy
+from PIL import Image
+
+import models
+from slimline.__main__ import main
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return models.write(tmp_path / "model")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Brightest at the bottom right, then at the top left; larger than the model's frame."""
+    pixels = np.zeros([80, 80], np.uint8)
+    pixels[40:, 40:] = 255
+    pixels[:40, :40] = 100
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def test_the_best_answer_of_each_file(
+    model: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(model), str(image), str(image)]) == 0
+    assert capsys.readouterr().out == f"{image}\tbottom right\t100.0 %\n" * 2
+
+
+def test_top_k_is_sorted_and_sums_to_all(
+    model: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(model), str(image), "--top", "9"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [label for _, label, _ in rows][:2] == ["bottom right", "top left"]
+    shares = [float(share.removesuffix(" %")) for _, _, share in rows]
+    assert len(rows) == 4
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+
+
+def test_mistakes_are_one_sentence(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    for arguments, told in [
+        ([model, tmp_path / "notes.txt"], "notes.txt: is no image that Pillow can read"),
+        ([model, tmp_path / "none.png"], "none.png: there is no such file"),
+        ([tmp_path, tmp_path / "notes.txt"], "is no model folder"),
+    ]:
+        assert main(["predict", *map(str, arguments)]) == 2
+        printed = capsys.readouterr().err
+        assert told in printed
+        assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "x"])
+def test_a_wrong_count_is_told(
+    model: Path, image: Path, count: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["predict", str(model), str(image), f"--top={count}"])
+    assert stopped.value.code == 2
+    assert "must be a number from 1 up" in capsys.readouterr().err
+
+
+def test_numpy_pillow_and_onnxruntime_are_enough(model: Path, image: Path, tmp_path: Path) -> None:
+    """In a Python that sees these packages and no other."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    site = Path(np.__file__).parents[1]
+    for name in ("numpy", "numpy.libs", "PIL", "pillow.libs", "onnxruntime"):
+        if (site / name).exists():
+            (packages / name).symlink_to(site / name)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "slimline", "predict", str(model), str(image)],
+        cwd=toy.ROOT,
+        env=os.environ | {"PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{image}\tbottom right\t100.0 %\n"

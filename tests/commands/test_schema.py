@@ -1,0 +1,22 @@
+import json
+
+import pytest
+import toy
+
+from slimline.__main__ import main
+from slimline.core import params
+
+
+def test_the_schema_knows_every_key_and_says_what_it_means(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert set(schema["properties"]) == set(params.read(toy.ROOT / "params.yaml"))
+    gates = schema["$defs"]["GatesParams"]
+    assert gates["additionalProperties"] is False
+    drop = gates["properties"]["max_top1_drop"]
+    assert drop["description"].startswith("Percentage points")
+    assert {"const": "none", "type": "string"} in drop["anyOf"]
+    assert {"maximum": 100, "minimum": 0, "type": "number"} in drop["anyOf"]

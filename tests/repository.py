@@ -1,0 +1,138 @@
+"""A git repository with results that were written by hand: no model, no image, no training.
+
+What a state of it shows is said in `State`; every file is as the stages write it.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import toy
+from ruamel.yaml import YAML
+
+from slimline.core import serialize
+from slimline.measure import accuracy, chance
+from slimline.report.variant import BASELINE, PRODUCT, VARIANTS
+
+COUNT = 2000
+CLASSES = [f"class {index}" for index in range(10)]
+_LABELS = np.random.default_rng(0).integers(0, 10, COUNT)
+_SIZES = dict(zip(VARIANTS, (40000.0, 5000.0, 3000.0, 1000.0, 1000.0, 3000.0), strict=True))
+_TIMES = dict(zip(VARIANTS, (10.0, 1.0, 0.6, 0.5, 0.5, 0.7), strict=True))
+
+
+@dataclass(frozen=True)
+class State:
+    """What is special about the product; the other variants are always the same."""
+
+    lost: int = 0
+    """Images, from the first, that it answers wrong and everyone else right."""
+    size_kib: float = _SIZES[PRODUCT]
+    milliseconds: float = _TIMES[PRODUCT]
+    cpu: str = "Test CPU"
+    day: int = 0
+    """Seed of the noise of latency."""
+    classes: Sequence[str] = field(default_factory=lambda: CLASSES)
+    test_split: str = "0" * 32 + ".dir"
+
+
+def make(folder: Path, state: State | None = None) -> Path:
+    """Return a repository with one commit on main."""
+    folder.mkdir(parents=True)
+    shutil.copy2(toy.ROOT / "params.yaml", folder)
+    toy.git(folder, "init", "--quiet", "--initial-branch=main")
+    for key, value in {
+        "user.email": "toy@example.org",
+        "user.name": "Toy",
+        "commit.gpgsign": "false",
+        "core.hooksPath": "no-hooks",
+    }.items():
+        toy.git(folder, "config", key, value)
+    write(folder, state or State())
+    toy.commit(folder, "Run the pipeline")
+    return folder
+
+
+def write(folder: Path, state: State) -> None:
+    """Write all results of a state, as of the params that the folder has."""
+    metrics = folder / "metrics"
+    for name in VARIANTS:
+        answers = _answers(state.lost if name == PRODUCT else 0)
+        text = accuracy.format_predictions(answers)
+        serialize.write_text(metrics / "predictions" / f"{name}.txt", text)
+        serialize.write_json(metrics / "evaluate" / f"{name}.json", _figures(name, answers, state))
+        serialize.write_json(metrics / "latency" / f"{name}.json", _latency(name, state))
+    labels = accuracy.format_predictions(_LABELS)
+    serialize.write_text(metrics / "predictions" / "labels.txt", labels)
+    serialize.write_json(metrics / "predictions" / "classes.json", {"classes": list(state.classes)})
+    _write_blocks(metrics / "latency" / "blocks.tsv", state)
+    _write_lock(folder, state)
+
+
+def _answers(lost: int) -> np.ndarray:
+    """Every tenth image is wrong for everyone, and so many others from the first on."""
+    wrong = np.arange(COUNT) % 10 == 9
+    wrong[np.flatnonzero(~wrong)[:lost]] = True
+    return np.where(wrong, (_LABELS + 1) % 10, _LABELS)
+
+
+def _figures(name: str, answers: np.ndarray, state: State) -> dict[str, Any]:
+    right = int((answers == _LABELS).sum())
+    low, high = chance.wilson(right, COUNT, chance.SURE_95)
+    size = state.size_kib if name == PRODUCT else _SIZES[name]
+    return {
+        "top1": round(100 * right / COUNT, 3),
+        "top1_low": round(100 * low, 3),
+        "top1_high": round(100 * high, 3),
+        "agreement": 95.0,
+        "loss": 0.3,
+        "ece": 1.5,
+        "size_kib": size,
+        "size_zip_kib": 0.8 * size,
+        "params": int(250 * size),
+        "sparsity": 0.0,
+        "macs_m": size / 400,
+        "int8_macs": 100.0 if name.startswith("int8") else 0.0,
+    }
+
+
+def _latency(name: str, state: State) -> dict[str, Any]:
+    times = state.milliseconds if name == PRODUCT else _TIMES[name]
+    return {
+        "p50_ms": times,
+        "p95_ms": 1.5 * times,
+        "images_per_s": 1000 / times,
+        "peak_rss_mib": 90.0,
+        "speedup": _TIMES[BASELINE] / times,
+        "cpu": state.cpu,
+        "cpu_flags": "avx2",
+    }
+
+
+def _write_blocks(path: Path, state: State) -> None:
+    rng = np.random.default_rng(state.day)
+    times = _TIMES | {PRODUCT: state.milliseconds}
+    noise = {name: rng.lognormal(sigma=0.03, size=40) for name in VARIANTS}
+    rows = [
+        {name: float(times[name] * noise[name][block]) for name in VARIANTS} for block in range(40)
+    ]
+    serialize.write_tsv(path, rows)
+
+
+def _write_lock(folder: Path, state: State) -> None:
+    params = YAML(typ="safe", pure=True).load(folder / "params.yaml")
+    outs = {
+        "prepare_data": ("data/prepared/test", state.test_split),
+        BASELINE: (f"models/{BASELINE}", "1" * 32 + ".dir"),
+    }
+    stages: dict[str, Any] = {
+        name: {"outs": [{"path": path, "hash": "md5", "md5": md5}]}
+        for name, (path, md5) in outs.items()
+    }
+    stages["validate_params"] = {"params": {"params.yaml": params}}
+    # JSON is YAML as well.
+    (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}, indent=1))
