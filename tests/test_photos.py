@@ -67,7 +67,7 @@ def test_the_model_has_learned_and_says_how_to_feed_it(workspace: Path) -> None:
 def test_a_photo_is_classified(workspace: Path) -> None:
     path = workspace / "data" / "raw" / "shoes" / "trouser" / "trouser 1.jpg"
     done = subprocess.run(
-        [sys.executable, "-m", "slimline.predict", "models/int8_export", str(path)],
+        [sys.executable, "-m", "slimline", "predict", "models/int8_export", str(path)],
         cwd=workspace,
         capture_output=True,
         text=True,

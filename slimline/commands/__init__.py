@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Protocol
 
-from slimline.commands import gate, predict, schema, verify
+from slimline.commands import diff, gate, predict, schema, verify
 
 
 class Command(Protocol):
@@ -25,6 +25,7 @@ class Command(Protocol):
 
 COMMANDS: Mapping[str, Command] = {
     "gate": gate,
+    "diff": diff,
     "verify": verify,
     "predict": predict,
     "schema": schema,

@@ -1,28 +1,50 @@
 """The Jinja2 environment, and one function per template: typed data in, text out, no file."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from slimline.report import filters
-from slimline.report.content import Report
+from slimline.report import change_filters, filters
+
+if TYPE_CHECKING:
+    from slimline.report.comparison import Comparison
+    from slimline.report.content import Report
+
+COMMENT_LIMIT = 60_000
+"""Characters of a pull request's comment; GitHub refuses more than 65,536."""
+
+_ROWS = (200, 50, 10, 0)
+"""Rows of a table that may be long, from generous to none: the first that fits is taken."""
 
 
 def markdown(report: Report) -> str:
     """Return `metrics/report.md`: what a pull request shows."""
-    return _render("report.md.jinja2", report)
+    return _render("report.md.jinja2", report=report)
 
 
 def html(report: Report) -> str:
     """Return `metrics/report.html`: one file that opens offline."""
-    return _render("report.html.jinja2", report)
+    return _render("report.html.jinja2", report=report)
 
 
 def model_card(report: Report) -> str:
     """Return `metrics/model_card.md`: what goes along with the product."""
-    return _render("model_card.md.jinja2", report)
+    return _render("model_card.md.jinja2", report=report)
 
 
-def _render(template: str, report: Report) -> str:
-    return _environment().get_template(template).render(report=report)
+def diff(change: Comparison) -> str:
+    """Return the comment of a pull request, with as many rows as its limit has room for."""
+    for rows in _ROWS:
+        text = _render("diff.md.jinja2", change=change, rows=rows)
+        if len(text) < COMMENT_LIMIT:
+            return text
+    raise AssertionError("a comment without any row is short")
+
+
+def _render(template: str, **content: object) -> str:
+    return _environment().get_template(template).render(**content)
 
 
 def _environment() -> Environment:
@@ -45,6 +67,14 @@ def _environment() -> Environment:
         filters.cell,
         filters.gate_value,
         filters.gate_limit,
+        change_filters.verdict,
+        change_filters.verdict_mark,
+        change_filters.product_sentence,
+        change_filters.product_rows,
+        change_filters.unchanged_figures,
+        change_filters.variant_row,
+        change_filters.class_row,
+        change_filters.setting,
     ):
         environment.filters[function.__name__] = function
     return environment

@@ -1,0 +1,221 @@
+"""Formatting for the comment of a pull request: plain functions from typed data to Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slimline.report import filters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slimline.measure.paired import Paired
+    from slimline.report.comparison import ClassChange, Comparison, VariantChange
+    from slimline.report.gates import Gate
+    from slimline.report.variant import Variant
+
+_NONE = "\N{EN DASH}"
+_P_VALUE = 0.05
+"""Below it a difference is called beyond chance, as the 95 % intervals do."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the product, ready to print."""
+
+    name: str
+    before: str
+    after: str
+    change: str
+    is_same: bool = False
+
+
+def verdict(change: Comparison) -> str:
+    """The decision, in a few words."""
+    count = len(change.broken)
+    if count:
+        names = ", ".join(gate.name for gate in change.broken)
+        return f"{count} {'gate is' if count == 1 else 'gates are'} broken: {names}"
+    return f"{_kept(change)}{_direction(change)}"
+
+
+def _kept(change: Comparison) -> str:
+    if not change.gates:
+        return "no limit is switched on"
+    num_open = sum(gate.verdict == "not judged" for gate in change.gates)
+    if num_open:
+        return f"every gate that can be judged is kept, {num_open} cannot"
+    return "every gate is kept"
+
+
+def _direction(change: Comparison) -> str:
+    found = change.product.paired
+    if found is None or found.p_value >= _P_VALUE:
+        return ""
+    if found.gain < 0:
+        return ", though accuracy fell beyond chance"
+    return ", and accuracy rose beyond chance"
+
+
+def verdict_mark(gate: Gate) -> str:
+    """The verdict on one gate; the bad one in bold."""
+    return "**broken**" if gate.verdict == "broken" else gate.verdict
+
+
+def product_sentence(change: Comparison) -> str:
+    """What became of the product, in one line."""
+    product = change.product
+    if product.before is None:
+        return f"{product.name} is new."
+    if not product.is_changed:
+        return f"**{product.name} is what it was**: the same answers, size and computation."
+    size = f"{filters.kib(product.after.size_kib)} ({_relative(*_sizes(product))})"
+    return f"**{product.name}**: {_accuracy(product)}; {size}."
+
+
+def product_rows(change: Comparison) -> list[Row]:
+    """What changed of the product, most important first; top-1 in any case."""
+    first, *others = _product_rows(change)
+    return [first, *(row for row in others if not row.is_same)]
+
+
+def unchanged_figures(change: Comparison) -> list[str]:
+    """The names of the product's figures that are what they were."""
+    return [row.name for row in _product_rows(change)[1:] if row.is_same]
+
+
+def _product_rows(change: Comparison) -> list[Row]:
+    """All figures of the product; latency only if it can be compared."""
+    before, after = change.product.before, change.product.after
+    rows = [_accuracy_row(change.product)]
+    if before is None:
+        return rows
+    rows += [
+        _row("file", filters.kib, before.size_kib, after.size_kib),
+        _row("file, deflated", filters.kib, before.size_zip_kib, after.size_zip_kib),
+        _row("multiply-accumulates", filters.millions, before.macs_m, after.macs_m),
+        _row("parameters", filters.count, before.params, after.params),
+        _percent_row("executed in int8", before.int8_macs, after.int8_macs),
+        _loss_row(before.loss, after.loss),
+        *_calibration_rows(before, after),
+        *_latency_rows(change, before, after),
+    ]
+    return rows
+
+
+def variant_row(each: VariantChange) -> str:
+    """One variant as a row of a table."""
+    before, after, found = each.before, each.after, each.paired
+    cells = [
+        each.name,
+        filters.percent(after.top1),
+        filters.points(after.top1 - before.top1) if before else "new",
+        *((str(found.won), str(found.lost), _p(found)) if found else (_NONE,) * 3),
+        filters.kib(after.size_kib),
+        _relative(before.size_kib, after.size_kib) if before else _NONE,
+        filters.millions(after.macs_m),
+        _relative(before.macs_m, after.macs_m) if before else _NONE,
+    ]
+    return _table_row(cells)
+
+
+def class_row(each: ClassChange) -> str:
+    """One class as a row of a table."""
+    found = each.paired
+    name = filters.cell(each.name)
+    return _table_row(
+        [
+            f"**{name}**" if each.is_beyond_chance else name,
+            str(found.count),
+            filters.percent(found.top1_before, 1),
+            filters.percent(found.top1_after, 1),
+            str(found.won),
+            str(found.lost),
+        ]
+    )
+
+
+def setting(value: Any) -> str:
+    """A value of `params.yaml`."""
+    return _NONE if value is None else filters.cell(str(value))
+
+
+def _accuracy_row(product: VariantChange) -> Row:
+    before = filters.percent(product.before.top1) if product.before else _NONE
+    return Row("top-1 on test", before, filters.percent(product.after.top1), _accuracy(product))
+
+
+def _accuracy(product: VariantChange) -> str:
+    found = product.paired
+    if found is None:
+        return "the test images are others, so the answers are not compared"
+    if not found.won + found.lost:
+        return "every image is answered as rightly as before"
+    low, high = found.gain_bounds()
+    beyond = "beyond chance" if found.p_value < _P_VALUE else "within what chance can do"
+    return (
+        f"{filters.points(found.gain)} points ({filters.points(low)} to {filters.points(high)}), "
+        f"{found.won} images won, {found.lost} lost, p {_p(found)}: {beyond}"
+    )
+
+
+def _calibration_rows(before: Variant, after: Variant) -> list[Row]:
+    if before.ece is None or after.ece is None:
+        return []
+    return [_percent_row("calibration error", before.ece, after.ece)]
+
+
+def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[Row]:
+    slower, note = change.slowdown
+    if slower is None:
+        return []
+    told = (
+        f"{filters.points(slower.value)} % of time per image "
+        f"({filters.number(slower.low)} to {filters.number(slower.high)}), {filters.cell(note)}"
+    )
+    return [
+        Row("speedup", filters.times(before.speedup), filters.times(after.speedup), told),
+        Row(
+            "p50 of one image",
+            filters.milliseconds(before.p50_ms),
+            filters.milliseconds(after.p50_ms),
+            "see speedup, which is measured against the baseline in the same process",
+        ),
+    ]
+
+
+def _row(name: str, form: Callable[[float], str], before: float, after: float) -> Row:
+    change = _relative(before, after)
+    return Row(name, form(before), form(after), change, is_same=before == after)
+
+
+def _percent_row(name: str, before: float, after: float) -> Row:
+    change = f"{filters.points(after - before)} points"
+    told = filters.percent(before), filters.percent(after)
+    return Row(name, *told, change, is_same=before == after)
+
+
+def _loss_row(before: float, after: float) -> Row:
+    sign = "+" if after > before else "\N{MINUS SIGN}"
+    change = f"{sign}{abs(after - before):.4f}"
+    return Row("loss", f"{before:.4f}", f"{after:.4f}", change, is_same=before == after)
+
+
+def _relative(before: float, after: float) -> str:
+    if before == after:
+        return "the same"
+    return f"{filters.points(100 * (after / before - 1))} %"
+
+
+def _sizes(product: VariantChange) -> tuple[float, float]:
+    assert product.before is not None
+    return product.before.size_kib, product.after.size_kib
+
+
+def _p(found: Paired) -> str:
+    return "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
+
+
+def _table_row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,141 @@
+"""What a branch changes against another commit, as typed data; the template only arranges it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slimline.measure import paired
+from slimline.measure.chance import SURE_95
+from slimline.measure.paired import Paired
+from slimline.report import gates, state
+from slimline.report.gates import Base, Gate, GatesParams, Measured
+from slimline.report.results import Results
+from slimline.report.state import State
+from slimline.report.variant import PRODUCT, VARIANTS, Variant
+
+
+@dataclass(frozen=True)
+class VariantChange:
+    """One variant in two commits."""
+
+    name: str
+    before: Variant | None
+    """None if the base does not have it."""
+    after: Variant
+    paired: Paired | None
+    """None if the answers cannot be compared."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything but the measured time is another."""
+        if self.before is None or self.paired is None:
+            return True
+        figures = ("top1", "loss", "size_kib", "size_zip_kib", "macs_m", "params", "int8_macs")
+        is_moved = any(getattr(self.before, key) != getattr(self.after, key) for key in figures)
+        return is_moved or self.paired.won + self.paired.lost > 0
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """How many images of one class are recognised, before and after."""
+
+    name: str
+    paired: Paired
+    is_beyond_chance: bool
+
+
+@dataclass(frozen=True)
+class ParamChange:
+    """A key of `params.yaml`; `None` where the key is not there."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that a pull request's comment says."""
+
+    base: str
+    """What it is compared with, in words."""
+    gates: Sequence[Gate]
+    variants: Sequence[VariantChange]
+    classes: Sequence[ClassChange]
+    """The largest changes first; empty if the answers cannot be compared."""
+    params: Sequence[ParamChange]
+    stale_params: Sequence[str]
+    slowdown: Measured
+
+    @property
+    def product(self) -> VariantChange:
+        """What is shipped, in two commits."""
+        return next(each for each in self.variants if each.name == PRODUCT)
+
+    @property
+    def broken(self) -> list[Gate]:
+        """The gates that must not be."""
+        return [gate for gate in self.gates if gate.verdict == "broken"]
+
+    @property
+    def unbroken(self) -> list[Gate]:
+        """The others, judged or not."""
+        return [gate for gate in self.gates if gate.verdict != "broken"]
+
+    @property
+    def changed_classes(self) -> list[ClassChange]:
+        """Those whose recall changed beyond chance."""
+        return [each for each in self.classes if each.is_beyond_chance]
+
+    @property
+    def changed_variants(self) -> list[VariantChange]:
+        """Those of which anything but the measured time is another."""
+        return [each for each in self.variants if each.is_changed]
+
+    @property
+    def unchanged_variants(self) -> list[VariantChange]:
+        """The others."""
+        return [each for each in self.variants if not each.is_changed]
+
+
+def compare(then: State, now: State, settings: GatesParams, base: str) -> Comparison:
+    """Return what changed from one state to the other."""
+    against = state.as_base(then, now)
+    return Comparison(
+        base=base,
+        gates=gates.judge(now.results, settings, against),
+        variants=[_variant(name, against, now.results) for name in VARIANTS],
+        classes=_classes(against, now.results),
+        params=_params(then, now),
+        stale_params=now.stale_params,
+        slowdown=gates.slowdown(now.results, against, SURE_95),
+    )
+
+
+def _variant(name: str, base: Base, now: Results) -> VariantChange:
+    before = base.results.variants.get(name)
+    is_comparable = base.is_same_test and before is not None
+    compared = _paired(name, base, now) if is_comparable else None
+    return VariantChange(name, before, now.variants[name], compared)
+
+
+def _paired(name: str, base: Base, now: Results) -> Paired:
+    return paired.compare(base.results.predictions[name], now.predictions[name], now.labels)
+
+
+def _classes(base: Base, now: Results) -> list[ClassChange]:
+    if not base.is_same_test:
+        return []
+    answers = base.results.predictions[PRODUCT], now.predictions[PRODUCT]
+    recalls = paired.by_class(*answers, now.labels, len(now.classes))
+    beyond = paired.changed_classes(recalls, SURE_95)
+    rows = sorted(
+        range(len(recalls)), key=lambda row: (row not in beyond, -abs(recalls[row].gain), row)
+    )
+    return [ClassChange(now.classes[row], recalls[row], row in beyond) for row in rows]
+
+
+def _params(then: State, now: State) -> list[ParamChange]:
+    keys = [*now.params, *(key for key in then.params if key not in now.params)]
+    changes = [ParamChange(key, then.params.get(key), now.params.get(key)) for key in keys]
+    return [each for each in changes if each.before != each.after]

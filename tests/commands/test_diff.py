@@ -1,0 +1,159 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import repository
+import toy
+from repository import State
+
+from slimline.__main__ import main
+from slimline.report.render import COMMENT_LIMIT
+
+Capsys: TypeAlias = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository on a branch of main, before it changes anything."""
+    made = repository.make(tmp_path / "toy")
+    toy.git(made, "switch", "--quiet", "--create", "topic")
+    monkeypatch.chdir(made)
+    return made
+
+
+def diff(capsys: Capsys, base: str = "main") -> str:
+    assert main(["diff", base]) == 0
+    return capsys.readouterr().out
+
+
+def shown(text: str) -> str:
+    """What is not folded."""
+    return text[: text.index("<details>")]
+
+
+def cells(text: str, first: str) -> list[str]:
+    """The row of a table that begins so."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_a_comment_changes_nothing(folder: Path, capsys: Capsys) -> None:
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(f"# A comment.\n{text}")
+    told = diff(capsys)
+    assert told.startswith("## Slimline: every gate is kept\n\n**int8_export is what it was**")
+    assert "No parameter changed." in told
+    assert "Unchanged: file, " in told
+    assert "Variants that did not change (6)" in told
+    assert "beyond chance" not in shown(told).replace("changed beyond chance", "")
+
+
+def test_a_smaller_model_by_another_threshold(folder: Path, capsys: Capsys) -> None:
+    toy.set_params(folder, {"prune.threshold": 0.3})
+    repository.write(folder, State(lost=5, size_kib=800))
+    told = diff(capsys)
+    assert told.startswith(
+        "## Slimline: every gate is kept, though accuracy fell beyond chance"
+    ) or ("within what chance can do" in told)
+    assert cells(told, "prune.threshold")[1:] == ["0.15", "0.3"]
+    assert cells(told, "file")[1:] == ["1,000 KiB", "800 KiB", "\N{MINUS SIGN}20.00 %"]
+
+
+def test_two_lost_points_come_first(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(lost=40))
+    told = diff(capsys)
+    assert told.startswith("## Slimline: 2 gates are broken: accuracy lost against the baseline, ")
+    assert "0 images won, 40 lost, p < 0.001: beyond chance" in shown(told)
+    assert cells(told, "**broken**")[1] == "accuracy lost against the baseline"
+    rows = [line for line in told.splitlines() if line.startswith(("| **broken", "| kept"))]
+    assert rows == sorted(rows, key=lambda row: "broken" not in row)
+
+
+def test_the_class_that_changed_is_named(folder: Path, capsys: Capsys) -> None:
+    path = folder / "metrics/predictions/int8_export.txt"
+    labels = (folder / "metrics/predictions/labels.txt").read_text().split()
+    answers = path.read_text().split()
+    rows = [row for row, label in enumerate(labels) if label == "3" and answers[row] == "3"][:30]
+    changed = ["8" if row in rows else answer for row, answer in enumerate(answers)]
+    path.write_text("\n".join(changed) + "\n")
+    repository.write_top1(folder, "int8_export")
+    told = diff(capsys)
+    assert "### Classes that changed beyond chance" in shown(told)
+    assert cells(shown(told), "**class 3**")[-2:] == ["0", "30"]
+
+
+def test_other_cpus_are_not_compared_and_it_says_so(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(cpu="Other | CPU"))
+    told = diff(capsys)
+    assert "every gate that can be judged is kept, 1 cannot" in told
+    assert "Latency is not compared: the latency here is of Other \\| CPU (avx2)" in told
+    assert "| speedup |" not in told
+
+
+def test_same_cpus_are_compared(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(milliseconds=0.25, day=1))
+    row = cells(diff(capsys), "speedup")
+    assert row[1:3] == ["20.0 x", "40.0 x"]
+    assert row[3].startswith("\N{MINUS SIGN}")
+
+
+def test_hostile_names_are_harmless(folder: Path, capsys: Capsys) -> None:
+    names = ["<script>alert(1)</script>", "a | b", "x" * 10_000, "@octocat", "\u202eabc", "l\nl"]
+    classes = [*names, *repository.CLASSES[len(names) :]]
+    repository.write(folder, State(lost=40, classes=classes))
+    told = diff(capsys)
+    assert "<script>" not in told
+    assert "&lt;script&gt;" in told
+    assert "a \\| b" in told
+    assert "x" * 300 not in told
+    assert "@octocat" not in told
+    assert "\u202e" not in told
+    assert "| l l |" in told
+
+
+def test_the_comment_stays_below_its_limit(folder: Path, capsys: Capsys) -> None:
+    classes = [f"{index} " + "\N{SNOWMAN}" * 250 for index in range(2000)]
+    toy.set_params(folder, {f"prune.key{index}": "y" * 400 for index in range(500)})
+    repository.write(folder, State(lost=40, classes=classes))
+    told = diff(capsys)
+    assert 5000 < len(told) < COMMENT_LIMIT
+    assert "more, which changed less" in told
+    assert told.count("<details>") == told.count("</details>")
+
+
+def test_stale_figures_are_called_so(folder: Path, capsys: Capsys) -> None:
+    toy.set_params(folder, {"prune.threshold": 0.3})
+    told = diff(capsys)
+    assert "> **These figures are older than `params.yaml`**" in shown(told)
+    assert "prune.threshold" in shown(told)
+
+
+def test_a_new_test_set_is_not_compared(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, replace(State(), test_split="2" * 32 + ".dir"))
+    told = diff(capsys)
+    assert "the test images are others, so the answers are not compared" in told
+    assert "Recall of each class" not in told
+
+
+def test_main_moving_on_is_no_change_of_ours(folder: Path, capsys: Capsys) -> None:
+    toy.git(folder, "switch", "--quiet", "main")
+    repository.write(folder, State(size_kib=500))
+    toy.commit(folder, "Move on")
+    toy.git(folder, "switch", "--quiet", "topic")
+    told = diff(capsys)
+    assert "**int8_export is what it was**" in told
+    assert "where this branch left it" in told
+
+
+def test_a_base_without_results_is_one_sentence(folder: Path, capsys: Capsys) -> None:
+    toy.git(folder, "switch", "--quiet", "--orphan", "empty")
+    toy.git(folder, "commit", "--quiet", "--allow-empty", "--message", "Begin")
+    toy.git(folder, "switch", "--quiet", "topic")
+    assert main(["diff", "empty"]) == 2
+    told = capsys.readouterr().err
+    assert "empty at " in told
+    assert "dvc.lock: the file is missing" in told
+    assert len(told.splitlines()) == 1
+    assert main(["diff", "--", "-x"]) == 2
+    assert "is no commit that this clone knows" in capsys.readouterr().err
