@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Protocol
 
-from slimline.commands import diff, gate, predict, schema, verify
+from slimline.commands import diff, gate, package, pareto, predict, schema, verify
 
 
 class Command(Protocol):
@@ -28,5 +28,7 @@ COMMANDS: Mapping[str, Command] = {
     "diff": diff,
     "verify": verify,
     "predict": predict,
+    "package": package,
+    "pareto": pareto,
     "schema": schema,
 }

@@ -1,5 +1,6 @@
 """Formatting for the templates: plain functions, one rule each."""
 
+from collections.abc import Sequence
 from math import inf, isinf
 
 from slimline.report.gates import Gate
@@ -95,3 +96,15 @@ def gate_line(gate: Gate) -> str:
     if gate.figure is not None:
         told += f": {gate_value(gate)}, {gate_limit(gate)}"
     return f"{told}; {gate.note}" if gate.note else told
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown that is readable in a terminal as well: columns of even width."""
+    columns = zip(header, *rows, strict=True)
+    widths = [max(len(text) for text in column) for column in columns]
+    lines = [header, ["-" * width for width in widths], *rows]
+    padded = [
+        " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True))
+        for line in lines
+    ]
+    return "\n".join(f"| {line} |" for line in padded)

@@ -1,0 +1,34 @@
+"""Put the product into one folder to ship: model, labels, preprocessing, model card, checksums.
+
+  python -m slimline package build/shoes-v3
+
+writes
+
+  model.onnx     the int8 model: normalised images in, one logit per class out
+  labels.txt     a class per line, in the order of the logits
+  model.json     how an image becomes the input, step by step, and what the model was made from
+  model_card.md  what it is for, its figures, how to run it
+  SHA256SUMS     checked by `sha256sum --check SHA256SUMS`
+
+The files must be those that dvc.lock has, so that the figures on the card are of this very model.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("target", metavar="DIR", type=Path, help="a new or an empty folder")
+
+
+def run(arguments: Namespace) -> int:
+    """Write the folder and print the files in it."""
+    from slimline.core import package, tracked
+    from slimline.report.variant import PRODUCT
+
+    card = Path("metrics", package.CARD)
+    lock = tracked.read_lock(Path())
+    for name in package.pack(Path("models", PRODUCT), card, arguments.target, lock):
+        print(arguments.target / name)
+    return 0

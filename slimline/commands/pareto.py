@@ -1,0 +1,78 @@
+"""List the models worth having, of the workspace and all experiments; mark those that are not.
+
+A model is on the front of accuracy against size if none is at least as accurate and smaller, or
+smaller or equal and more accurate; likewise for accuracy against latency. The others are marked as
+dominated. What stands in several experiments unchanged is listed once.
+
+Accuracy has the noise of the test images (about half a point of 10,000 images), latency that of
+its run: near the front, ask `diff` before you decide. Latency of another CPU than the workspace's
+is not compared, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slimline.report.pareto import Point
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--all-commits",
+        action="store_true",
+        help="experiments of all commits, not of the current one alone",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Print the table, smallest file first."""
+    from slimline.core.errors import ArtifactError
+    from slimline.report import filters, pareto
+
+    found = pareto.points(_shown(["--all-commits"] if arguments.all_commits else []))
+    if not found:
+        raise ArtifactError("there are no figures yet; run `dvc repro`")
+    timed = pareto.comparable(found)
+    small = pareto.front(found, lambda point: point.size_kib)
+    fast = pareto.front(timed, lambda point: point.p50_ms or 0)
+    rows = [
+        [
+            filters.cell(point.source),
+            point.variant,
+            filters.percent(point.top1),
+            filters.kib(point.size_kib),
+            filters.milliseconds(point.p50_ms) if point.p50_ms else "not measured",
+            "front" if point in small else "dominated",
+            _latency_mark(point, timed, fast),
+        ]
+        for point in sorted(found, key=lambda point: (point.size_kib, -point.top1))
+    ]
+    header = ["from", "variant", "top-1", "file", "p50", "accuracy/size", "accuracy/latency"]
+    print(filters.table(header, rows))
+    return 0
+
+
+def _latency_mark(point: Point, timed: Sequence[Point], fast: Sequence[Point]) -> str:
+    if point.p50_ms is None:
+        return "not measured"
+    if point not in timed:
+        return "another CPU"
+    return "front" if point in fast else "dominated"
+
+
+def _shown(options: list[str]) -> Any:
+    from slimline.core.errors import ArtifactError
+
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
+        raise ArtifactError(f"`dvc exp show` failed: {reason.removeprefix('ERROR: ')}")
+    return json.loads(done.stdout)

@@ -1,0 +1,96 @@
+"""Which models are worth having: those that no other beats in accuracy and in price."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slimline.report.variant import VARIANTS
+
+WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A variant of the workspace, a commit or an experiment."""
+
+    source: str
+    """As `dvc exp show` names it."""
+    variant: str
+    top1: float
+    size_kib: float
+    macs_m: float
+    p50_ms: float | None
+    """None where it was not measured."""
+    machine: tuple[str, str]
+    """CPU and its features."""
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two points that are one model have in common; time is measured anew each time."""
+        return self.variant, self.top1, self.size_kib, self.macs_m
+
+
+def points(shown: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """Return the points of what `dvc exp show --json` prints, each model once, the first of them.
+
+    The workspace comes first, so that a model that is there as well is shown as the workspace's.
+    """
+    found: dict[tuple[object, ...], Point] = {}
+    for name, data in _revisions(shown):
+        for point in _points(name, data.get("metrics") or {}):
+            found.setdefault(point.identity, point)
+    return list(found.values())
+
+
+def front(found: Sequence[Point], price: Callable[[Point], float]) -> list[Point]:
+    """Return the points that no other dominates: as accurate or better, for as much or less."""
+    return [each for each in found if not any(_dominates(o, each, price) for o in found)]
+
+
+def comparable(found: Sequence[Point]) -> list[Point]:
+    """Return the points whose latency was measured on the CPU of the workspace."""
+    machines = [each.machine for each in found if each.source == WORKSPACE and each.p50_ms]
+    return [each for each in found if each.p50_ms and each.machine in machines[:1]]
+
+
+def _dominates(one: Point, other: Point, price: Callable[[Point], float]) -> bool:
+    is_no_worse = one.top1 >= other.top1 and price(one) <= price(other)
+    return is_no_worse and (one.top1 > other.top1 or price(one) < price(other))
+
+
+def _revisions(shown: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and data of all that could be read; what failed or still runs has none."""
+    for base in shown:
+        if base.get("data"):
+            yield _name(base), base["data"]
+        for experiment in base.get("experiments") or []:
+            for revision in experiment.get("revs") or []:
+                if revision.get("data"):
+                    yield _name(revision), revision["data"]
+
+
+def _name(revision: Mapping[str, Any]) -> str:
+    rev: str = revision["rev"]
+    return revision.get("name") or (rev if rev == WORKSPACE else rev[:7])
+
+
+def _points(name: str, metrics: Mapping[str, Any]) -> Iterator[Point]:
+    for variant in VARIANTS:
+        scored = _figures(metrics, f"metrics/evaluate/{variant}.json")
+        timed = _figures(metrics, f"metrics/latency/{variant}.json")
+        if {"top1", "size_kib", "macs_m"} <= set(scored):
+            yield Point(
+                name,
+                variant,
+                top1=scored["top1"],
+                size_kib=scored["size_kib"],
+                macs_m=scored["macs_m"],
+                p50_ms=timed.get("p50_ms"),
+                machine=(timed.get("cpu", ""), timed.get("cpu_flags", "")),
+            )
+
+
+def _figures(metrics: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Return a metric file's content, nothing where DVC could not read it."""
+    content: Mapping[str, Any] = metrics.get(path, {}).get("data") or {}
+    return content

@@ -1,0 +1,70 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import models
+from slimline.__main__ import main
+from slimline.core import tracked
+
+_FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A product, its card, and the lock that knows both."""
+    models.write(tmp_path / "models/int8_export", ["boot", "high\nheel", "sandal", "<b>"])
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/model_card.md").write_text("---\nlibrary_name: onnx\n---\n")
+    outs = [{"path": name, "md5": tracked.hash_file(tmp_path / name)} for name in _FILES]
+    stages = {"evaluate": {"deps": outs[:2]}, "report": {"outs": outs[2:]}}
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": stages}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_all_that_is_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["package", "out/v1"]) == 0
+    shipped = folder / "out/v1"
+    names = ["SHA256SUMS", "labels.txt", "model.json", "model.onnx", "model_card.md"]
+    assert sorted(path.name for path in shipped.iterdir()) == names
+    assert sorted(Path(line).name for line in capsys.readouterr().out.split()) == names
+    assert (shipped / "labels.txt").read_text() == "boot\nhigh heel\nsandal\n<b>\n"
+    check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    done = subprocess.run(check, cwd=shipped, capture_output=True, text=True, check=True)
+    assert done.stdout.count(": OK") == 4
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["v1"]
+
+
+def test_what_is_shipped_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "out").mkdir()
+    assert main(["package", "out"]) == 0
+    Image.linear_gradient("L").save(folder / "a.png")
+    capsys.readouterr()
+    assert main(["predict", "out", "a.png"]) == 0
+    assert capsys.readouterr().out.startswith("a.png\tsandal\t")
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_a_file_of_another_run_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content + b" ")
+    assert main(["package", "out"]) == 2
+    assert capsys.readouterr().err == f"{name}: is not what dvc.lock has; run `dvc repro`\n"
+    (folder / name).unlink()
+    assert main(["package", "out"]) == 2
+    told = capsys.readouterr().err
+    assert "dvc repro" in told or "is no model folder" in told
+    assert not (folder / "out").exists()
+
+
+def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine/notes.txt").write_text("keep")
+    assert main(["package", "mine"]) == 2
+    assert "mine: is there already" in capsys.readouterr().err
+    assert [path.name for path in (folder / "mine").iterdir()] == ["notes.txt"]

@@ -1,0 +1,122 @@
+"""On real experiments of DVC, whose one stage makes up figures from a threshold."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import toy
+
+from slimline.__main__ import main
+from slimline.report import pareto
+from slimline.report.pareto import Point
+
+_STAGE = """\
+stages:
+  make:
+    cmd: python make.py
+    deps:
+    - make.py
+    params:
+    - gates
+    - prune.threshold
+    metrics:
+    - metrics/evaluate/baseline_train.json:
+        cache: false
+    - metrics/evaluate/int8_export.json:
+        cache: false
+    - metrics/latency/baseline_train.json:
+        cache: false
+    - metrics/latency/int8_export.json:
+        cache: false
+"""
+
+# Threshold: top-1, KiB, ms and CPU of the product.
+_SCRIPT = """\
+import json
+from pathlib import Path
+from ruamel.yaml import YAML
+
+threshold = YAML(typ="safe", pure=True).load(Path("params.yaml"))["prune"]["threshold"]
+top1, size, ms, cpu = {
+    0.15: (90.0, 1000, 0.5, "Test CPU"),
+    0.3: (89.0, 800, 0.6, "Test CPU"),
+    0.4: (88.0, 900, 0.4, "Other CPU"),
+}[threshold]
+for name, figures in {
+    "evaluate/baseline_train": {"top1": 91.0, "size_kib": 40000, "macs_m": 100},
+    "evaluate/int8_export": {"top1": top1, "size_kib": size, "macs_m": size / 100},
+    "latency/baseline_train": {"p50_ms": 10, "cpu": "Test CPU", "cpu_flags": "avx2"},
+    "latency/int8_export": {"p50_ms": ms, "cpu": cpu, "cpu_flags": "avx2"},
+}.items():
+    path = Path("metrics", name + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("pareto") / "toy"
+    made.mkdir()
+    (made / "dvc.yaml").write_text(_STAGE)
+    (made / "make.py").write_text(_SCRIPT)
+    shutil.copy2(toy.ROOT / "params.yaml", made)
+    toy.git(made, "init", "--quiet", "--initial-branch=main")
+    toy.git(made, "config", "user.email", "toy@example.org")
+    toy.git(made, "config", "user.name", "Toy")
+    toy.dvc(made, "init", "--quiet")
+    toy.dvc(made, "repro", "--quiet")
+    toy.commit(made, "Begin")
+    for name, threshold in {"small": 0.3, "worse": 0.4}.items():
+        toy.dvc(made, "exp", "run", "--quiet", "-n", name, "-S", f"prune.threshold={threshold}")
+        toy.git(made, "restore", ".")
+    return made
+
+
+def test_fronts_over_workspace_and_experiments(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(["pareto"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [[*row[:2], *row[5:]] for row in rows] == [
+        ["small", "int8_export", "front", "dominated"],
+        ["worse", "int8_export", "dominated", "another CPU"],
+        ["workspace", "int8_export", "front", "front"],
+        ["workspace", "baseline_train", "front", "front"],
+    ]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_limit_is_switched_off_as_any_param_is_set(folder: Path) -> None:
+    before = (folder / "params.yaml").read_text()
+    toy.dvc(folder, "exp", "run", "--quiet", "-S", "gates.min_speedup=none")
+    after = (folder / "params.yaml").read_text()
+    toy.git(folder, "restore", ".")
+    assert after == before.replace("  min_speedup: 5\n", "  min_speedup: none\n")
+
+
+def test_a_project_without_figures_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["pareto"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("`dvc exp show` failed: ")
+    assert len(told.splitlines()) == 1
+
+
+def test_equal_points_do_not_dominate_each_other() -> None:
+    same = [Point(name, name, 90, 100, 1, 0.5, ("", "")) for name in "ab"]
+    worse = Point("c", "c", 90, 101, 1, 0.5, ("", ""))
+    assert pareto.front([*same, worse], lambda point: point.size_kib) == same
+
+
+def test_what_dvc_could_not_read_is_left_out() -> None:
+    broken = {"metrics/evaluate/prune.json": {"error": {"type": "X", "msg": "y"}}}
+    shown = [
+        {"rev": "workspace", "data": {"metrics": broken}, "experiments": None},
+        {"rev": "a" * 40, "error": {"msg": "z"}, "experiments": [{"revs": [{"rev": "b"}]}]},
+    ]
+    assert pareto.points(shown) == []
