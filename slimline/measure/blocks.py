@@ -29,6 +29,13 @@ def speedup_bounds(reference: Times, times: Times, sure: float) -> tuple[float, 
     return chance.median_bounds(reference / times, sure)
 
 
+def slowdown_in_turns(before: Times, after: Times, sure: float) -> tuple[float, float, float]:
+    """Return percent more time per image, with its bounds, of two models timed in one process."""
+    low, high = chance.median_bounds(after / before, sure)
+    value = float(np.median(after / before))
+    return 100 * (value - 1), 100 * (max(0.0, low) - 1), 100 * (high - 1)
+
+
 def slowdown(
     before: tuple[Times, Times], after: tuple[Times, Times], sure: float
 ) -> tuple[float, float, float]:

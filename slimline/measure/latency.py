@@ -101,7 +101,7 @@ def measure(
     num_threads: int,
 ) -> dict[str, Latency]:
     """Return the times of each model, by name; `images` is float32 [count, channels, h, w]."""
-    single = _single_image_times(models, images, settings)
+    single = single_image_times(models, images, settings)
     batch = _batch_times(models, images, settings, num_threads)
     return {
         name: Latency(
@@ -115,9 +115,10 @@ def measure(
     }
 
 
-def _single_image_times(
+def single_image_times(
     models: Mapping[str, Path], images: NDArray[np.float32], settings: BenchmarkParams
 ) -> dict[str, NDArray[np.float64]]:
+    """Return ms of one image on one thread, [blocks, runs] of each model, measured in turns."""
     sessions = {name: session.load(path, num_threads=1) for name, path in models.items()}
     times = {name: np.empty([settings.blocks, settings.runs]) for name in models}
     order = np.random.default_rng(0)

@@ -14,6 +14,7 @@ from pydantic import Field, PlainValidator
 from slimline.core.params import Params
 from slimline.core.serialize import DIGITS
 from slimline.measure import blocks, chance, paired
+from slimline.measure.blocks import Times
 from slimline.report.results import Results
 from slimline.report.variant import BASELINE, PRODUCT
 
@@ -98,6 +99,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Anew:
+    """Both products timed in turns, in one process on this machine."""
+
+    before: Times
+    after: Times
+    machine: str
+
+
+@dataclass(frozen=True)
 class Base:
     """The figures of another commit, and what they have in common with ours."""
 
@@ -106,6 +116,8 @@ class Base:
     """Whether the test images are the same: only then can answers be compared."""
     is_same_baseline: bool
     """Whether the baseline's file is the same: only then can speedups be compared."""
+    anew: Anew | None = None
+    """Times of both products, where they were measured again."""
 
 
 Verdict: TypeAlias = Literal["kept", "within noise", "broken", "not judged"]
@@ -228,6 +240,9 @@ def _size_growth(now: Results, base: Base, _: float) -> Measured:
 
 def slowdown(now: Results, base: Base, sure: float) -> Measured:
     """Return percent more time per image than on the base branch, or why it is not compared."""
+    if base.anew:
+        timed = blocks.slowdown_in_turns(base.anew.before, base.anew.after, sure)
+        return Figure(*timed), f"both measured anew, in turns, on {base.anew.machine}"
     here, there = now.product.machine, base.results.product.machine
     if here != there:
         return None, (
@@ -250,7 +265,11 @@ def _lost(compared: paired.Paired, sure: float) -> Figure:
 
 
 def _machine(results: Results) -> str:
-    cpu, flags = results.product.machine
+    return machine_name(*results.product.machine)
+
+
+def machine_name(cpu: str, flags: str) -> str:
+    """Return a CPU and those of its features that matter to int8, as a person reads them."""
     return f"{cpu} ({flags or 'no int8 features known'})"
 
 

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -7,6 +8,7 @@ import repository
 import toy
 from repository import State
 
+import models
 from slimline.__main__ import main
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
@@ -163,6 +165,8 @@ def test_mistakes_are_one_sentence(folder: Path, capsys: Capsys) -> None:
         "params.yaml: prune.threshold: changed since the figures were made; run `dvc repro`\n"
     )
     toy.git(folder, "restore", ".")
+    assert main(["gate", "--measure"]) == 2
+    assert "name it by --base REV" in capsys.readouterr().err
     (folder / "metrics/predictions/prune.txt").write_text("1\n2\n")
     assert main(["gate"]) == 2
     assert "prune.txt: has 2 answers for 2000 labels" in capsys.readouterr().err
@@ -202,3 +206,24 @@ def test_outside_of_a_repository_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     assert main(["gate"]) == 2
     assert capsys.readouterr().err == "params.yaml: the file is missing\n"
+
+
+def test_latency_is_measured_anew_where_dvc_has_the_models(folder: Path, capsys: Capsys) -> None:
+    """Which is faster is not asked here: only that both were timed, and that it is said."""
+    toy.git(folder, "switch", "--quiet", "main")
+    toy.dvc(folder, "init", "--quiet")
+    models.write(folder / "models/int8_export")
+    toy.dvc(folder, "add", "--quiet", "models/int8_export")
+    toy.commit(folder, "Add the model")
+    toy.git(folder, "switch", "--quiet", "--create", "other-cpu")
+    repository.write(folder, State(cpu="Other CPU"))
+    toy.set_params(folder, {"gates.max_slowdown": 100_000, "benchmark.blocks": 7})
+    repository.write(folder, State(cpu="Other CPU"))
+    code, verdicts, told = gate(capsys, "--base", "main", "--measure")
+    assert (code, verdicts["max_slowdown"]) == (0, "kept")
+    assert "both measured anew, in turns, on " in told
+    shutil.rmtree(folder / ".dvc/cache")
+    assert main(["gate", "--base", "main", "--measure"]) == 2
+    assert "neither DVC's cache nor a remote has its models/int8_export/model.onnx" in (
+        capsys.readouterr().err
+    )

@@ -10,6 +10,7 @@ from PIL import Image
 
 import models
 from slimline.__main__ import main
+from slimline.core import data
 
 
 @pytest.fixture
@@ -44,6 +45,19 @@ def test_top_k_is_sorted_and_sums_to_all(
     assert len(rows) == 4
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(100, abs=0.2)
+
+
+def test_answers_are_those_of_evaluate(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = data.load(pipeline / "data/prepared/test")
+    written = (pipeline / "metrics/predictions/int8_export.txt").read_text().split()
+    paths = [tmp_path / f"{row}.png" for row in range(20)]
+    for row, path in enumerate(paths):
+        Image.fromarray(np.asarray(split.images[row]).squeeze()).save(path)
+    assert main(["predict", str(pipeline / "models/int8_export"), *map(str, paths)]) == 0
+    labels = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
+    assert labels == [split.classes[int(each)] for each in written[:20]]
 
 
 def test_mistakes_are_one_sentence(

@@ -37,6 +37,12 @@ def test_a_slower_model_is_found_on_a_faster_day() -> None:
     assert low > 15
 
 
+def test_two_models_in_turns_need_no_reference() -> None:
+    noise = np.linspace(1, 3, 20)
+    assert blocks.slowdown_in_turns(2 * noise, 3 * noise, 0.975) == pytest.approx((50, 50, 50))
+    assert blocks.slowdown_in_turns(noise[:3], noise[:3], 0.975) == (0, -100, inf)
+
+
 def test_too_few_blocks_bound_nothing() -> None:
     few = times(10, 0, 3), times(1, 1, 3)
     _, low, high = blocks.slowdown(few, few, 0.95)

@@ -3,6 +3,7 @@ from pathlib import Path
 import toy
 
 from slimline.core import serialize
+from slimline.measure import blocks
 
 
 def test_the_reference_is_as_fast_as_itself(pipeline: Path) -> None:
@@ -11,6 +12,9 @@ def test_the_reference_is_as_fast_as_itself(pipeline: Path) -> None:
         for name in toy.VARIANTS
     }
     assert found["baseline_train"]["speedup"] == 1
+    times = blocks.read(pipeline / "metrics" / "latency" / "blocks.tsv")
+    assert tuple(times) == toy.VARIANTS
+    assert {len(column) for column in times.values()} == {3}
     for figures in found.values():
         assert 0 < figures["p50_ms"] <= figures["p95_ms"]
         assert figures["images_per_s"] > 0

@@ -3,12 +3,14 @@ from pathlib import Path
 import numpy as np
 
 from slimline.core import data, serialize
+from slimline.measure import accuracy
 from stages import evaluate
 
 
 def test_predictions_give_the_figures(pipeline: Path) -> None:
-    labels = data.load(pipeline / "data" / "prepared" / "test").labels
     metrics = pipeline / "metrics"
+    labels = accuracy.read_predictions(metrics / "predictions" / "labels.txt")
+    assert labels.tolist() == data.load(pipeline / "data" / "prepared" / "test").labels.tolist()
     answers = {
         name: np.array((metrics / "predictions" / f"{name}.txt").read_text().split(), int)
         for name in ("baseline_train", "prune")
@@ -17,6 +19,7 @@ def test_predictions_give_the_figures(pipeline: Path) -> None:
     assert found["top1"] == round(100 * float((answers["prune"] == labels).mean()), 3)
     same = float((answers["prune"] == answers["baseline_train"]).mean())
     assert found["agreement"] == round(100 * same, 3)
+    assert 0 <= found["ece"] < 100
 
 
 def test_it_is_deterministic(pipeline: Path, tmp_path: Path) -> None:
