@@ -76,7 +76,7 @@ def read_lock(root: Path) -> Lock:
     Raises:
         ParamsError: it is missing or no YAML.
     """
-    return Lock(params.read(root / LOCK)["stages"])
+    return Lock(params.read(root / LOCK).get("stages", {}))
 
 
 def read_added(root: Path) -> list[Record]:

@@ -115,7 +115,7 @@ class Base:
     is_same_test: bool
     """Whether the test images are the same: only then can answers be compared."""
     is_same_baseline: bool
-    """Whether the baseline's file is the same: only then can speedups be compared."""
+    """Whether the baseline computes the same: only then can speedups be compared."""
     anew: Anew | None = None
     """Times of both products, where they were measured again."""
 

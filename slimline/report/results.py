@@ -7,22 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.core import serialize
-from slimline.core.errors import SlimlineError
 from slimline.measure import accuracy, blocks, paired
 from slimline.measure.blocks import Times
 from slimline.measure.paired import Paired
 from slimline.report import variant
-from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, Variant
+from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, ResultsError, Variant
 
 LABELS, CLASSES, BLOCKS = "labels.txt", "classes.json", "blocks.tsv"
 
 _ROUNDING = 0.001
 """Half a digit of `top1` as it is written, and what floats add."""
-
-
-class ResultsError(SlimlineError):
-    """A metric file is missing or of another time than the others."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +67,8 @@ def load(
     try:
         found = Results(
             variants={each.name: each for each in variant.load(evaluate, latency, names)},
-            predictions={
-                name: accuracy.read_predictions(predictions / f"{name}.txt") for name in names
-            },
-            labels=accuracy.read_predictions(labels_path)
+            predictions={name: _answers(predictions / f"{name}.txt") for name in names},
+            labels=_answers(labels_path)
             if newer is None or labels_path.is_file()
             else newer.labels,
             classes=_classes(predictions)
@@ -91,8 +83,15 @@ def load(
     return found
 
 
+def _answers(path: Path) -> NDArray[np.int64]:
+    try:
+        return accuracy.read_predictions(path)
+    except ValueError as error:
+        raise ResultsError(f"{path}: is no list of class numbers: {error}") from None
+
+
 def _classes(predictions: Path) -> Sequence[str]:
-    classes: list[str] = serialize.read_json(predictions / CLASSES)["classes"]
+    classes: list[str] = variant.read_json(predictions / CLASSES)["classes"]
     return classes
 
 

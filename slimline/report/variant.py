@@ -1,10 +1,13 @@
 """The figures of one deployable model, read from its two metric files."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from slimline.core import serialize
+from slimline.core.errors import SlimlineError
 
 VARIANTS = (
     "baseline_train",
@@ -17,6 +20,10 @@ VARIANTS = (
 """In the order of the pipeline: the chain to the product, then what it is compared with."""
 
 BASELINE, PRODUCT = "baseline_train", "int8_export"
+
+
+class ResultsError(SlimlineError):
+    """A metric file is missing, damaged, or of another time than the others."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +63,42 @@ class Variant:
         return self.cpu, self.cpu_flags
 
     @property
+    def computation(self) -> tuple[float, ...]:
+        """What decides how fast it is on one machine."""
+        return self.size_kib, self.params, self.macs_m, self.int8_macs
+
+    @property
     def is_int8(self) -> bool:
         """Whether ONNX Runtime executes any of it in int8."""
         return self.int8_macs > 0
 
 
 def load(evaluate: Path, latency: Path, names: Sequence[str]) -> list[Variant]:
-    """Return the variants in the given order."""
-    known = {field.name for field in fields(Variant)}
+    """Return the variants in the given order.
+
+    Raises:
+        FileNotFoundError: a metric file is missing.
+        ResultsError: one is damaged, or lacks a figure.
+    """
+    known = {field.name: field.default for field in fields(Variant) if field.name != "name"}
+    needed = {key for key, default in known.items() if default is MISSING}
     variants = []
     for name in names:
-        found = serialize.read_json(evaluate / f"{name}.json")
-        found |= serialize.read_json(latency / f"{name}.json")
-        variants.append(Variant(name=name, **{key: found[key] for key in known & set(found)}))
+        found = read_json(evaluate / f"{name}.json") | read_json(latency / f"{name}.json")
+        lacking = ", ".join(sorted(needed - set(found)))
+        if lacking:
+            raise ResultsError(f"{evaluate / name}.json: lacks {lacking}; run `dvc repro`")
+        variants.append(Variant(name=name, **{key: found[key] for key in found if key in known}))
     return variants
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a metric file.
+
+    Raises:
+        ResultsError: it is no JSON, as after a merge with conflicts.
+    """
+    try:
+        return serialize.read_json(path)
+    except json.JSONDecodeError as error:
+        raise ResultsError(f"{path}: is no JSON: {error}") from None

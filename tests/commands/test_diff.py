@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -149,6 +150,13 @@ def test_main_moving_on_is_no_change_of_ours(folder: Path, capsys: Capsys) -> No
     told = diff(capsys)
     assert "**int8_export is what it was**" in told
     assert "where this branch left it" in told
+
+
+def test_without_git_it_is_one_sentence(folder: Path, capsys: Capsys) -> None:
+    shutil.rmtree(folder / ".git")
+    assert main(["diff", "main"]) == 2
+    told = capsys.readouterr().err
+    assert told == "this is no git repository; run the command inside a clone\n"
 
 
 def test_a_base_without_results_is_one_sentence(folder: Path, capsys: Capsys) -> None:

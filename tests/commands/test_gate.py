@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 import pytest
 import repository
+import tiny_model
 import toy
 from repository import State
 
-import models
 from slimline.__main__ import main
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
@@ -102,6 +102,14 @@ def test_other_test_images_are_not_compared(folder: Path, capsys: Capsys) -> Non
     assert "the test images are others" in told
 
 
+def test_speedups_against_another_baseline_are_not_compared(folder: Path, capsys: Capsys) -> None:
+    path = folder / "metrics/evaluate/baseline_train.json"
+    path.write_text(path.read_text().replace('"macs_m": 100.0', '"macs_m": 50.0'))
+    _, verdicts, told = gate(capsys, "--base", "main")
+    assert verdicts["max_slowdown"] == "not judged"
+    assert "the baseline model is another" in told
+
+
 @pytest.mark.usefixtures("folder")
 def test_without_a_base_its_limits_are_left_out(capsys: Capsys) -> None:
     code, verdicts, told = gate(capsys)
@@ -170,6 +178,15 @@ def test_mistakes_are_one_sentence(folder: Path, capsys: Capsys) -> None:
     (folder / "metrics/predictions/prune.txt").write_text("1\n2\n")
     assert main(["gate"]) == 2
     assert "prune.txt: has 2 answers for 2000 labels" in capsys.readouterr().err
+    (folder / "metrics/predictions/prune.txt").write_text("<<<<<<< HEAD\n")
+    assert main(["gate"]) == 2
+    assert "prune.txt: is no list of class numbers" in capsys.readouterr().err
+    (folder / "metrics/evaluate/prune.json").write_text("<<<<<<< HEAD\n")
+    assert main(["gate"]) == 2
+    assert "prune.json: is no JSON" in capsys.readouterr().err
+    (folder / "metrics/evaluate/prune.json").write_text("{}")
+    assert main(["gate"]) == 2
+    assert "prune.json: lacks " in capsys.readouterr().err
     (folder / "metrics/evaluate/prune.json").unlink()
     assert main(["gate"]) == 2
     assert "prune.json: is missing; run `dvc repro`" in capsys.readouterr().err
@@ -212,7 +229,7 @@ def test_latency_is_measured_anew_where_dvc_has_the_models(folder: Path, capsys:
     """Which is faster is not asked here: only that both were timed, and that it is said."""
     toy.git(folder, "switch", "--quiet", "main")
     toy.dvc(folder, "init", "--quiet")
-    models.write(folder / "models/int8_export")
+    tiny_model.write(folder / "models/int8_export")
     toy.dvc(folder, "add", "--quiet", "models/int8_export")
     toy.commit(folder, "Add the model")
     toy.git(folder, "switch", "--quiet", "--create", "other-cpu")

@@ -3,9 +3,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import tiny_model
 from PIL import Image
 
-import models
 from slimline.__main__ import main
 from slimline.core import tracked
 
@@ -15,7 +15,7 @@ _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "met
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A product, its card, and the lock that knows both."""
-    models.write(tmp_path / "models/int8_export", ["boot", "high\nheel", "sandal", "<b>"])
+    tiny_model.write(tmp_path / "models/int8_export", ["boot", "high\nheel", "sandal", "<b>"])
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/model_card.md").write_text("---\nlibrary_name: onnx\n---\n")
     outs = [{"path": name, "md5": tracked.hash_file(tmp_path / name)} for name in _FILES]

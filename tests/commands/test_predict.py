@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model
 import toy
 from PIL import Image
 
-import models
 from slimline.__main__ import main
 from slimline.core import data
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return models.write(tmp_path / "model")
+    return tiny_model.write(tmp_path / "model")
 
 
 @pytest.fixture
