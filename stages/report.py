@@ -6,16 +6,21 @@ from slimline.core import cli, description, params, serialize
 from slimline.report import content, gates, render
 
 
-def main(evaluate: Path, latency: Path, models: Path, target: Path, *trained: Path) -> None:
+def main(
+    evaluate: Path, latency: Path, models: Path, target: Path, sensitivity: Path, *trained: Path
+) -> None:
     """Write the three documents into `target`, and the history of each trained model."""
     settings = params.load("gates", gates.GatesParams)
-    report = content.gather(evaluate, latency, models, settings)
+    report = content.gather(evaluate, latency, models, sensitivity, settings)
     serialize.write_text(target / "report.md", render.markdown(report))
     serialize.write_text(target / "report.html", render.html(report))
     serialize.write_text(target / "model_card.md", render.model_card(report))
     for model in trained:
         curve = (model / description.HISTORY).read_text(encoding="utf-8")
         serialize.write_text(target / "history" / f"{model.name}.tsv", curve)
+    serialize.write_tsv(target / "history" / "prune_rounds.tsv", report.rounds)
+    scan = sensitivity.read_text(encoding="utf-8")
+    serialize.write_text(target / "history" / "sensitivity.tsv", scan)
 
 
 if __name__ == "__main__":
