@@ -18,7 +18,8 @@ def main(
     for model in trained:
         curve = (model / description.HISTORY).read_text(encoding="utf-8")
         serialize.write_text(target / "history" / f"{model.name}.tsv", curve)
-    serialize.write_tsv(target / "history" / "prune_rounds.tsv", report.rounds)
+    rounds = [vars(each) for each in report.rounds]
+    serialize.write_tsv(target / "history" / "prune_rounds.tsv", rounds)
     scan = sensitivity.read_text(encoding="utf-8")
     serialize.write_text(target / "history" / "sensitivity.tsv", scan)
 

@@ -9,7 +9,7 @@ from typing import Any
 from slimline.core import description
 from slimline.report import gates, pruned, variant
 from slimline.report.gates import Gate, GatesParams
-from slimline.report.pruned import LayerChange, Scan
+from slimline.report.pruned import LayerChange, Round, Scan
 from slimline.report.variant import Variant
 
 VARIANTS = (
@@ -90,10 +90,9 @@ class Report:
         return self.baseline.size_kib / self.product.size_kib
 
     @property
-    def rounds(self) -> list[dict[str, Any]]:
-        """What each round of pruning did; round 0 is the model as it came."""
-        rounds: list[dict[str, Any]] = self.descriptions["prune"]["rounds"]
-        return rounds
+    def rounds(self) -> list[Round]:
+        """What each round of pruning did."""
+        return pruned.rounds(self.descriptions["prune"])
 
     @property
     def layers(self) -> list[LayerChange]:
@@ -148,10 +147,10 @@ class Report:
 
     def _undone_round(self) -> list[str]:
         return [
-            f"Pruning stopped early: round {each['number']} ended at {each['top1_recovered']:.2f} "
-            "% on validation, below what prune.max_drop allows, and was undone."
+            f"Pruning stopped early: round {each.number} ended at {each.top1_recovered:.2f} % on "
+            "validation, below what prune.max_drop allows, and was undone."
             for each in self.rounds
-            if not each["is_kept"]
+            if not each.is_kept
         ]
 
     def _worse_than_ptq(self) -> list[str]:

@@ -7,6 +7,20 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Round:
+    """A round of pruning, 0 the model as it came; units as in `slimline.pruning.rounds`."""
+
+    number: int
+    threshold: float
+    params: int
+    macs_m: float
+    sparsity: float
+    top1_cut: float
+    top1_recovered: float
+    is_kept: bool
+
+
+@dataclass(frozen=True)
 class LayerChange:
     """A convolution or linear layer before and after pruning; raw counts."""
 
@@ -46,6 +60,11 @@ class Scan:
 
     shares: Sequence[float]
     rows: Sequence[LayerLoss]
+
+
+def rounds(description: Mapping[str, Any]) -> list[Round]:
+    """Return the rounds in a pruned model's `model.json`."""
+    return [Round(**each) for each in description["rounds"]]
 
 
 def layers(description: Mapping[str, Any]) -> list[LayerChange]:
