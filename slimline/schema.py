@@ -5,6 +5,7 @@ from pathlib import Path
 from slimline import pruning
 from slimline.core import params
 from slimline.core.datasets import DataParams
+from slimline.core.errors import ParamsError
 from slimline.core.params import RunParams
 from slimline.core.recipe import BaselineTrainParams
 from slimline.core.transfer import BackboneSwapParams, check_unfreeze
@@ -19,6 +20,7 @@ class ParamsFile(RunParams):
     data: DataParams
     baseline_train: BaselineTrainParams
     backbone_swap: BackboneSwapParams
+    sensitivity: pruning.SensitivityParams
     prune: pruning.PruneParams
     qat_finetune: QatFinetuneParams
     int8_export: Int8ExportParams
@@ -35,4 +37,11 @@ def check(path: Path) -> ParamsFile:
     """
     content = params.check(params.read(path), ParamsFile, path)
     check_unfreeze(content.backbone_swap, str(path))
+    if content.prune.rates == "auto" and not content.sensitivity.shares:
+        raise ParamsError(
+            [
+                f"{path}: prune.rates: auto needs a scan: give sensitivity.shares, as "
+                "[0.2, 0.4, 0.6] (given [])"
+            ]
+        )
     return content

@@ -3,22 +3,43 @@
 from pathlib import Path
 
 from slimline import pruning
-from slimline.core import artifacts, cli, data, params, runtime
-from slimline.pruning import rounds
+from slimline.core import artifacts, classifier, cli, data, params, runtime
+from slimline.pruning import rounds, scan
 
 
-def main(source: Path, train: Path, validation: Path, target: Path) -> None:
-    """Write the model folder `target`, with the rounds in its `model.json`."""
+def main(
+    source: Path,
+    baseline: Path,
+    train: Path,
+    calibration: Path,
+    validation: Path,
+    sensitivity: Path,
+    target: Path,
+) -> None:
+    """Write the model folder `target`, with rounds and layers in its `model.json`."""
     settings = pruning.load(params.PARAMS_PATH)
     run = params.load_run()
     runtime.start(run)
-    images = data.load(train)
-    model, history, done = rounds.prune(
-        artifacts.load(source), images, data.load(validation), settings, seed=run.seed
+    model, images = artifacts.load(source), data.load(train)
+    teacher = artifacts.load(baseline) if settings.teacher == baseline.name else model
+    outcome = rounds.prune(
+        model,
+        images,
+        data.load(calibration),
+        data.load(validation),
+        settings,
+        teacher=classifier.adapted(teacher, model.preprocessing),
+        scan=scan.read(sensitivity),
+        seed=run.seed,
     )
-    extra = {"rounds": [each.to_dict() for each in done]}
     artifacts.save(
-        target, model, data=images, settings=settings, parent=source, history=history, extra=extra
+        target,
+        outcome.model,
+        data=images,
+        settings=settings,
+        parent=source,
+        history=outcome.history,
+        extra=outcome.account(),
     )
 
 

@@ -7,18 +7,28 @@ from slimline.report import content, gates, render, results
 
 
 def main(
-    evaluate: Path, latency: Path, predictions: Path, models: Path, target: Path, *trained: Path
+    evaluate: Path,
+    latency: Path,
+    predictions: Path,
+    models: Path,
+    target: Path,
+    sensitivity: Path,
+    *trained: Path,
 ) -> None:
     """Write the three documents into `target`, and the history of each trained model."""
     settings = params.load("gates", gates.GatesParams)
     found = results.load(evaluate, latency, predictions)
-    report = content.gather(found, models, settings)
+    report = content.gather(found, models, sensitivity, settings)
     serialize.write_text(target / "report.md", render.markdown(report))
     serialize.write_text(target / "report.html", render.html(report))
     serialize.write_text(target / "model_card.md", render.model_card(report))
     for model in trained:
         curve = (model / description.HISTORY).read_text(encoding="utf-8")
         serialize.write_text(target / "history" / f"{model.name}.tsv", curve)
+    rounds = [vars(each) for each in report.rounds]
+    serialize.write_tsv(target / "history" / "prune_rounds.tsv", rounds)
+    scan = sensitivity.read_text(encoding="utf-8")
+    serialize.write_text(target / "history" / "sensitivity.tsv", scan)
 
 
 if __name__ == "__main__":

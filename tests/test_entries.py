@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
+import cuts
 import entries
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from slimline.core import artifacts, classifier, data, training, transfer
 from slimline.core.classifier import Classifier
 from slimline.core.recipe import Distill, DistilledRecipe, ModelParams
 from slimline.measure import onnx_file, session
-from slimline.pruning import cost, structured_magnitude
+from slimline.pruning import cost
 from slimline.quantization import int8, qat
 from slimline.quantization.parity import Parity
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
@@ -29,7 +30,6 @@ RECIPE = DistilledRecipe(
 QAT = QatFinetuneParams(
     weight_bits=7, observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3})
 )
-PRUNE = structured_magnitude.StructuredMagnitude.model_construct(channel_multiple=8)
 ANY_PARITY = Int8ExportParams(min_agreement=0, min_agreement_optimised=0, max_top1_difference=100)
 
 
@@ -65,7 +65,7 @@ def journey(
         preprocessing=split.preprocessing, seed=1, phase="test",
     )  # fmt: skip
     pruned = trained.with_network(copy.deepcopy(trained.network))
-    PRUNE.cut(pruned.network, pruned.example, 0.3)
+    cuts.cut(pruned.network, pruned.example, 0.3, multiple=8)
     artifacts.save(folder / "pruned", pruned, data=split, settings=settings)
     quantized, _ = qat.finetune(pruned, split, split, split, QAT, seed=1)
     artifacts.save(folder / "qat", quantized, data=split, settings=QAT, with_onnx=False)

@@ -9,6 +9,8 @@ import toy
 
 pytestmark = pytest.mark.slow
 
+ROUNDS = "metrics/history/prune_rounds.tsv"
+
 
 @pytest.fixture(scope="module")
 def workspace(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -39,7 +41,11 @@ def test_a_threshold_reruns_pruning_and_what_follows(workspace: Path) -> None:
 
 @pytest.mark.parametrize(
     ("method", "key", "sign"),
-    [("structured_magnitude", "macs_m", -1), ("magnitude", "sparsity", 1)],
+    [
+        ("structured_magnitude", "macs_m", -1),
+        ("taylor", "macs_m", -1),
+        ("magnitude", "sparsity", 1),
+    ],
 )
 def test_a_sweep_is_monotone(workspace: Path, method: str, key: str, sign: int) -> None:
     toy.dvc(workspace, "exp", "remove", "--all-commits")
@@ -62,3 +68,64 @@ def test_temp_runs_the_code_of_its_own_workspace(workspace: Path) -> None:
     done = toy.dvc(workspace, "exp", "run", "--temp", "-S", "prune.threshold=0.25")
     prune.write_text(original)
     assert "edited" in done.stdout
+
+
+def test_a_sweep_is_a_curve_that_dvc_plots(workspace: Path) -> None:
+    shown = toy.dvc(workspace, "plots", "diff", "main", "--json", "--targets", ROUNDS).stdout
+    (plot,) = json.loads(shown)["data"].values()
+    points = json.loads(plot[0]["content"])["data"]["values"]
+    assert {"macs_m", "rev"} <= set(points[0])
+
+
+def test_a_scan_steers_the_rates_and_a_threshold_does_not_repeat_it(workspace: Path) -> None:
+    asked = ["sensitivity.shares=[0.3,0.6]", "sensitivity.images=100", "prune.rates=auto"]
+    toy.dvc(workspace, "exp", "run", *(part for each in asked for part in ("-S", each)))
+    rows = (workspace / "metrics" / "history" / "sensitivity.tsv").read_text().splitlines()
+    assert rows[0].split("\t") == ["layers", "share", "top1", "lost"]
+    assert len(rows) > 20
+    assert "What each layer bears" in (workspace / "metrics" / "report.md").read_text()
+    done = toy.dvc(workspace, "exp", "run", "-S", "prune.threshold=0.1")
+    assert "Running stage 'prune'" in done.stdout
+    assert "Running stage 'sensitivity'" not in done.stdout
+    toy.git(workspace, "restore", ".")
+    toy.dvc(workspace, "checkout")
+
+
+def test_a_target_is_met(workspace: Path) -> None:
+    toy.dvc(
+        workspace, "exp", "run", "-S", "prune.target.macs=0.5", "-S", "prune.channel_multiple=4"
+    )
+    macs = [
+        json.loads((workspace / "metrics" / "evaluate" / f"{name}.json").read_text())["macs_m"]
+        for name in ("backbone_swap", "prune")
+    ]
+    assert macs[1] == pytest.approx(0.5 * macs[0], rel=0.02)
+    toy.git(workspace, "restore", ".")
+    toy.dvc(workspace, "checkout")
+
+
+def test_zeros_are_in_the_product_and_the_report_says_what_they_are_worth(workspace: Path) -> None:
+    changes = ["prune.method=magnitude", "prune.target.params=0.5"]
+    toy.dvc(workspace, "exp", "run", *(part for each in changes for part in ("-S", each)))
+    found = {
+        name: json.loads((workspace / "metrics" / "evaluate" / f"{name}.json").read_text())
+        for name in ("backbone_swap", "prune", "int8_export")
+    }
+    assert found["prune"]["sparsity"] > 50
+    assert found["int8_export"]["sparsity"] >= found["prune"]["sparsity"]
+    assert found["prune"]["size_kib"] == pytest.approx(found["backbone_swap"]["size_kib"], rel=0.01)
+    assert found["prune"]["size_zip_kib"] < 0.7 * found["backbone_swap"]["size_zip_kib"]
+    assert (
+        "of the weights of prune are zero, which saves no bytes"
+        in (workspace / "metrics" / "report.md").read_text()
+    )
+    toy.git(workspace, "restore", ".")
+    toy.dvc(workspace, "checkout")
+
+
+def test_threshold_0_runs_to_the_end_and_changes_nothing(workspace: Path) -> None:
+    toy.dvc(workspace, "exp", "run", "-S", "prune.threshold=0.0")
+    models = [workspace / "models" / name / "model.onnx" for name in ("backbone_swap", "prune")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    toy.git(workspace, "restore", ".")
+    toy.dvc(workspace, "checkout")

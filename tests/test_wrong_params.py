@@ -51,6 +51,14 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("data.on_bad_image", "ignore", ["'error' or 'skip'"]),
         ("data.source", "../cats", ["'../cats'"]),
         ("prune.method", "luck", ["'luck'", "structured_magnitude"]),
+        ("prune.threshold", 0.95, ["at most 0.9 in unit layer_share", "0.95"]),
+        ("prune.unit", "absolute", ["relative unless method is magnitude", "'absolute'"]),
+        ("prune.target", {"macs": 0.5, "params": 0.5}, ["one share below 1", "macs and params"]),
+        ("prune.target.macs", 0, ["greater than 0", "given 0"]),
+        ("prune.layers", {"conv1.*": 2}, ["conv1.*", "less than or equal to 1"]),
+        ("prune.rates", "auto", ["sensitivity.shares", "[0.2, 0.4, 0.6]"]),
+        ("prune.max_drop", -1, ["greater", "-1"]),
+        ("sensitivity.shares", [0.5, 1.5], ["less than 1", "1.5"]),
     ],
 )
 def test_one_line_names_key_and_choices(
@@ -62,5 +70,19 @@ def test_one_line_names_key_and_choices(
         schema.check(Path(path))
     (line,) = str(refused.value).splitlines()
     place = "prune" if key == "prune.method" else key
-    assert line.startswith(f"{path}: {place}: ")
+    assert line.startswith(f"{path}: {place}")
     assert [each for each in told if each not in line] == []
+
+
+def test_a_target_of_macs_is_refused_for_single_weights(tmp_path: Path) -> None:
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    toy.set_params(tmp_path, {"prune.method": "magnitude", "prune.target.macs": 0.5})
+    with pytest.raises(ParamsError, match=r"prune\.target: must have macs: 1 unless .* say params"):
+        schema.check(path)
+
+
+def test_auto_needs_a_unit_that_is_by_layer(tmp_path: Path) -> None:
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    toy.set_params(tmp_path, {"prune.unit": "global_share", "prune.rates": "auto"})
+    with pytest.raises(ParamsError, match=r"prune\.rates: must be uniform unless unit is layer_"):
+        schema.check(path)

@@ -41,6 +41,7 @@ _OVERRIDES: dict[str, Any] = {
     "backbone_swap.unfrozen.learning_rate": 0.01,
     "prune.threshold": 0.3,
     "prune.steps": 2,
+    "prune.max_drop": 30,
     "prune.recover.epochs": 1,
     "prune.recover.batch_size": 32,
     "qat_finetune.recipe.epochs": 0.5,

@@ -5,7 +5,7 @@ An int8 product has no weights file: its .onnx is all there is.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,21 @@ def save(
     data: Split,
     settings: Params,
     parent: Path | None = None,
-    history: Sequence[Row] = (),
+    history: Sequence[Row] | None = None,
     extra: Mapping[str, Any] | None = None,
     with_onnx: bool = True,
 ) -> None:
-    """Write a trained model's folder at once; `extra` goes into `model.json`."""
+    """Write a trained model's folder at once; `extra` goes into `model.json`.
+
+    A history without a row is that of a stage that had nothing to train, as at threshold 0.
+    """
     with serialize.replacing(target) as folder:
         save_weights(folder, model.network.state_dict())
         if with_onnx:
             export.write_onnx(model.network, model.example, folder / ONNX)
-        if history:
-            serialize.write_tsv(folder / HISTORY, [row.to_dict() for row in history])
+        if history is not None:
+            rows = [row.to_dict() for row in history]
+            serialize.write_tsv(folder / HISTORY, rows, header=[each.name for each in fields(Row)])
         content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
         serialize.write_json(folder / DESCRIPTION, content)
 

@@ -178,7 +178,12 @@ class _Tracer(fx.Tracer):
 
 def trace(network: nn.Module) -> fx.GraphModule:
     """Return the network as a graph of layers; it shares the weights with the original."""
-    return fx.GraphModule(network, _Tracer().trace(network))
+    return fx.GraphModule(network, graph(network))
+
+
+def graph(network: nn.Module) -> fx.Graph:
+    """Return what calls what in a network, its layers kept whole."""
+    return _Tracer().trace(network)
 
 
 def _normalised_for(preprocessing: Preprocessing, weights: Weights) -> Preprocessing:

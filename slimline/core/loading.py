@@ -47,10 +47,12 @@ def num_steps(split: Split, recipe: Recipe) -> int:
     return max(2, round(recipe.epochs * len(split) / recipe.batch_size))
 
 
-def fixed_batches(split: Split, preprocessing: Preprocessing) -> Iterator[Batch]:
-    """Yield the whole split in order, without augmentation."""
-    for start in range(0, len(split), _VALIDATION_BATCH):
-        rows = slice(start, start + _VALIDATION_BATCH)
+def fixed_batches(
+    split: Split, preprocessing: Preprocessing, *, size: int = _VALIDATION_BATCH
+) -> Iterator[Batch]:
+    """Yield the whole split in order, without augmentation, `size` images at a time."""
+    for start in range(0, len(split), size):
+        rows = slice(start, start + size)
         yield (
             torch.from_numpy(preprocessing.normalise(split.images[rows])),
             torch.from_numpy(np.asarray(split.labels[rows])),

@@ -26,9 +26,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same keys, tab-separated under a header, as `dvc plots` reads them."""
-    header = list(rows[0])
+def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> None:
+    """Write rows of the same keys, tab-separated under a header, as `dvc plots` reads them.
+
+    `header` is needed where there may be no row.
+    """
+    header = header or list(rows[0])
     lines = [header, *([str(_rounded(row[key])) for key in header] for row in rows)]
     write_text(path, "".join("\t".join(line) + "\n" for line in lines))
 

@@ -1,7 +1,7 @@
 """The pruning methods: a file each, and a name in the union below.
 
-What a method decides is which weights or channels go (`cut`); rounds, recovery and measuring are
-the same for all, in `slimline.pruning.rounds`.
+What a method decides is what can go and how important it is (`survey`); how much of it goes is
+decided in `choice`, and rounds, recovery and measuring are the same for all, in `rounds`.
 """
 
 from pathlib import Path
@@ -11,10 +11,11 @@ from pydantic import Field
 
 from slimline.core import params
 from slimline.pruning.magnitude import Magnitude
-from slimline.pruning.settings import PruneSettings
+from slimline.pruning.settings import PruneSettings, SensitivityParams
 from slimline.pruning.structured_magnitude import StructuredMagnitude
+from slimline.pruning.taylor import Taylor
 
-PruneParams = Annotated[StructuredMagnitude | Magnitude, Field(discriminator="method")]
+PruneParams = Annotated[StructuredMagnitude | Taylor | Magnitude, Field(discriminator="method")]
 
 
 def load(path: Path) -> PruneSettings:
@@ -28,4 +29,4 @@ def load(path: Path) -> PruneSettings:
     return settings
 
 
-__all__ = ["PruneParams", "PruneSettings", "load"]
+__all__ = ["PruneParams", "PruneSettings", "SensitivityParams", "load"]

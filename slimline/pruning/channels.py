@@ -16,6 +16,7 @@ import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,8 +25,15 @@ from torch.nn import functional
 from torchvision.ops import stochastic_depth
 
 from slimline.core import classifier
+from slimline.pruning import cost
+from slimline.pruning.cost import Cost
+from slimline.pruning.plan import Group
 
 Layer = nn.Conv2d | nn.Linear | nn.BatchNorm2d
+
+Scores = Mapping[str, tuple[Tensor, Tensor]]
+"""How much each output and each input channel of a layer matters, by the layer's name; float64
+[outputs] and [inputs], not negative. BatchNorm has outputs alone."""
 
 _Operators = frozenset[Callable[..., Any] | str]
 
@@ -92,6 +100,20 @@ class _Ports:
         """Whether output channel i is made of input channel i alone."""
         return self.inputs is self.outputs
 
+    @property
+    def entries(self) -> int:
+        """How many entries the weight of a layer of these widths has."""
+        weight = self.layer.weight
+        if self.is_channelwise:
+            return len(self.outputs) * weight[0].numel()
+        groups = getattr(self.layer, "groups", 1)
+        return len(self.outputs) * (len(self.inputs) // groups) * weight[0, 0].numel()
+
+    @property
+    def params(self) -> int:
+        """The same, biases included."""
+        return self.entries + (len(self.outputs) if self.layer.bias is not None else 0)
+
 
 @dataclass(frozen=True)
 class _Flow:
@@ -113,58 +135,65 @@ class _Flow:
                 homes[number].append(name)
         return {number: tuple(names) for number, names in homes.items()}
 
-    def importance(self) -> dict[int, float]:
-        """Return for each number its mean magnitude over its layers, relative to their own means.
+    def importance(self, scores: Scores) -> dict[int, float]:
+        """Return for each number its mean score over its layers, relative to their own means.
 
-        Absolute magnitudes cannot be compared between layers, since BatchNorm rescales them.
+        Absolute scores cannot be compared between layers, since BatchNorm rescales them.
         """
         found: dict[int, list[float]] = defaultdict(list)
-        for port in self.ports.values():
-            weight = port.layer.weight.detach().double()
-            rows = weight.flatten(1).norm(dim=1) if weight.dim() > 1 else weight.abs()
+        for name, port in self.ports.items():
+            rows, columns = scores[name]
             _note(found, port.outputs, rows)
             if not port.is_channelwise:
                 is_new = ~torch.isin(port.inputs, port.outputs)
-                columns = weight.transpose(0, 1).flatten(1).norm(dim=1)
                 _note(found, port.inputs, columns, where=is_new)
         return {number: sum(each) / len(each) for number, each in found.items()}
 
 
-@dataclass
-class Group:
-    """Layers that make equally many channels, and how many these shall be."""
+class ChannelPlan:
+    """A plan whose parts are channels; the layers of a group make equally many.
 
-    layers: Sequence[str]
-    """Names of the layers: one, or those that an addition or a split ties together."""
-    importance: Tensor
-    """Float64 [layers, width]: magnitude relative to the layer's, averaged over where it is used.
+    Importance is the score relative to a layer's mean, averaged over all layers at which a channel
+    stands.
     """
-    width: int
-
-
-class Plan:
-    """What a network could lose, found when made; change the widths of `groups`, then `apply`."""
 
     groups: Sequence[Group]
     """In order of the network."""
 
-    def __init__(self, network: nn.Module, example: Tensor) -> None:
+    def __init__(
+        self, network: nn.Module, example: Tensor, scores: Scores, *, multiple: int
+    ) -> None:
         """Follow the channels; `example` is an input, float32 [batch, channels, height, width].
 
         Raises:
             NotImplementedError: the network calls a function of which is not known what it does.
         """
-        self._network, self._num_inputs = network, example.shape[1]
+        self.network, self._num_inputs = network, example.shape[1]
         self._flow = _follow(network, self._num_inputs)
-        self._importance = self._flow.importance()
-        self.groups = [self._group(family) for family in self._flow.families]
+        self._importance = self._flow.importance(scores)
+        self._positions = {
+            each.name: each.macs // each.weights for each in cost.by_layer(network, example)
+        }
+        self.groups = [
+            Group(family, self._importance_of(family), multiple) for family in self._flow.families
+        ]
 
-    def _group(self, family: Sequence[str]) -> Group:
+    def _importance_of(self, family: Sequence[str]) -> Tensor:
         made = [self._flow.made[name].tolist() for name in family]
-        rows = torch.tensor(
+        return torch.tensor(
             [[self._importance[number] for number in each] for each in made], dtype=torch.float64
         )
-        return Group(family, rows, rows.shape[1])
+
+    def predict(self) -> Cost:
+        """Return what the network would cost with the widths that the groups have now."""
+        ports = self._narrow_flow().ports
+        weighted = {name: port.entries for name, port in ports.items() if name in self._positions}
+        return Cost(
+            params=sum(port.params for port in ports.values()),
+            macs=sum(entries * self._positions[name] for name, entries in weighted.items()),
+            weights=sum(weighted.values()),
+            zeros=0,
+        )
 
     @torch.no_grad()
     def apply(self) -> dict[str, Tensor]:
@@ -172,11 +201,7 @@ class Plan:
 
         Returns for each layer the rows of its weights that stayed, int64 [width].
         """
-        narrow = copy.deepcopy(self._network)
-        for group in self.groups:
-            for name in group.layers:
-                _set_width(narrow.get_submodule(name), group.width)
-        flow = _follow(narrow, self._num_inputs)
+        flow = self._narrow_flow()
         origin = _match(self._flow, flow, self._importance)
         stayed = {}
         for name, old in self._flow.ports.items():
@@ -187,12 +212,24 @@ class Plan:
             stayed[name] = rows
         return stayed
 
+    def _narrow_flow(self) -> _Flow:
+        """Return where channels go in a network of the new widths; what stays is not yet known."""
+        for group in self.groups:
+            for name in group.layers:
+                _set_width(self._shell.get_submodule(name), group.width)
+        return _follow(self._shell, self._num_inputs)
+
+    @cached_property
+    def _shell(self) -> nn.Module:
+        """A copy whose widths may be set to and fro; it computes nothing."""
+        return copy.deepcopy(self.network)
+
 
 class _ChannelFlow(fx.Interpreter):
     """Runs a graph on channel numbers, [1, channels, 1, 1], instead of on images."""
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
+    def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(network, graph=graph)
         self._numbers, self._makers = _Classes(), _Classes()
         self._maker_of: list[int] = []
         self._made: dict[int, str] = {}
@@ -321,7 +358,7 @@ class _Classes:
 
 
 def _follow(network: nn.Module, num_inputs: int) -> _Flow:
-    flow = _ChannelFlow(classifier.trace(network))
+    flow = _ChannelFlow(network, classifier.graph(network))
     flow.run(torch.zeros(1, num_inputs, 1, 1))
     return flow.result()
 
@@ -378,9 +415,9 @@ def _is_depthwise(module: nn.Module) -> bool:
 
 
 def _set_width(layer: nn.Module, width: int) -> None:
-    """Let a layer make fewer channels, whatever they are; only the number is looked at."""
+    """Let a layer make so many channels, whatever they are; only the number is looked at."""
     assert isinstance(layer, nn.Conv2d | nn.Linear)
-    layer.weight = nn.Parameter(layer.weight.detach()[:width])
+    layer.weight = nn.Parameter(torch.empty(width, *layer.weight.shape[1:], device="meta"))
     if isinstance(layer, nn.Conv2d):
         layer.out_channels = width
     else:

@@ -1,65 +1,146 @@
 """Iterative pruning: cut a little, recover, measure, and again, whatever the method."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from slimline.core import training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.training import Row
-from slimline.pruning import cost
+from slimline.pruning import batchnorm, choice, cost
+from slimline.pruning.cost import LayerCost
+from slimline.pruning.scan import Scan
 from slimline.pruning.settings import PruneSettings
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one round did; percentages are of the validation split."""
+    """What one round did; round 0 is the model as it came. Accuracy is of the validation split."""
 
     number: int
+    threshold: float
+    """In the unit of the settings; found, where there was a target."""
     params: int
     macs_m: float
     sparsity: float
+    """Percent of the weights that are exactly 0."""
     top1_cut: float
-    """Before recovery."""
+    """Percent, before recovery, with BatchNorm statistics recomputed."""
     top1_recovered: float
+    """Percent."""
+    is_kept: bool
+    """False where accuracy fell below what `max_drop` allows, and the round was undone."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return dict(vars(self))
 
 
-def prune(
-    model: Classifier, train: Split, validation: Split, settings: PruneSettings, *, seed: int
-) -> tuple[Classifier, list[Row], list[Round]]:
-    """Return the pruned and recovered model, its learning curve, and what each round did.
+@dataclass(frozen=True)
+class Outcome:
+    """A pruned model and how it came about."""
 
-    The model given is left alone. A threshold of 0 returns an equal model without any training.
+    model: Classifier
+    history: list[Row]
+    rounds: list[Round]
+    layers: list[dict[str, Any]]
+    """Per layer, what it cost before and after."""
+
+    def account(self) -> dict[str, Any]:
+        """Return what `model.json` tells of it."""
+        return {"rounds": [each.to_dict() for each in self.rounds], "layers": self.layers}
+
+
+def prune(
+    model: Classifier,
+    train: Split,
+    calibration: Split,
+    validation: Split,
+    settings: PruneSettings,
+    *,
+    teacher: nn.Module,
+    scan: Scan,
+    seed: int,
+) -> Outcome:
+    """Prune and recover in rounds, until all are done or one loses too much accuracy.
+
+    The model given is left alone; a threshold of 0 returns an equal one without any training. A
+    round that ends more than `settings.max_drop` points below the model given is undone.
+
+    Raises:
+        ParamsError: a setting does not fit the network; see `slimline.pruning.choice`.
     """
-    network = copy.deepcopy(model.network)
-    pruned = model.with_network(network)
-    rows: list[Row] = []
-    rounds: list[Round] = []
-    for number in range(1, settings.steps + 1 if settings.threshold else 1):
-        settings.cut(network, model.example, share_per_round(settings))
-        top1_cut = training.top1(network, validation, model.preprocessing)
-        rows += training.fit(
-            network,
+    before = cost.count(model.network, model.example)
+    top1 = training.top1(model.network, validation, model.preprocessing)
+    lowest = top1 - settings.max_drop
+    kept = model.with_network(copy.deepcopy(model.network))
+    history: list[Row] = []
+    rounds = [_round(0, 0.0, kept, top1, top1, is_kept=True)]
+    for number in range(1, 1 if settings.is_idle else settings.steps + 1):
+        current = kept.with_network(copy.deepcopy(kept.network))
+        plan = settings.survey(current, calibration)
+        progress = choice.Progress(number, settings.steps, before)
+        threshold = choice.choose(plan, settings, progress, scan)
+        plan.apply()
+        batchnorm.recompute(current, calibration)
+        top1_cut = training.top1(current.network, validation, model.preprocessing)
+        rows = training.fit(
+            current.network,
             train,
             validation,
             settings.recover,
             preprocessing=model.preprocessing,
             seed=seed + number,
             phase=f"round {number}",
-            teacher=model.network,
+            teacher=teacher,
         )
-        after = cost.count(network, model.example)
-        top1 = max(row.validation_top1 for row in rows if row.phase == f"round {number}")
-        rounds.append(Round(number, after.params, after.macs_m, after.sparsity, top1_cut, top1))
-    return pruned, rows, rounds
+        history += rows
+        top1 = max(row.validation_top1 for row in rows)
+        rounds.append(_round(number, threshold, current, top1_cut, top1, is_kept=top1 >= lowest))
+        print(_told(rounds[-1], lowest))
+        if not rounds[-1].is_kept:
+            break
+        kept = current
+    return Outcome(kept, history, rounds, _compare(model, kept))
 
 
-def share_per_round(settings: PruneSettings) -> float:
-    """Return the share that, removed from what is left each time, adds up to the threshold."""
-    kept: float = (1 - settings.threshold) ** (1 / settings.steps)
-    return 1 - kept
+def _round(
+    number: int, threshold: float, model: Classifier, cut: float, recovered: float, *, is_kept: bool
+) -> Round:
+    after = cost.count(model.network, model.example)
+    return Round(
+        number, threshold, after.params, after.macs_m, after.sparsity, cut, recovered, is_kept
+    )
+
+
+def _told(done: Round, lowest: float) -> str:
+    text = (
+        f"round {done.number}: threshold {done.threshold:.4f}, {done.macs_m:.2f} M MACs, "
+        f"{done.params} parameters, {done.sparsity:.1f} % zeros; validation "
+        f"{done.top1_cut:.2f} % after the cut, {done.top1_recovered:.2f} % recovered"
+    )
+    return text if done.is_kept else f"{text}: below {lowest:.2f} %, undone; pruning stops"
+
+
+def _compare(before: Classifier, after: Classifier) -> list[dict[str, Any]]:
+    """Return, per layer, its cost in both networks."""
+    old, new = (_by_name(model) for model in (before, after))
+    return [
+        {
+            "layer": name,
+            **{
+                f"{figure}_{when}": getattr(layers[name], figure)
+                for figure in ("channels", "params", "macs", "zeros")
+                for when, layers in (("before", old), ("after", new))
+            },
+        }
+        for name in old
+    ]
+
+
+def _by_name(model: Classifier) -> Mapping[str, LayerCost]:
+    return {each.name: each for each in cost.by_layer(model.network, model.example)}

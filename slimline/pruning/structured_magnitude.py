@@ -1,4 +1,4 @@
-"""Structured: whole channels go, with everything that depends on them.
+"""Structured: whole channels go, with everything that depends on them; the smallest first.
 
 Li et al., 2016, arXiv:1608.08710; grouped as in DepGraph, Fang et al., 2023, arXiv:2301.12900.
 """
@@ -12,31 +12,40 @@ from slimline.pruning.settings import PruneSettings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from slimline.core.classifier import Classifier
+    from slimline.core.data import Split
+    from slimline.pruning.channels import Scores
+    from slimline.pruning.plan import Plan
+
 
 class StructuredMagnitude(PruneSettings):
     """`prune.method: structured_magnitude`."""
 
+    removes_macs = True
+
     method: Literal["structured_magnitude"]
 
-    def cut(self, network: nn.Module, example: Tensor, share: float) -> None:
-        """Remove the channels of least magnitude from every layer that may shrink."""
-        from slimline.pruning import channels
+    def survey(self, model: Classifier, calibration: Split) -> Plan:  # noqa: ARG002
+        """Rank channels by the L2 norm of the weights that make and read them."""
+        from slimline.pruning.channels import ChannelPlan
 
-        plan = channels.Plan(network, example)
-        for group in plan.groups:
-            group.width = _width(group.importance, share, self.channel_multiple)
-        plan.apply()
+        scores = magnitudes(model.network)
+        return ChannelPlan(model.network, model.example, scores, multiple=self.channel_multiple)
 
 
-def _width(importance: Tensor, share: float, multiple: int) -> int:
-    """Return how many channels stay: all but the least, whose sum is at most `share` of all.
+def magnitudes(network: nn.Module) -> Scores:
+    """Return the L2 norms of every layer's rows and columns."""
+    from torch import nn
 
-    Of several layers, float [layers, width], the mean. Rounded to the nearest multiple, never 0,
-    never more than there are.
-    """
-    ordered = importance.sort(dim=1).values
-    limit = share * ordered.sum(dim=1, keepdim=True)
-    removable = (ordered.cumsum(dim=1) <= limit).sum(dim=1).double().mean()
-    width = importance.shape[1]
-    nearest = multiple * round((width - removable.item()) / multiple)
-    return width if removable < 1 else min(width, max(multiple, nearest))
+    return {
+        name: _norms(layer.weight.detach().double())
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+    }
+
+
+def _norms(weight: Tensor) -> tuple[Tensor, Tensor]:
+    if weight.dim() == 1:
+        return weight.abs(), weight.abs()
+    rows, columns = weight.flatten(1), weight.transpose(0, 1).flatten(1)
+    return rows.norm(dim=1), columns.norm(dim=1)

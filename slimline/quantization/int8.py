@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torch import fx
+from torch import Tensor, fx
 
 from slimline.core import artifacts, classifier, description, export, serialize, training
 from slimline.core.classifier import Classifier
@@ -27,6 +27,18 @@ def load_prepared(folder: Path) -> Classifier:
     return model.with_network(prepared)
 
 
+def write(converted: fx.GraphModule, example: Tensor, path: Path) -> None:
+    """Export a converted network to an .onnx that ONNX Runtime executes in int8.
+
+    `example` is float32 [2 or more, channels, height, width].
+    """
+    exported = export.to_onnx(converted, example)
+    fusible.make_fusible(exported)
+    moves.move_bytes(exported)
+    grey_stem.widen(exported)
+    export.save(exported, path)
+
+
 def save(
     target: Path,
     model: Classifier,
@@ -46,11 +58,7 @@ def save(
     converted = qat.convert(model.network)
     with serialize.replacing(target) as folder:
         path = folder / description.ONNX
-        exported = export.to_onnx(converted, model.example)
-        fusible.make_fusible(exported)
-        moves.move_bytes(exported)
-        grey_stem.widen(exported)
-        export.save(exported, path)
+        write(converted, model.example, path)
         written, optimised = (
             session.predict(
                 session.load(path, num_threads=num_threads, optimised=optimised),

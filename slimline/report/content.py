@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from slimline.core import description
-from slimline.report import gates
+from slimline.report import gates, pruned
 from slimline.report.gates import Gate, GatesParams
+from slimline.report.pruned import LayerChange, Round, Scan
 from slimline.report.results import Results
 from slimline.report.variant import VARIANTS, Variant
 
 _CHAIN_LENGTH = 4
+
+_FASTER = 1.05
+"""Less than this is no gain in time that anybody would notice."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Report:
     gates: Sequence[Gate]
     descriptions: dict[str, dict[str, Any]]
     """Each variant's `model.json`."""
+    scan: Scan
+    """What each layer bears, if that was asked for."""
 
     @property
     def baseline(self) -> Variant:
@@ -75,10 +81,14 @@ class Report:
         return self.baseline.size_kib / self.product.size_kib
 
     @property
-    def rounds(self) -> list[dict[str, Any]]:
+    def rounds(self) -> list[Round]:
         """What each round of pruning did."""
-        rounds: list[dict[str, Any]] = self.descriptions["prune"]["rounds"]
-        return rounds
+        return pruned.rounds(self.descriptions["prune"])
+
+    @property
+    def layers(self) -> list[LayerChange]:
+        """What pruning left of each layer."""
+        return pruned.layers(self.descriptions["prune"])
 
     @property
     def parity(self) -> dict[str, float]:
@@ -97,6 +107,7 @@ class Report:
         return [
             *self._slow_int8(),
             *self._useless_zeros(),
+            *self._undone_round(),
             *self._worse_than_ptq(),
             *self._more_macs(),
         ]
@@ -112,12 +123,25 @@ class Report:
 
     def _useless_zeros(self) -> list[str]:
         before, after = self.variants[1], self.variants[2]
-        if after.sparsity < 1 or after.size_kib < 0.99 * before.size_kib:
+        is_smaller = after.size_kib < 0.99 * before.size_kib
+        is_faster = after.speedup > _FASTER * before.speedup
+        spared = {"bytes": is_smaller, "time": is_faster}
+        missing = [f"no {name}" for name, is_spared in spared.items() if not is_spared]
+        if after.sparsity < 1 or not missing:
             return []
         return [
-            f"{after.sparsity:.0f} % of the weights of prune are zero, which makes neither the "
-            f"file smaller nor the model faster; only the deflated file shrinks, from "
+            f"{after.sparsity:.0f} % of the weights of prune are zero, which saves "
+            f"{' and '.join(missing)}: {before.size_kib:.0f} and {after.size_kib:.0f} KiB, "
+            f"{before.p50_ms:.3f} and {after.p50_ms:.3f} ms. Deflated, the file goes from "
             f"{before.size_zip_kib:.0f} to {after.size_zip_kib:.0f} KiB."
+        ]
+
+    def _undone_round(self) -> list[str]:
+        return [
+            f"Pruning stopped early: round {each.number} ended at {each.top1_recovered:.2f} % on "
+            "validation, below what prune.max_drop allows, and was undone."
+            for each in self.rounds
+            if not each.is_kept
         ]
 
     def _worse_than_ptq(self) -> list[str]:
@@ -140,8 +164,9 @@ class Report:
         ]
 
 
-def gather(found: Results, models: Path, settings: GatesParams) -> Report:
-    """Return the report's content from the figures and the models' descriptions."""
+def gather(found: Results, models: Path, sensitivity: Path, settings: GatesParams) -> Report:
+    """Return the report's content from the figures, the models' descriptions and the scan."""
     variants = [found.variants[name] for name in VARIANTS]
     descriptions = {name: description.read(models / name) for name in VARIANTS}
-    return Report(variants, gates.judge(found, settings), descriptions)
+    judged = gates.judge(found, settings)
+    return Report(variants, judged, descriptions, pruned.read_scan(sensitivity))

@@ -1,10 +1,108 @@
-import pytest
+import copy
+from typing import Any
 
+import cuts
+import pytest
+import torch
+import toy
+from torch import nn
+
+from slimline.core import classifier, training
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+from slimline.core.recipe import ModelParams
 from slimline.pruning import rounds
-from slimline.pruning.magnitude import Magnitude
+from slimline.pruning.rounds import Outcome
+from slimline.pruning.scan import Scan
+from slimline.pruning.settings import threshold_of_round
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
+    return toy.splits(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture(scope="module")
+def model(splits: dict[str, Split], tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    torch.manual_seed(0)
+    settings = ModelParams(
+        backbone="shufflenet_v2_x0_5", pretrained="none", stem_stride=2, stem_kernel=3,
+        activation="keep",
+    )  # fmt: skip
+    built = classifier.build(settings, splits["train"], tmp_path_factory.mktemp("none"))
+    recipe = cuts.RECOVER.model_copy(update={"epochs": 1.5, "learning_rate": 0.01})
+    training.fit(
+        built.network, splits["train"], splits["validation"], recipe,
+        preprocessing=built.preprocessing, seed=1, phase="test",
+    )  # fmt: skip
+    return built
+
+
+def prune(model: Classifier, splits: dict[str, Split], method: str, **changes: Any) -> Outcome:
+    return rounds.prune(
+        model, splits["train"], splits["calibration"], splits["validation"],
+        cuts.settings(method, **changes), teacher=model.network, scan=Scan([]), seed=1,
+    )  # fmt: skip
+
+
+def same(one: nn.Module, two: nn.Module) -> bool:
+    tensors = two.state_dict()
+    return all(torch.equal(value, tensors[key]) for key, value in one.state_dict().items())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_shares_add_up_to_the_threshold(steps: int) -> None:
-    settings = Magnitude.model_construct(threshold=0.4, steps=steps)
-    assert (1 - rounds.share_per_round(settings)) ** steps == pytest.approx(0.6)
+    settings = cuts.settings("magnitude", threshold=0.4, steps=steps)
+    assert (1 - threshold_of_round(settings, 1)) ** steps == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("method", cuts.METHODS)
+def test_threshold_0_is_the_identity(
+    model: Classifier, splits: dict[str, Split], method: str
+) -> None:
+    outcome = prune(model, splits, method, threshold=0.0)
+    assert same(outcome.model.network, model.network)
+    assert [each.number for each in outcome.rounds] == [0]
+    assert outcome.history == []
+
+
+@pytest.mark.parametrize("method", ["structured_magnitude", "taylor"])
+def test_rounds_remove_channels_and_tell_what_they_did(
+    model: Classifier, splits: dict[str, Split], method: str
+) -> None:
+    before = copy.deepcopy(model.network)
+    outcome = prune(model, splits, method, threshold=0.4, steps=2)
+    macs = [each.macs_m for each in outcome.rounds]
+    assert [each.number for each in outcome.rounds] == [0, 1, 2]
+    assert macs[0] > macs[1] > macs[2]
+    assert outcome.rounds[1].top1_cut != outcome.rounds[1].top1_recovered
+    assert {row.phase for row in outcome.history} == {"round 1", "round 2"}
+    assert sum(each["macs_after"] for each in outcome.layers) == pytest.approx(1e6 * macs[2])
+    assert sum(each["macs_before"] for each in outcome.layers) == pytest.approx(1e6 * macs[0])
+    assert same(before, model.network), "the model given is left alone"
+
+
+def test_zeros_survive_later_rounds(model: Classifier, splits: dict[str, Split]) -> None:
+    outcome = prune(model, splits, "magnitude", target={"params": 0.3}, steps=2)
+    found = outcome.rounds[-1]
+    assert outcome.rounds[1].sparsity < found.sparsity
+    assert found.macs_m == outcome.rounds[0].macs_m
+    first = outcome.rounds[0]
+    left = first.params - found.sparsity / 100 * sum(
+        each.weight.numel()
+        for each in model.network.modules()
+        if isinstance(each, nn.Conv2d | nn.Linear)
+    )
+    assert left == pytest.approx(0.3 * first.params, rel=0.02)
+
+
+def test_a_round_that_loses_too_much_is_undone_and_the_last(
+    model: Classifier, splits: dict[str, Split]
+) -> None:
+    none = cuts.RECOVER.model_copy(update={"epochs": 0.01, "learning_rate": 1e-9})
+    outcome = prune(
+        model, splits, "structured_magnitude", threshold=0.85, steps=3, max_drop=1.0, recover=none
+    )
+    assert [each.is_kept for each in outcome.rounds] == [True, False]
+    assert same(outcome.model.network, model.network)
+    assert outcome.layers[0]["channels_before"] == outcome.layers[0]["channels_after"]

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+from slimline.core import serialize
+
 
 def test_what_a_person_reads_is_there(pipeline: Path) -> None:
     metrics = pipeline / "metrics"
@@ -16,3 +18,16 @@ def test_learning_curves_come_into_git(pipeline: Path) -> None:
     for name in ("baseline_train", "backbone_swap", "prune", "qat_finetune"):
         copied = pipeline / "metrics" / "history" / f"{name}.tsv"
         assert copied.read_text() == (pipeline / "models" / name / "history.tsv").read_text()
+
+
+def test_rounds_of_pruning_come_into_git(pipeline: Path) -> None:
+    header, *rows = (pipeline / "metrics" / "history" / "prune_rounds.tsv").read_text().splitlines()
+    assert "sparsity" in header.split("\t")
+    assert [row.split("\t")[0] for row in rows] == ["0", "1", "2"]
+
+
+def test_the_report_tells_what_became_of_each_layer(pipeline: Path) -> None:
+    layers = serialize.read_json(pipeline / "models" / "prune" / "model.json")["layers"]
+    for name in ("report.md", "report.html"):
+        text = (pipeline / "metrics" / name).read_text().replace("\\_", "_")
+        assert all(layer["layer"] in text for layer in layers)

@@ -1,0 +1,305 @@
+"""Which pruning method? All at the same MACs, from the same models, with the same recovery.
+
+    python -m benchmarks.backbones train --target /somewhere/backbones
+    python -m benchmarks.pruning train --models /somewhere/backbones --target /somewhere/pruned
+    python -m benchmarks.pruning measure --models /somewhere/backbones --target /somewhere/pruned
+    python -m benchmarks.pruning speed
+
+`train` prunes the float models of `benchmarks.backbones` to a share of their MACs and recovers as
+section `prune` says; what is there already is left as it is. `measure` prints what became of them:
+accuracy on validation (the test split chooses nothing) and latencies, all in turns in one process.
+`speed` is about structure alone: random weights, RGB images of 96 px, stems as published, float and
+int8. The peer is torch-pruning's magnitude pruner, which needs `pip install torch-pruning==1.6.1`
+(the extra `peers` of pyproject.toml); where it fails, the table says how.
+"""
+
+import argparse
+import copy
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slimline import pruning
+from slimline.backbones import REGISTRY, Architecture
+from slimline.core import (
+    artifacts,
+    classifier,
+    data,
+    description,
+    export,
+    params,
+    runtime,
+    training,
+)
+from slimline.core.data import Split
+from slimline.core.preprocessing import Preprocessing
+from slimline.measure import accuracy, latency, onnx_file, session
+from slimline.pruning import batchnorm, choice, cost, rounds
+from slimline.pruning.channels import ChannelPlan
+from slimline.pruning.scan import Scan
+from slimline.pruning.settings import PruneSettings
+from slimline.pruning.structured_magnitude import magnitudes
+from slimline.quantization import int8, qat
+
+PREPARED = Path("data/prepared")
+BACKBONES = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0")
+SPEED_SIZE = 96
+PEER = "torch-pruning"
+_PEER_BISECTIONS = 12
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to rank channels."""
+
+    method: str
+    unit: str
+
+    @property
+    def name(self) -> str:
+        """What the table and the folders call it."""
+        return f"{self.method}-{self.unit}"
+
+    def settings(self, share: float) -> PruneSettings:
+        """Return section `prune` with this method, down to a share of the MACs in one round."""
+        given = pruning.load(params.PARAMS_PATH).model_dump()
+        changes = {"target": {"macs": share}, "steps": 1, "max_drop": 100}
+        union: Any = pruning.PruneParams
+        checked: PruneSettings = params.check(
+            given | vars(self) | changes, union, params.PARAMS_PATH, "prune"
+        )
+        return checked
+
+
+CANDIDATES = [
+    Candidate("structured_magnitude", "layer_share"),
+    Candidate("structured_magnitude", "global_share"),
+    Candidate("taylor", "layer_share"),
+    Candidate("taylor", "global_share"),
+]
+
+
+def main() -> None:
+    """Train, measure, or look at structure alone."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["train", "measure", "speed"])
+    parser.add_argument("--models", type=Path, help="where benchmarks.backbones put its models")
+    parser.add_argument("--target", type=Path, help="folder for the pruned models")
+    parser.add_argument("--share", type=float, default=0.5, help="of the MACs, to keep")
+    parser.add_argument("--backbones", nargs="+", default=BACKBONES)
+    given = parser.parse_args()
+    if given.what == "speed":
+        speed(given.backbones, given.share)
+        return
+    if given.models is None or given.target is None:
+        parser.error("train and measure need --models and --target")
+    if given.what == "train":
+        train(given.models, given.target, given.backbones, given.share)
+    else:
+        measure(given.models, given.target, given.backbones)
+
+
+def train(models: Path, target: Path, backbones: Sequence[str], share: float) -> None:
+    """Write a model folder per backbone and method."""
+    for backbone in backbones:
+        source = models / backbone / "float"
+        for candidate in CANDIDATES:
+            folder = target / backbone / candidate.name
+            if not folder.is_dir():
+                print(f"{backbone}: {candidate.name}", flush=True)
+                _prune(source, folder, candidate.settings(share))
+        if not (target / backbone / PEER).is_dir():
+            print(f"{backbone}: {PEER}", flush=True)
+            _prune_by_peer(source, target / backbone / PEER, share)
+
+
+def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
+    run = params.load_run()
+    runtime.start(run)
+    model, split = artifacts.load(source), data.load(PREPARED / "train")
+    outcome = rounds.prune(
+        model,
+        split,
+        data.load(PREPARED / "calibration"),
+        data.load(PREPARED / "validation"),
+        settings,
+        teacher=model.network,
+        scan=Scan([]),
+        seed=run.seed,
+    )
+    extra = outcome.account()
+    artifacts.save(
+        folder, outcome.model, data=split, settings=settings, parent=source,
+        history=outcome.history, extra=extra,
+    )  # fmt: skip
+
+
+def _prune_by_peer(source: Path, folder: Path, share: float) -> None:
+    """Let torch-pruning cut, and recover as ours does; what fails is told and leaves no folder."""
+    run = params.load_run()
+    runtime.start(run)
+    model, split = artifacts.load(source), data.load(PREPARED / "train")
+    validation = data.load(PREPARED / "validation")
+    settings = CANDIDATES[0].settings(share)
+    try:
+        cut = model.with_network(cut_by_peer(model.network, model.example, model.head, share))
+        batchnorm.recompute(cut, data.load(PREPARED / "calibration"))
+        top1_cut = training.top1(cut.network, validation, model.preprocessing)
+    except Exception as error:  # whatever the peer fails with is the result
+        print(f"{folder.parent.name}: {PEER} fails: {type(error).__name__}: {error}", flush=True)
+        return
+    history = training.fit(
+        cut.network, split, validation, settings.recover, preprocessing=model.preprocessing,
+        seed=run.seed + 1, phase="round 1", teacher=model.network,
+    )  # fmt: skip
+    extra = {"rounds": [{}, {"top1_cut": top1_cut}]}
+    artifacts.save(
+        folder, cut, data=split, settings=settings, parent=source, history=history, extra=extra
+    )
+
+
+def cut_by_peer(network: nn.Module, example: Tensor, head: str, share: float) -> nn.Module:
+    """Return a copy that torch-pruning has cut to a share of its MACs, to 2 % where it can.
+
+    Its pruner is told a ratio of channels, so that the ratio is searched for.
+    """
+    import torch_pruning
+
+    before = cost.count(network, example).macs
+
+    def at(ratio: float) -> nn.Module:
+        own = copy.deepcopy(network)
+        pruner = torch_pruning.pruner.MagnitudePruner(
+            own,
+            example,
+            importance=torch_pruning.importance.MagnitudeImportance(p=2),
+            pruning_ratio=ratio,
+            ignored_layers=[own.get_submodule(head.split(".")[0])],
+        )
+        pruner.step()
+        return own
+
+    low, high = 0.0, 0.9
+    best, gap = network, 1.0
+    for _ in range(_PEER_BISECTIONS):
+        ratio = (low + high) / 2
+        found = at(ratio)
+        left = cost.count(found, example).macs / before
+        if abs(left - share) < gap:
+            best, gap = found, abs(left - share)
+        low, high = (ratio, high) if left > share else (low, ratio)
+    assert best is not network, "no ratio comes nearer than none"
+    return best
+
+
+def measure(models: Path, target: Path, backbones: Sequence[str]) -> None:
+    """Print a line of Markdown per model."""
+    settings = params.load("benchmark", latency.BenchmarkParams)
+    validation = data.load(PREPARED / "validation")
+    print("| backbone | method | MACs, M | after the cut | recovered | float ms | faster |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for backbone in backbones:
+        folders = {"swapped": models / backbone / "float"}
+        folders |= {path.name: path for path in sorted((target / backbone).iterdir())}
+        times = latency.measure(
+            {name: folder / description.ONNX for name, folder in folders.items()},
+            "swapped",
+            _frame(folders["swapped"]).normalise(validation.images[: settings.batch_size]),
+            settings,
+            num_threads=params.load_run().num_threads,
+        )
+        for name, folder in folders.items():
+            print(_line(backbone, name, folder, times[name], validation), flush=True)
+
+
+def _line(backbone: str, name: str, folder: Path, time: latency.Latency, validation: Split) -> str:
+    path = folder / description.ONNX
+    done = description.read(folder).get("rounds")
+    logits = session.predict(session.load(path, num_threads=2), validation.images, _frame(folder))
+    score = accuracy.score(logits, validation.labels, validation.labels)
+    cells = [
+        backbone,
+        name,
+        f"{onnx_file.inspect(path).macs_m:.2f}",
+        f"{done[-1]['top1_cut']:.2f}" if done else "",
+        f"{score.top1:.2f}",
+        f"{time.p50_ms:.3f}",
+        f"{time.speedup:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _frame(folder: Path) -> Preprocessing:
+    return Preprocessing.from_dict(description.read(folder)["preprocessing"])
+
+
+def speed(backbones: Sequence[str], share: float) -> None:
+    """Print a line of Markdown per backbone: how much faster at so many of the MACs."""
+    run = params.load_run()
+    settings = CANDIDATES[0].settings(share)
+    images = np.random.default_rng(0).normal(size=(8, 3, SPEED_SIZE, SPEED_SIZE))
+    print(
+        f"| backbone, {SPEED_SIZE} px | MACs left | float ms | faster | int8 ms | faster | {PEER} |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for backbone in backbones:
+        runtime.start(run)
+        whole = classifier.make(Architecture(backbone, 10, 3, 2, 3)).eval()
+        example = torch.zeros(2, 3, SPEED_SIZE, SPEED_SIZE)
+        head = REGISTRY[backbone].head
+        with tempfile.TemporaryDirectory() as name:
+            paths = _write(Path(name), whole, example, settings, head, share)
+            times = latency.measure(
+                paths, "float", images.astype(np.float32),
+                params.load("benchmark", latency.BenchmarkParams), num_threads=run.num_threads,
+            )  # fmt: skip
+            macs = {key: onnx_file.inspect(path).macs for key, path in paths.items()}
+        p50 = {key: each.p50_ms for key, each in times.items()}
+        peer = f"{p50['float'] / p50[PEER]:.2f}" if PEER in p50 else "fails"
+        print(
+            f"| {backbone} | {macs['float, cut'] / macs['float']:.3f} "
+            f"| {p50['float']:.3f} → {p50['float, cut']:.3f} "
+            f"| {p50['float'] / p50['float, cut']:.2f} "
+            f"| {p50['int8']:.3f} → {p50['int8, cut']:.3f} "
+            f"| {p50['int8'] / p50['int8, cut']:.2f} | {peer} |",
+            flush=True,
+        )
+
+
+def _write(
+    folder: Path,
+    whole: nn.Module,
+    example: Tensor,
+    settings: PruneSettings,
+    head: str,
+    share: float,
+) -> dict[str, Path]:
+    """Write a network and what is left of it, in float and int8, and the peer's in float."""
+    cut = copy.deepcopy(whole)
+    plan = ChannelPlan(cut, example, magnitudes(cut), multiple=settings.channel_multiple)
+    progress = choice.Progress(1, 1, cost.count(whole, example))
+    choice.choose(plan, settings, progress, Scan([]))
+    plan.apply()
+    networks = {"float": whole, "float, cut": cut}
+    try:
+        networks[PEER] = cut_by_peer(whole, example, head, share).eval()
+    except Exception as error:  # whatever the peer fails with is the result
+        print(f"{PEER} fails: {type(error).__name__}: {error}", flush=True)
+    paths = {name: folder / f"{name}.onnx" for name in [*networks, "int8", "int8, cut"]}
+    for name, network in networks.items():
+        export.write_onnx(network, example, paths[name])
+    for name, network in (("int8", whole), ("int8, cut", cut)):
+        prepared = qat.prepare(network, example, weight_bits=8)
+        prepared(torch.randn(8, *example.shape[1:]))
+        int8.write(qat.convert(prepared), example, paths[name])
+    return paths
+
+
+if __name__ == "__main__":
+    main()

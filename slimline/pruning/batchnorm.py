@@ -1,0 +1,28 @@
+"""BatchNorm statistics for a network that was just cut: its layers see other sums than before."""
+
+import torch
+from torch import nn
+
+from slimline.core import loading, runtime
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+
+
+@torch.no_grad()
+def recompute(model: Classifier, split: Split) -> None:
+    """Replace all running statistics, in place, by the plain mean over a split's batches."""
+    layers = [each for each in model.network.modules() if isinstance(each, nn.BatchNorm2d)]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    model.network.to(runtime.device()).eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches, each counting the same
+        layer.train()
+    for images, _ in loading.fixed_batches(split, model.preprocessing):
+        model.network(images.to(runtime.device()))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()
+    model.network.cpu()

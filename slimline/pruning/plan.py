@@ -1,0 +1,76 @@
+"""What a network could lose, by group: the common language of methods, choice and rounds.
+
+A part is what a method removes: a channel (`slimline.pruning.channels`) or a single weight
+(`slimline.pruning.weights`). How many parts of a group stay is decided in
+`slimline.pruning.choice`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from slimline.pruning.cost import Cost
+
+
+@dataclass
+class Group:
+    """Parts that are removed together, and how many of them shall stay."""
+
+    layers: Sequence[str]
+    """Names of the layers: one, or those that an addition or a split ties together."""
+    importance: Tensor
+    """Float64 [layers, parts], not negative: a row per layer."""
+    multiple: int = 1
+    """What the number of parts that stay is rounded to."""
+    width: int = 0
+    """How many parts stay; all, to begin with."""
+
+    def __post_init__(self) -> None:
+        """Begin with all parts."""
+        self.width = self.width or self.full_width
+
+    @property
+    def full_width(self) -> int:
+        """How many parts there are."""
+        return self.importance.shape[1]
+
+    def remove(self, count: float) -> None:
+        """Let about so many parts go: what stays is the nearest multiple, never 0.
+
+        Less than one part removes nothing, whatever the multiple.
+        """
+        nearest = self.multiple * round((self.full_width - count) / self.multiple)
+        smallest = min(self.multiple, self.full_width)
+        self.width = self.full_width if count < 1 else self._within(max(smallest, nearest))
+
+    def step(self, direction: int) -> None:
+        """Go to the next wider (1) or narrower (-1) multiple, as far as there is one."""
+        below = -(-self.width // self.multiple) - 1
+        number = self.width // self.multiple + 1 if direction > 0 else below
+        self.width = self._within(max(min(self.multiple, self.full_width), number * self.multiple))
+
+    def _within(self, width: int) -> int:
+        return min(self.full_width, width)
+
+
+class Plan(Protocol):
+    """What could go, found when made; change the widths of `groups`, then `apply`.
+
+    A deep copy is a plan for a copy of the network.
+    """
+
+    network: nn.Module
+    groups: Sequence[Group]
+    """In order of the network."""
+
+    def predict(self) -> Cost:
+        """Return what the network would cost with the widths that the groups have now."""
+
+    def apply(self) -> object:
+        """Change the network in place; the most important parts stay."""

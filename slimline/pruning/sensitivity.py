@@ -1,0 +1,65 @@
+"""What does each layer bear? One layer at a time loses a share, and validation says what it costs.
+
+What follows from the table is in `slimline.pruning.scan`.
+"""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+
+from slimline.core import data, training
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+from slimline.pruning import batchnorm, choice
+from slimline.pruning.plan import Plan
+from slimline.pruning.scan import Row
+from slimline.pruning.settings import PruneSettings, SensitivityParams
+
+
+def scan(
+    model: Classifier,
+    calibration: Split,
+    validation: Split,
+    settings: SensitivityParams,
+    method: PruneSettings,
+) -> list[Row]:
+    """Return a row per group of layers and share; no row where no share is asked for.
+
+    The model is left alone. Each measurement begins with the model as it was and recomputes its
+    BatchNorm statistics, as pruning does; nothing is trained. Of `method`, what ranks and what can
+    go counts, and not how much.
+    """
+    if not settings.shares:
+        return []
+    judged = _first(validation, settings.images)
+    before = training.top1(model.network, judged, model.preprocessing)
+    plan = method.survey(model, calibration)
+    rows = []
+    for index, group in enumerate(plan.groups):
+        for share in settings.shares:
+            top1 = _measure(model, plan, index, share, calibration, judged)
+            rows.append(Row(" ".join(group.layers), share, top1, before - top1))
+        lost = ", ".join(f"{row.lost:.2f}" for row in rows[-len(settings.shares) :])
+        print(f"layer {index + 1} of {len(plan.groups)}: {group.layers[0]}: {lost} points lost")
+    return rows
+
+
+def _measure(
+    model: Classifier, plan: Plan, index: int, share: float, calibration: Split, judged: Split
+) -> float:
+    """Return the validation accuracy without a share of one group."""
+    own = copy.deepcopy(plan)
+    choice.remove_share(own.groups[index], share)
+    own.apply()
+    pruned = model.with_network(own.network)
+    batchnorm.recompute(pruned, calibration)
+    return training.top1(own.network, judged, model.preprocessing)
+
+
+def _first(split: Split, count: int) -> Split:
+    """Return the first images of a split; all for 0."""
+    if count == 0 or count >= len(split):
+        return split
+    rows = np.arange(count)
+    return replace(split, images=data.take(split.images, rows), labels=split.labels[:count])

@@ -1,0 +1,49 @@
+"""Single weights as what a plan removes: they become exactly zero, and stay so in all training.
+
+Zeros alone make neither the file smaller nor the model faster; only the deflated file shrinks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from slimline.pruning import cost
+from slimline.pruning.cost import Cost
+from slimline.pruning.plan import Group
+
+
+class WeightPlan:
+    """A plan whose parts are the weights of convolutions and linear layers, a group per layer."""
+
+    groups: Sequence[Group]
+    """In order of the network; importance is the absolute value."""
+
+    def __init__(self, network: nn.Module, example: Tensor) -> None:
+        """Look at the weights; `example` is an input, float32 [batch, channels, height, width]."""
+        self.network, self._cost = network, cost.count(network, example)
+        names = [each.name for each in cost.by_layer(network, example)]
+        self.groups = [
+            Group([name], self._weight(name).detach().abs().double().reshape(1, -1))
+            for name in names
+        ]
+
+    def predict(self) -> Cost:
+        """Return what the network would cost; zeros take away no multiply-accumulate."""
+        return replace(self._cost, zeros=sum(each.full_width - each.width for each in self.groups))
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Make the least weights of each group zero, in place; of equal ones, the first."""
+        for group in self.groups:
+            weight = self._weight(group.layers[0])
+            stays = torch.ones(group.full_width, dtype=torch.bool)
+            order = group.importance[0].argsort(stable=True)
+            stays[order[: group.full_width - group.width]] = False
+            weight.mul_(stays.view(weight.shape))
+
+    def _weight(self, name: str) -> Tensor:
+        weight = self.network.get_submodule(name).weight
+        assert isinstance(weight, Tensor)
+        return weight

@@ -1,0 +1,47 @@
+"""Pruning for tests that care about what is left, not about how much goes."""
+
+from typing import Any
+
+import torch
+import toy
+from torch import nn
+
+from slimline.core.recipe import Distill, DistilledRecipe
+from slimline.pruning import channels, choice
+from slimline.pruning.magnitude import Magnitude
+from slimline.pruning.structured_magnitude import StructuredMagnitude, magnitudes
+from slimline.pruning.taylor import Taylor
+
+RECOVER = DistilledRecipe(
+    epochs=0.2, batch_size=32, optimizer="adamw", learning_rate=0.003, weight_decay=0.0,
+    label_smoothing=0.0, validations=1, augment=toy.NO_AUGMENT, balance="none", num_workers=0,
+    distill=Distill(weight=0.0, temperature=2.0, last=1.0),
+)  # fmt: skip
+
+METHODS = {
+    "structured_magnitude": StructuredMagnitude,
+    "taylor": Taylor,
+    "magnitude": Magnitude,
+}
+
+
+def settings(method: str, **changes: Any) -> Any:
+    """Return section `prune` for a method; `changes` are its keys."""
+    plain = {
+        "threshold": 0.2, "unit": "layer_share", "target": {}, "rates": "uniform", "layers": {},
+        "steps": 1, "max_drop": 100, "channel_multiple": 4, "teacher": "backbone_swap",
+        "recover": RECOVER,
+    }  # fmt: skip
+    return METHODS[method](method=method, **plain | changes)
+
+
+def plan(network: nn.Module, example: torch.Tensor, multiple: int = 4) -> channels.ChannelPlan:
+    return channels.ChannelPlan(network, example, magnitudes(network), multiple=multiple)
+
+
+def cut(network: nn.Module, example: torch.Tensor, share: float, multiple: int = 4) -> None:
+    """Remove the least channels of every layer, in place."""
+    found = plan(network, example, multiple)
+    for group in found.groups:
+        choice.remove_share(group, share)
+    found.apply()

@@ -1,0 +1,142 @@
+import copy
+import functools
+from typing import Any
+
+import cuts
+import entries
+import pytest
+import torch
+from torch import nn
+
+from slimline.backbones import Architecture
+from slimline.core import classifier
+from slimline.core.errors import ParamsError
+from slimline.pruning import choice, cost
+from slimline.pruning.choice import Progress
+from slimline.pruning.plan import Group
+from slimline.pruning.scan import Row, Scan
+
+EXAMPLE = torch.zeros(2, 1, 28, 28)
+
+
+@functools.lru_cache(maxsize=1)
+def original(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return classifier.make(Architecture(name, 10, 1, 1, 3)).eval()
+
+
+def pruned(name: str, scan: Scan | None = None, **changes: Any) -> tuple[nn.Module, float]:
+    """Return the pruned network, and the share of the MACs that are left."""
+    network = copy.deepcopy(original(name))
+    before = cost.count(network, EXAMPLE)
+    settings = cuts.settings("structured_magnitude", **changes)
+    plan = cuts.plan(network, EXAMPLE, settings.channel_multiple)
+    choice.choose(plan, settings, Progress(1, 1, before), scan or Scan([]))
+    plan.apply()
+    return network, cost.count(network, EXAMPLE).macs / before.macs
+
+
+@pytest.mark.parametrize("share", [0.75, 0.5, 0.3])
+@pytest.mark.parametrize("name", entries.ALL)
+def test_every_backbone_meets_a_target_within_two_percent(name: str, share: float) -> None:
+    _, left = pruned(name, target={"macs": share}, channel_multiple=16)
+    assert left == pytest.approx(share, rel=0.02)
+
+
+def test_a_target_of_parameters_is_met() -> None:
+    network, _ = pruned("mobilenet_v2", target={"params": 0.5})
+    before = cost.count(original("mobilenet_v2"), EXAMPLE)
+    assert cost.count(network, EXAMPLE).params == pytest.approx(0.5 * before.params, rel=0.02)
+
+
+def test_rounds_approach_a_target_in_equal_ratios() -> None:
+    network = copy.deepcopy(original("shufflenet_v2_x0_5"))
+    before = cost.count(network, EXAMPLE)
+    settings = cuts.settings("structured_magnitude", target={"macs": 0.36}, steps=2)
+    left = []
+    for number in (1, 2):
+        plan = cuts.plan(network, EXAMPLE)
+        choice.choose(plan, settings, Progress(number, 2, before), Scan([]))
+        plan.apply()
+        left.append(cost.count(network, EXAMPLE).macs / before.macs)
+    assert left == pytest.approx([0.6, 0.36], rel=0.02)
+
+
+def test_a_target_out_of_reach_is_refused_with_what_can_be_reached() -> None:
+    with pytest.raises(ParamsError, match=r"target\.macs.*times what is asked for.*multiple"):
+        pruned("shufflenet_v2_x0_5", target={"macs": 0.3}, channel_multiple=256)
+
+
+def test_a_layer_can_be_spared_or_limited() -> None:
+    limits = {"stage2.*": 0.0, "conv5.0": 0.05}
+    network, _ = pruned("shufflenet_v2_x1_0", threshold=0.4, layers=limits, channel_multiple=1)
+    whole, _ = pruned("shufflenet_v2_x1_0", threshold=0.4, channel_multiple=1)
+    made = [
+        name
+        for group in cuts.plan(original("shufflenet_v2_x1_0"), EXAMPLE).groups
+        for name in group.layers
+        if name.startswith("stage2.")
+    ]
+    assert made
+    for name in made:
+        before, after, cut = (
+            len(net.get_submodule(name).weight)
+            for net in (original("shufflenet_v2_x1_0"), network, whole)
+        )
+        assert cut < before == after
+    last = [len(net.get_parameter("conv5.0.weight")) for net in (whole, network)]
+    assert last[0] < last[1] < 1024
+
+
+def test_a_pattern_that_fits_nothing_is_refused_with_the_names_that_would() -> None:
+    with pytest.raises(ParamsError, match=r"prune\.layers: 'stage9\.\*' .*conv5\.0"):
+        pruned("shufflenet_v2_x0_5", layers={"stage9.*": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("unit", "thresholds"),
+    [
+        ("layer_share", (0.0, 0.3, 0.6, 0.9)),
+        ("global_share", (0.0, 0.3, 0.6, 0.9)),
+        ("relative", (0.0, 0.95, 1.0, 1.05)),
+    ],
+)
+def test_each_unit_is_monotone(unit: str, thresholds: tuple[float, ...]) -> None:
+    left = [
+        pruned("shufflenet_v2_x0_5", unit=unit, threshold=threshold)[1] for threshold in thresholds
+    ]
+    assert left[0] == 1
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < 0.6
+
+
+def test_auto_spares_what_the_scan_calls_tender() -> None:
+    groups = cuts.plan(original("shufflenet_v2_x0_5"), EXAMPLE).groups
+    tender = " ".join(groups[3].layers)
+    rows = [
+        Row(" ".join(group.layers), share, 0.0, lost * (40 if group is groups[3] else 1))
+        for group in groups
+        for share, lost in ((0.2, 0.5), (0.6, 3.0))
+    ]
+    network, _ = pruned(
+        "shufflenet_v2_x0_5", Scan(rows), rates="auto", threshold=0.3, channel_multiple=1
+    )
+    plain, _ = pruned("shufflenet_v2_x0_5", threshold=0.3, channel_multiple=1)
+    name = f"{tender.split(' ')[0]}.weight"
+    other = f"{groups[5].layers[0]}.weight"
+    assert len(network.get_parameter(name)) > len(plain.get_parameter(name))
+    assert len(network.get_parameter(other)) <= len(plain.get_parameter(other))
+
+
+def test_widths_go_to_the_nearest_multiple_and_never_to_nothing() -> None:
+    group = Group(["a"], torch.rand(1, 58, dtype=torch.float64), multiple=16)
+    widths = []
+    for count in (0, 0.5, 3, 17, 30, 58):
+        group.remove(count)
+        widths.append(group.width)
+    assert widths == [58, 58, 48, 48, 32, 16]
+    steps = []
+    for direction in (1, 1, 1, 1, -1, -1, -1, -1):
+        group.step(direction)
+        steps.append(group.width)
+    assert steps == [32, 48, 58, 58, 48, 32, 16, 16]
