@@ -37,7 +37,7 @@ class State:
     day: int = 0
     """Seed of the noise of latency."""
     classes: Sequence[str] = field(default_factory=lambda: CLASSES)
-    test_split: str = "0" * 32 + ".dir"
+    test_split: str = "0" * 32
 
 
 def make(folder: Path, state: State | None = None) -> Path:
@@ -68,7 +68,8 @@ def write(folder: Path, state: State) -> None:
         serialize.write_json(metrics / "latency" / f"{name}.json", _latency(name, state))
     labels = accuracy.format_predictions(_LABELS)
     serialize.write_text(metrics / "predictions" / "labels.txt", labels)
-    serialize.write_json(metrics / "predictions" / "classes.json", {"classes": list(state.classes)})
+    about = {"classes": list(state.classes), "sha256": state.test_split * 2}
+    serialize.write_json(metrics / "predictions" / "test_split.json", about)
     _write_blocks(metrics / "latency" / "blocks.tsv", state)
     _write_lock(folder, state)
 
@@ -133,7 +134,7 @@ def _write_blocks(path: Path, state: State) -> None:
 def _write_lock(folder: Path, state: State) -> None:
     params = YAML(typ="safe", pure=True).load(folder / "params.yaml")
     outs = {
-        "prepare_data": ("data/prepared/test", state.test_split),
+        "prepare_data": ("data/prepared/test", f"{state.test_split}.dir"),
         BASELINE: (f"models/{BASELINE}", "1" * 32 + ".dir"),
     }
     stages: dict[str, Any] = {

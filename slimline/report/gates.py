@@ -4,6 +4,8 @@ A gate of accuracy or latency breaks only where its limit is exceeded beyond noi
 `gates.confidence` says. Sizes and memory are exact.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from math import inf
@@ -33,11 +35,10 @@ def _up_to(highest: float) -> PlainValidator:
             raise ValueError(f"must be a number {allowed}, or {OFF} for no limit")
         return float(given)
 
-    number = Annotated[float, Field(ge=0, le=highest)] if highest < inf else _NotNegative
-    return PlainValidator(check, json_schema_input_type=number | Literal["none"])
+    bounds = Field(ge=0, le=highest) if highest < inf else Field(ge=0)
+    return PlainValidator(check, json_schema_input_type=Annotated[float, bounds] | Literal["none"])
 
 
-_NotNegative = Annotated[float, Field(ge=0)]
 _Percent: TypeAlias = Annotated[float | None, _up_to(100)]
 _Limit: TypeAlias = Annotated[float | None, _up_to(inf)]
 
@@ -82,6 +83,12 @@ class GatesParams(Params):
     def sure(self) -> float:
         """`confidence` as the share that `slimline.measure.chance` works with."""
         return self.confidence / 100
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are switched on, by key."""
+        given = self.model_dump(exclude={"confidence"})
+        return {key: limit for key, limit in given.items() if limit is not None}
 
 
 @dataclass(frozen=True)
@@ -157,17 +164,18 @@ class Gate:
 
 def judge(now: Results, settings: GatesParams, base: Base | None = None) -> list[Gate]:
     """Return every gate that is switched on; those against the base branch only if there is one."""
-    gates = []
-    for rule in _RULES:
-        limit = getattr(settings, rule.key)
-        if limit is not None:
-            measured = rule.measure(now, settings.sure)
-            gates.append(_gate(rule.key, rule.name, rule.unit, limit, measured))
-    for against in _RULES_AGAINST_BASE if base else ():
-        limit = getattr(settings, against.key)
-        if limit is not None and base is not None:
-            measured = against.measure(now, base, settings.sure)
-            gates.append(_gate(against.key, against.name, against.unit, limit, measured))
+    sure, limits = settings.sure, settings.limits
+    gates = [
+        _gate(rule, limits[rule.key], rule.measure(now, sure))
+        for rule in _RULES
+        if rule.key in limits
+    ]
+    if base is not None:
+        gates += [
+            _gate(rule, limits[rule.key], rule.measure(now, base, sure))
+            for rule in _RULES_AGAINST_BASE
+            if rule.key in limits
+        ]
     return gates
 
 
@@ -180,12 +188,12 @@ Measured: TypeAlias = "tuple[Figure | None, str]"
 """The figure, None where there is none to compare; and what must be said about it."""
 
 
-def _gate(key: str, name: str, unit: str, limit: float, measured: Measured) -> Gate:
+def _gate(rule: _Rule | _RuleAgainstBase, limit: float, measured: Measured) -> Gate:
     figure, note = measured
     if figure is not None:
         # Else 1050 KiB would be 5.000000000000004 % more than 1000 KiB, and break a limit of 5.
         figure = Figure(*(round(each, DIGITS) for each in astuple(figure)))
-    return Gate(key, name, unit, limit, figure, note)
+    return Gate(rule.key, rule.name, rule.unit, limit, figure, note)
 
 
 def _exact(value: float) -> Figure:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from slimline.measure.paired import Paired
 from slimline.report import variant
 from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, ResultsError, Variant
 
-LABELS, CLASSES, BLOCKS = "labels.txt", "classes.json", "blocks.tsv"
+LABELS, TEST_SPLIT, BLOCKS = "labels.txt", "test_split.json", "blocks.tsv"
 
 _ROUNDING = 0.001
 """Half a digit of `top1` as it is written, and what floats add."""
@@ -29,6 +30,8 @@ class Results:
     labels: NDArray[np.int64]
     """[images], indices into `classes`."""
     classes: Sequence[str]
+    test_sha256: str
+    """Of the test images and labels; empty where a commit did not keep it."""
     blocks: Mapping[str, Times]
 
     @property
@@ -57,28 +60,27 @@ def load(
     """Return the figures of all variants.
 
     With `newer`, they are those of another commit, which may lack what is there today: then the
-    labels and classes are taken over, blocks and variants are left out.
+    labels and classes are taken over, blocks, variants and the hash of the split are left out.
 
     Raises:
         ResultsError: a file or figure is missing, or a prediction does not fit the labels.
     """
     names = [name for name in VARIANTS if newer is None or (evaluate / f"{name}.json").is_file()]
     labels_path, blocks_path = predictions / LABELS, latency / BLOCKS
+    is_older = newer is not None and not labels_path.is_file()
     try:
+        about: dict[str, Any] = {} if is_older else variant.read_json(predictions / TEST_SPLIT)
         found = Results(
             variants={each.name: each for each in variant.load(evaluate, latency, names)},
             predictions={name: _answers(predictions / f"{name}.txt") for name in names},
-            labels=_answers(labels_path)
-            if newer is None or labels_path.is_file()
-            else newer.labels,
-            classes=_classes(predictions)
-            if newer is None or labels_path.is_file()
-            else newer.classes,
+            labels=newer.labels if newer and is_older else _answers(labels_path),
+            classes=newer.classes if newer and is_older else about["classes"],
+            test_sha256=about.get("sha256", ""),
             blocks=blocks.read(blocks_path) if newer is None or blocks_path.is_file() else {},
         )
     except FileNotFoundError as error:
         raise ResultsError(f"{error.filename}: is missing; run `dvc repro`") from None
-    if labels_path.is_file():
+    if not is_older:
         _check(found, predictions)
     return found
 
@@ -88,11 +90,6 @@ def _answers(path: Path) -> NDArray[np.int64]:
         return accuracy.read_predictions(path)
     except ValueError as error:
         raise ResultsError(f"{path}: is no list of class numbers: {error}") from None
-
-
-def _classes(predictions: Path) -> Sequence[str]:
-    classes: list[str] = variant.read_json(predictions / CLASSES)["classes"]
-    return classes
 
 
 def _check(found: Results, predictions: Path) -> None:

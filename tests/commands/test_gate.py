@@ -96,7 +96,7 @@ def test_other_cpus_are_not_compared(folder: Path, capsys: Capsys) -> None:
 
 
 def test_other_test_images_are_not_compared(folder: Path, capsys: Capsys) -> None:
-    repository.write(folder, replace(State(lost=400), test_split="2" * 32 + ".dir"))
+    repository.write(folder, replace(State(lost=400), test_split="2" * 32))
     _, verdicts, told = gate(capsys, "--base", "main")
     assert verdicts["max_top1_loss"] == "not judged"
     assert "the test images are others" in told
@@ -132,7 +132,7 @@ def test_a_base_of_an_older_version_is_compared_as_far_as_it_goes(
     folder: Path, capsys: Capsys
 ) -> None:
     toy.git(folder, "switch", "--quiet", "main")
-    for name in ("predictions/labels.txt", "predictions/classes.json", "latency/blocks.tsv"):
+    for name in ("predictions/labels.txt", "predictions/test_split.json", "latency/blocks.tsv"):
         (folder / "metrics" / name).unlink()
     toy.commit(folder, "Be older")
     toy.git(folder, "switch", "--quiet", "--create", "newer")

@@ -15,6 +15,7 @@ def test_labels_and_hostile_names_survive(tmp_path: Path) -> None:
     names = ["<script>", 'a "b"\u2028c']
     split = Split(np.zeros([3, 2, 2, 1], np.uint8), np.array([1, 0, 1]), names, frame)
     data.save(tmp_path / "test", split)
-    labels.main(tmp_path / "test", tmp_path / "labels.txt", tmp_path / "classes.json")
+    labels.main(tmp_path / "test", tmp_path / "labels.txt", tmp_path / "about.json")
     assert accuracy.read_predictions(tmp_path / "labels.txt").tolist() == [1, 0, 1]
-    assert json.loads((tmp_path / "classes.json").read_text())["classes"] == list(split.classes)
+    about = json.loads((tmp_path / "about.json").read_text())
+    assert about == {"classes": names, "sha256": data.load(tmp_path / "test").digest}

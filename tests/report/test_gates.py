@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+import repository
+import toy
+from repository import State
+
+from slimline.core import params
+from slimline.report import gates, state
+from slimline.report.gates import Figure, Gate, GatesParams
+
+
+def test_every_limit_has_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = repository.make(tmp_path / "toy", State(lost=3))
+    keys = [key for key in GatesParams.model_fields if key != "confidence"]
+    toy.set_params(folder, {f"gates.{key}": 1 for key in keys})
+    monkeypatch.chdir(folder)
+    now = state.workspace()
+    settings = params.load("gates", GatesParams)
+    judged = gates.judge(now.results, settings, state.as_base(now, now))
+    assert [gate.key for gate in judged] == keys
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "low", "high", "verdict"),
+    [
+        ("max_x", 5, 4, 6, "kept"),
+        ("max_x", 5.1, 5, 6, "within noise"),
+        ("max_x", 6, 5.1, 7, "broken"),
+        ("min_x", 5, 4, 6, "kept"),
+        ("min_x", 4.9, 4, 5, "within noise"),
+        ("min_x", 4, 3, 4.9, "broken"),
+        ("max_x", 6, float("-inf"), float("inf"), "within noise"),
+    ],
+)
+def test_a_gate_breaks_only_beyond_its_bounds(
+    key: str, value: float, low: float, high: float, verdict: str
+) -> None:
+    gate = Gate(key, "x", "units", 5, Figure(value, low, high), "")
+    assert gate.verdict == verdict
+
+
+def test_what_cannot_be_compared_is_not_judged() -> None:
+    gate = Gate("max_x", "x", "units", 5, None, "no reason")
+    assert gate.verdict == "not judged"
+    assert gates.are_kept([gate])
