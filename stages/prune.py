@@ -4,7 +4,8 @@ from pathlib import Path
 
 from slimline import pruning
 from slimline.core import artifacts, classifier, cli, data, params, runtime
-from slimline.pruning import rounds, scan
+from slimline.pruning import rounds, scan, times
+from slimline.pruning.choice import Tables
 
 
 def main(
@@ -14,6 +15,7 @@ def main(
     calibration: Path,
     validation: Path,
     sensitivity: Path,
+    layer_times: Path,
     target: Path,
 ) -> None:
     """Write the model folder `target`, with rounds and layers in its `model.json`."""
@@ -29,7 +31,7 @@ def main(
         data.load(validation),
         settings,
         teacher=classifier.adapted(teacher, model.preprocessing),
-        scan=scan.read(sensitivity),
+        tables=Tables(scan.read(sensitivity), times.read(layer_times)),
         seed=run.seed,
     )
     artifacts.save(

@@ -8,15 +8,20 @@ from torch import nn
 
 from slimline.core.recipe import Distill, DistilledRecipe
 from slimline.pruning import channels, choice
+from slimline.pruning.choice import Tables
 from slimline.pruning.magnitude import Magnitude
+from slimline.pruning.scan import Scan
 from slimline.pruning.structured_magnitude import StructuredMagnitude, magnitudes
 from slimline.pruning.taylor import Taylor
+from slimline.pruning.times import LayerTimes
 
 RECOVER = DistilledRecipe(
     epochs=0.2, batch_size=32, optimizer="adamw", learning_rate=0.003, weight_decay=0.0,
     label_smoothing=0.0, validations=1, augment=toy.NO_AUGMENT, balance="none", num_workers=0,
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
+
+NO_TABLES = Tables(Scan([]), LayerTimes("none", {}, []))
 
 METHODS = {
     "structured_magnitude": StructuredMagnitude,

@@ -1,20 +1,19 @@
 """What an .onnx file holds and costs, and how much of it ONNX Runtime executes in int8."""
 
-import json
 import math
 import re
-import tempfile
 import zlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
+
+from slimline.measure import profile
+from slimline.measure.profile import Kernel
 
 KIB = 1024
 
@@ -95,30 +94,20 @@ def inspect(path: Path) -> OnnxFile:
 
 
 def executed_in_int8(path: Path) -> set[str]:
-    """Return the names of the nodes that ONNX Runtime executes in int8.
-
-    ONNX Runtime is asked itself: one image goes through with its profiler on, which tells every
-    kernel that ran after optimisation. A fused node's name begins with that of the node it was.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-        given = session.get_inputs()[0]
-        session.run(None, {given.name: np.zeros([1, *given.shape[1:]], np.float32)})
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    kernels = [event["name"] for event in events if _is_int8_kernel(event)]
-    return {match[0] for name in kernels if (match := _NODE_NAME.match(name))}
+    """Return the names of the nodes that ONNX Runtime executes in int8, by its own account."""
+    names = {weighted_node(each) for each in profile.kernels(path) if each.operator in _INT8_OPS}
+    return {name for name in names if name}
 
 
-def _is_int8_kernel(event: dict[str, Any]) -> bool:
-    is_kernel = event["name"].endswith("_kernel_time")
-    return is_kernel and event["args"].get("op_name") in _INT8_OPS
+def weighted_node(kernel: Kernel) -> str:
+    """Return the name, in the file, of the node with a weight that a kernel executes, or ""."""
+    match = _NODE_NAME.match(kernel.node)
+    return match[0] if match else ""
+
+
+def weight_entries(path: Path) -> dict[str, int]:
+    """Return the entries of each weight, by the name of its node, in the order of the file."""
+    return _Graph(onnx.load(path)).weight_entries()
 
 
 class _Graph:
@@ -136,6 +125,10 @@ class _Graph:
         """Yield the weight of every convolution and linear layer, 0 where it stands for 0."""
         for node in self._weighted():
             yield numpy_helper.to_array(self._weight(node))
+
+    def weight_entries(self) -> dict[str, int]:
+        """Return the entries of each weight, by the name of its node."""
+        return {node.name: math.prod(self._weight(node).dims) for node in self._weighted()}
 
     def macs(self, names: Container[str] | None = None) -> int:
         """Return the multiply-accumulates of one image, of all nodes or of those named."""

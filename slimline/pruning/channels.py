@@ -26,7 +26,7 @@ from torchvision.ops import stochastic_depth
 
 from slimline.core import classifier
 from slimline.pruning import cost
-from slimline.pruning.cost import Cost
+from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.plan import Group
 
 Layer = nn.Conv2d | nn.Linear | nn.BatchNorm2d
@@ -171,9 +171,7 @@ class ChannelPlan:
         self.network, self._num_inputs = network, example.shape[1]
         self._flow = _follow(network, self._num_inputs)
         self._importance = self._flow.importance(scores)
-        self._positions = {
-            each.name: each.macs // each.weights for each in cost.by_layer(network, example)
-        }
+        self._whole = cost.count(network, example)
         self.groups = [
             Group(family, self._importance_of(family), multiple) for family in self._flow.families
         ]
@@ -187,12 +185,9 @@ class ChannelPlan:
     def predict(self) -> Cost:
         """Return what the network would cost with the widths that the groups have now."""
         ports = self._narrow_flow().ports
-        weighted = {name: port.entries for name, port in ports.items() if name in self._positions}
         return Cost(
             params=sum(port.params for port in ports.values()),
-            macs=sum(entries * self._positions[name] for name, entries in weighted.items()),
-            weights=sum(weighted.values()),
-            zeros=0,
+            layers=[_narrowed(layer, ports[layer.name]) for layer in self._whole.layers],
         )
 
     @torch.no_grad()
@@ -355,6 +350,19 @@ class _Classes:
     def roots(self, numbers: Tensor) -> Tensor:
         """Return the roots of many numbers, in order."""
         return torch.tensor([self.root(number) for number in numbers.tolist()], dtype=torch.int64)
+
+
+def _narrowed(layer: LayerCost, port: _Ports) -> LayerCost:
+    """Return what a layer costs with other widths at as many positions."""
+    return LayerCost(
+        layer.name,
+        inputs=len(port.inputs),
+        channels=len(port.outputs),
+        params=port.params,
+        macs=layer.macs // layer.weights * port.entries,
+        weights=port.entries,
+        zeros=0,
+    )
 
 
 def _follow(network: nn.Module, num_inputs: int) -> _Flow:

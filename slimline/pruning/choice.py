@@ -19,6 +19,7 @@ from slimline.pruning.cost import Cost
 from slimline.pruning.plan import Group, Plan
 from slimline.pruning.scan import Scan
 from slimline.pruning.settings import PruneSettings, Unit
+from slimline.pruning.times import LayerTimes
 
 _TOLERANCE = 0.02
 """How far from a target the cost may end, as a share of the target."""
@@ -29,10 +30,24 @@ _CLOSE = 0.005
 _BISECTIONS = 16
 """Halvings of the range of thresholds: finer than a channel of the largest layers."""
 
-_COSTS: Mapping[str, Callable[[Cost], float]] = {
-    "macs": lambda cost: cost.macs,
-    "params": lambda cost: cost.nonzero_params,
-}
+
+@dataclass(frozen=True)
+class Tables:
+    """What was found out about the network beforehand."""
+
+    scan: Scan
+    """What each layer bears to lose."""
+    times: LayerTimes
+    """How long each layer takes."""
+
+    def measure(self, name: str) -> Callable[[Cost], float]:
+        """Return the function that a target of this name limits."""
+        functions: dict[str, Callable[[Cost], float]] = {
+            "macs": lambda cost: cost.macs,
+            "params": lambda cost: cost.nonzero_params,
+            "latency": self.times.microseconds,
+        }
+        return functions[name]
 
 
 @dataclass(frozen=True)
@@ -44,22 +59,26 @@ class Progress:
     before: Cost
 
 
-def choose(plan: Plan, chosen: PruneSettings, progress: Progress, scan: Scan) -> float:
+def choose(plan: Plan, chosen: PruneSettings, progress: Progress, tables: Tables) -> float:
     """Set the widths of a plan's groups for one round, and return the threshold of the round.
 
     Raises:
         ParamsError: a pattern of `prune.layers` is none of the network's, the scan does not reach
-            as far as the threshold, or the target cannot be met.
+            as far as the threshold, the times are those of another network, or the target cannot
+            be met.
     """
-    chooser = _Chooser(plan.groups, chosen, scan)
+    chooser = _Chooser(plan.groups, chosen, tables.scan)
     target = chosen.target.given
     if target is None:
         threshold = settings.threshold_of_round(chosen, progress.number)
         chooser.set_widths(threshold)
         return threshold
     name, share = target
-    wanted = _COSTS[name](progress.before) * share ** (progress.number / progress.of)
-    return _meet(plan, chooser, name, wanted)
+    if name == "latency":
+        tables.times.check(progress.before)
+    measure = tables.measure(name)
+    wanted = measure(progress.before) * share ** (progress.number / progress.of)
+    return _meet(plan, chooser, name, measure, wanted)
 
 
 def remove_share(group: Group, share: float) -> None:
@@ -67,7 +86,9 @@ def remove_share(group: Group, share: float) -> None:
     group.remove(_Curve(group).within_share(share))
 
 
-def _meet(plan: Plan, chooser: "_Chooser", name: str, wanted: float) -> float:
+def _meet(
+    plan: Plan, chooser: "_Chooser", name: str, measure: Callable[[Cost], float], wanted: float
+) -> float:
     """Find the threshold at which a cost is met, then the widths that come closest to it.
 
     Raises:
@@ -76,7 +97,7 @@ def _meet(plan: Plan, chooser: "_Chooser", name: str, wanted: float) -> float:
 
     def cost_at(threshold: float) -> float:
         chooser.set_widths(threshold)
-        return _COSTS[name](plan.predict())
+        return measure(plan.predict())
 
     low, high = 0.0, chooser.largest
     for _ in range(_BISECTIONS):
@@ -84,7 +105,7 @@ def _meet(plan: Plan, chooser: "_Chooser", name: str, wanted: float) -> float:
         low, high = (middle, high) if cost_at(middle) > wanted else (low, middle)
     threshold = min((low, high), key=lambda each: abs(cost_at(each) - wanted))
     chooser.set_widths(threshold)
-    cost = _approach(plan, _COSTS[name], wanted)
+    cost = _approach(plan, measure, wanted)
     if abs(cost - wanted) > _TOLERANCE * wanted:
         raise ParamsError(
             [

@@ -3,6 +3,7 @@
 The figures of a finished model are read off its .onnx file, in `slimline.measure`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,21 +11,49 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Raw counts of a network."""
+class LayerCost:
+    """A convolution or linear layer: its widths, and raw counts."""
 
+    name: str
+    inputs: int
+    channels: int
+    """Of its output."""
     params: int
     macs: int
-    """Multiply-accumulates of convolutions and linear layers, for one image."""
+    """Multiply-accumulates for one image."""
     weights: int
-    """Entries of the weight tensors of convolutions and linear layers."""
+    """Entries of its weight."""
     zeros: int
     """How many of these are exactly 0."""
 
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs for one image."""
+
+    params: int
+    layers: Sequence[LayerCost]
+    """In the order in which an image meets them."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and linear layers."""
+        return sum(layer.macs for layer in self.layers)
+
     @property
     def macs_m(self) -> float:
-        """Multiply-accumulates of one image, millions."""
+        """The same, millions."""
         return self.macs / 1e6
+
+    @property
+    def weights(self) -> int:
+        """Entries of the weights of convolutions and linear layers."""
+        return sum(layer.weights for layer in self.layers)
+
+    @property
+    def zeros(self) -> int:
+        """How many of these are exactly 0."""
+        return sum(layer.zeros for layer in self.layers)
 
     @property
     def sparsity(self) -> float:
@@ -37,41 +66,15 @@ class Cost:
         return self.params - self.zeros
 
 
-@dataclass(frozen=True)
-class LayerCost:
-    """Raw counts of a convolution or linear layer."""
-
-    name: str
-    channels: int
-    """Of its output."""
-    params: int
-    macs: int
-    """Multiply-accumulates for one image."""
-    weights: int
-    """Entries of its weight."""
-    zeros: int
-    """How many of these are exactly 0."""
-
-
+@torch.no_grad()
 def count(network: nn.Module, example: Tensor) -> Cost:
     """Return the cost of a network for one image of the size of `example`."""
-    layers = by_layer(network, example)
-    return Cost(
-        params=sum(weight.numel() for weight in network.parameters()),
-        macs=sum(layer.macs for layer in layers),
-        weights=sum(layer.weights for layer in layers),
-        zeros=sum(layer.zeros for layer in layers),
-    )
-
-
-@torch.no_grad()
-def by_layer(network: nn.Module, example: Tensor) -> list[LayerCost]:
-    """Return the cost of every layer with a weight, in the order in which an image meets them."""
     found: list[LayerCost] = []
 
-    def note(name: str, layer: nn.Conv2d | nn.Linear, output: Tensor) -> None:
+    def note(name: str, layer: nn.Conv2d | nn.Linear, images: Tensor, output: Tensor) -> None:
         own = LayerCost(
             name,
+            inputs=images.shape[1],
             channels=len(layer.weight),
             params=sum(each.numel() for each in layer.parameters()),
             macs=output[0].numel() * layer.weight[0].numel(),
@@ -81,7 +84,9 @@ def by_layer(network: nn.Module, example: Tensor) -> list[LayerCost]:
         found.append(own)
 
     hooks = [
-        layer.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
+        layer.register_forward_hook(
+            lambda module, given, output, name=name: note(name, module, given[0], output)
+        )
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
@@ -90,4 +95,4 @@ def by_layer(network: nn.Module, example: Tensor) -> list[LayerCost]:
     network.train(is_training)
     for hook in hooks:
         hook.remove()
-    return found
+    return Cost(sum(weight.numel() for weight in network.parameters()), found)

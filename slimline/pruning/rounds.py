@@ -12,8 +12,8 @@ from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.training import Row
 from slimline.pruning import batchnorm, choice, cost
+from slimline.pruning.choice import Tables
 from slimline.pruning.cost import LayerCost
-from slimline.pruning.scan import Scan
 from slimline.pruning.settings import PruneSettings
 
 
@@ -63,7 +63,7 @@ def prune(
     settings: PruneSettings,
     *,
     teacher: nn.Module,
-    scan: Scan,
+    tables: Tables,
     seed: int,
 ) -> Outcome:
     """Prune and recover in rounds, until all are done or one loses too much accuracy.
@@ -84,7 +84,7 @@ def prune(
         current = kept.with_network(copy.deepcopy(kept.network))
         plan = settings.survey(current, calibration)
         progress = choice.Progress(number, settings.steps, before)
-        threshold = choice.choose(plan, settings, progress, scan)
+        threshold = choice.choose(plan, settings, progress, tables)
         plan.apply()
         batchnorm.recompute(current, calibration)
         top1_cut = training.top1(current.network, validation, model.preprocessing)
@@ -143,4 +143,4 @@ def _compare(before: Classifier, after: Classifier) -> list[dict[str, Any]]:
 
 
 def _by_name(model: Classifier) -> Mapping[str, LayerCost]:
-    return {each.name: each for each in cost.by_layer(model.network, model.example)}
+    return {each.name: each for each in cost.count(model.network, model.example).layers}

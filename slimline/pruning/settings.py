@@ -37,6 +37,10 @@ class Target(Params):
     params: Share = 1.0
     """Share of the parameters that are not zero to keep; 1 is no target."""
 
+    latency: Share = 1.0
+    """Share of the int8 model's time for one image to keep, by data/layer_times.json; 1 is no
+    target."""
+
     @property
     def given(self) -> tuple[str, float] | None:
         """The name of what is limited, and the share to keep; None without a target."""
@@ -122,9 +126,9 @@ class PruneSettings(Params, ABC):
 
     @field_validator("target")
     @classmethod
-    def _macs_can_be_met(cls, target: Target) -> Target:
-        if target.macs < 1 and not cls.removes_macs:
-            raise ValueError("must have macs: 1 unless the method removes channels; say params")
+    def _can_be_met(cls, target: Target) -> Target:
+        if min(target.macs, target.latency) < 1 and not cls.removes_macs:
+            raise ValueError("must have no share but params unless the method removes channels")
         return target
 
     @field_validator("rates")

@@ -22,16 +22,17 @@ class WeightPlan:
 
     def __init__(self, network: nn.Module, example: Tensor) -> None:
         """Look at the weights; `example` is an input, float32 [batch, channels, height, width]."""
-        self.network, self._cost = network, cost.count(network, example)
-        names = [each.name for each in cost.by_layer(network, example)]
+        self.network, self._whole = network, cost.count(network, example)
         self.groups = [
             Group([name], self._weight(name).detach().abs().double().reshape(1, -1))
-            for name in names
+            for name in (layer.name for layer in self._whole.layers)
         ]
 
     def predict(self) -> Cost:
         """Return what the network would cost; zeros take away no multiply-accumulate."""
-        return replace(self._cost, zeros=sum(each.full_width - each.width for each in self.groups))
+        pairs = zip(self._whole.layers, self.groups, strict=True)
+        layers = [replace(layer, zeros=each.full_width - each.width) for layer, each in pairs]
+        return replace(self._whole, layers=layers)
 
     @torch.no_grad()
     def apply(self) -> None:

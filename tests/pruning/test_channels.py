@@ -35,7 +35,8 @@ def test_every_backbone_shrinks_runs_and_reloads(name: str, share: float) -> Non
     predicted = plan.predict()
     plan.apply()
     after = cost.count(network, EXAMPLE)
-    assert replace(after, zeros=0) == predicted
+    assert [replace(layer, zeros=0) for layer in after.layers] == predicted.layers
+    assert after.params == predicted.params
     assert after.macs <= before.macs
     assert all(weight.numel() for weight in network.parameters())
     images = torch.randn(7, 1, 28, 28)

@@ -1,5 +1,6 @@
 import copy
 import functools
+from dataclasses import replace
 from typing import Any
 
 import cuts
@@ -12,9 +13,10 @@ from slimline.backbones import Architecture
 from slimline.core import classifier
 from slimline.core.errors import ParamsError
 from slimline.pruning import choice, cost
-from slimline.pruning.choice import Progress
+from slimline.pruning.choice import Progress, Tables
 from slimline.pruning.plan import Group
 from slimline.pruning.scan import Row, Scan
+from slimline.pruning.times import LayerTimes
 
 EXAMPLE = torch.zeros(2, 1, 28, 28)
 
@@ -25,13 +27,13 @@ def original(name: str) -> nn.Module:
     return classifier.make(Architecture(name, 10, 1, 1, 3)).eval()
 
 
-def pruned(name: str, scan: Scan | None = None, **changes: Any) -> tuple[nn.Module, float]:
+def pruned(name: str, tables: Tables = cuts.NO_TABLES, **changes: Any) -> tuple[nn.Module, float]:
     """Return the pruned network, and the share of the MACs that are left."""
     network = copy.deepcopy(original(name))
     before = cost.count(network, EXAMPLE)
     settings = cuts.settings("structured_magnitude", **changes)
     plan = cuts.plan(network, EXAMPLE, settings.channel_multiple)
-    choice.choose(plan, settings, Progress(1, 1, before), scan or Scan([]))
+    choice.choose(plan, settings, Progress(1, 1, before), tables)
     plan.apply()
     return network, cost.count(network, EXAMPLE).macs / before.macs
 
@@ -49,6 +51,35 @@ def test_a_target_of_parameters_is_met() -> None:
     assert cost.count(network, EXAMPLE).params == pytest.approx(0.5 * before.params, rel=0.02)
 
 
+def made_up_times(name: str) -> LayerTimes:
+    """Return times in which the first half of the layers costs next to nothing."""
+    layers = cost.count(original(name), EXAMPLE).layers
+    price = [0.001 if place < len(layers) // 2 else 1.0 for place in range(len(layers))]
+    curves = {
+        layer.name: [(0, 0.0), (layer.macs, each * layer.macs)]
+        for layer, each in zip(layers, price, strict=True)
+    }
+    return LayerTimes("none", curves, [(0, 0.0), (1, 0.0)])
+
+
+def test_a_target_of_latency_is_met_by_the_table() -> None:
+    name = "shufflenet_v2_x1_0"
+    times = made_up_times(name)
+    tables = replace(cuts.NO_TABLES, times=times)
+    network, macs = pruned(name, tables, target={"latency": 0.5})
+    before, after = (
+        times.microseconds(cost.count(each, EXAMPLE)) for each in (original(name), network)
+    )
+    assert after == pytest.approx(0.5 * before, rel=0.02)
+    assert macs != pytest.approx(0.5, rel=0.02), "another half than that of the MACs"
+
+
+def test_times_of_another_network_are_refused() -> None:
+    tables = replace(cuts.NO_TABLES, times=made_up_times("shufflenet_v2_x1_0"))
+    with pytest.raises(ParamsError, match=r"another network: layer .*benchmarks\.layer_times"):
+        pruned("shufflenet_v2_x0_5", tables, target={"latency": 0.5})
+
+
 def test_rounds_approach_a_target_in_equal_ratios() -> None:
     network = copy.deepcopy(original("shufflenet_v2_x0_5"))
     before = cost.count(network, EXAMPLE)
@@ -56,7 +87,7 @@ def test_rounds_approach_a_target_in_equal_ratios() -> None:
     left = []
     for number in (1, 2):
         plan = cuts.plan(network, EXAMPLE)
-        choice.choose(plan, settings, Progress(number, 2, before), Scan([]))
+        choice.choose(plan, settings, Progress(number, 2, before), cuts.NO_TABLES)
         plan.apply()
         left.append(cost.count(network, EXAMPLE).macs / before.macs)
     assert left == pytest.approx([0.6, 0.36], rel=0.02)
@@ -118,8 +149,9 @@ def test_auto_spares_what_the_scan_calls_tender() -> None:
         for group in groups
         for share, lost in ((0.2, 0.5), (0.6, 3.0))
     ]
+    tables = replace(cuts.NO_TABLES, scan=Scan(rows))
     network, _ = pruned(
-        "shufflenet_v2_x0_5", Scan(rows), rates="auto", threshold=0.3, channel_multiple=1
+        "shufflenet_v2_x0_5", tables, rates="auto", threshold=0.3, channel_multiple=1
     )
     plain, _ = pruned("shufflenet_v2_x0_5", threshold=0.3, channel_multiple=1)
     name = f"{tender.split(' ')[0]}.weight"

@@ -7,7 +7,6 @@ from torch import nn
 
 from slimline.pruning import choice, cost
 from slimline.pruning.choice import Progress
-from slimline.pruning.scan import Scan
 from slimline.pruning.weights import WeightPlan
 
 EXAMPLE = torch.zeros(2, 1, 8, 8)
@@ -21,7 +20,7 @@ def network() -> nn.Sequential:
 def cut(model: nn.Module, threshold: float, **changes: object) -> None:
     plan = WeightPlan(model, EXAMPLE)
     settings = cuts.settings("magnitude", threshold=threshold, **changes)
-    choice.choose(plan, settings, Progress(1, 1, cost.count(model, EXAMPLE)), Scan([]))
+    choice.choose(plan, settings, Progress(1, 1, cost.count(model, EXAMPLE)), cuts.NO_TABLES)
     plan.apply()
 
 

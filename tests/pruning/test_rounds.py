@@ -13,7 +13,6 @@ from slimline.core.data import Split
 from slimline.core.recipe import ModelParams
 from slimline.pruning import rounds
 from slimline.pruning.rounds import Outcome
-from slimline.pruning.scan import Scan
 from slimline.pruning.settings import threshold_of_round
 
 
@@ -41,7 +40,7 @@ def model(splits: dict[str, Split], tmp_path_factory: pytest.TempPathFactory) ->
 def prune(model: Classifier, splits: dict[str, Split], method: str, **changes: Any) -> Outcome:
     return rounds.prune(
         model, splits["train"], splits["calibration"], splits["validation"],
-        cuts.settings(method, **changes), teacher=model.network, scan=Scan([]), seed=1,
+        cuts.settings(method, **changes), teacher=model.network, tables=cuts.NO_TABLES, seed=1,
     )  # fmt: skip
 
 

@@ -1,0 +1,129 @@
+"""How long does each layer take by its width? Writes the table that `prune.target.latency` goes by.
+
+    python -m benchmarks.layer_times
+
+measures models/backbone_swap (`dvc repro backbone_swap`) and writes data/layer_times.json, which is
+kept in git: run it again on the CPU that the product is for, or after another backbone was chosen.
+The network is made narrower everywhere at once, to several widths in multiples of
+`prune.channel_multiple`; each is quantized and profiled by ONNX Runtime, image by image on one
+thread, all widths in turns. A layer's time at a width is the median of its kernel's.
+"""
+
+import argparse
+import copy
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from slimline import pruning
+from slimline.core import artifacts, data, params, runtime
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+from slimline.measure import machine, onnx_file, profile
+from slimline.pruning import choice, cost, times
+from slimline.pruning.channels import ChannelPlan
+from slimline.pruning.cost import Cost
+from slimline.pruning.structured_magnitude import magnitudes
+from slimline.pruning.times import LayerTimes
+from slimline.quantization import int8, qat
+
+SOURCE, CALIBRATION = Path("models/backbone_swap"), Path("data/prepared/calibration")
+TARGET = Path("data/layer_times.json")
+SHARES = (0.9, 0.7, 0.5, 0.35, 0.2, 0.1, 0.0)
+"""Of each layer's magnitude that is removed, from narrow to wide."""
+
+_REST = "rest"
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20, help="turns of every width")
+    parser.add_argument("--images", type=int, default=30, help="images per turn")
+    given = parser.parse_args()
+    runtime.start(params.load_run())
+    model, split = artifacts.load(SOURCE), data.load(CALIBRATION)
+    images = model.preprocessing.normalise(split.images[: given.images])
+    with tempfile.TemporaryDirectory() as folder:
+        widths = [_narrow(model, share) for share in SHARES]
+        costs = [cost.count(network, model.example) for network in widths]
+        paths = [Path(folder) / f"{share}.onnx" for share in SHARES]
+        for network, path in zip(widths, paths, strict=True):
+            _write(model.with_network(network), split, path)
+        turns = [[_profile(path, images) for path in paths] for _ in range(given.rounds)]
+        nodes = [_nodes(path, network) for path, network in zip(paths, costs, strict=True)]
+    found = [
+        {name: _middle([turn[place][name] for turn in turns]) for name in turns[0][place]}
+        for place in range(len(SHARES))
+    ]
+    times.write(TARGET, _table(costs, nodes, found))
+
+
+def _narrow(model: Classifier, share: float) -> nn.Module:
+    """Return a copy without a share of every layer."""
+    network = copy.deepcopy(model.network)
+    multiple = pruning.load(params.PARAMS_PATH).channel_multiple
+    plan = ChannelPlan(network, model.example, magnitudes(network), multiple=multiple)
+    for group in plan.groups:
+        choice.remove_share(group, share)
+    plan.apply()
+    return network
+
+
+def _write(model: Classifier, calibration: Split, path: Path) -> None:
+    prepared = qat.prepare(model.network, model.example, weight_bits=8)
+    qat.calibrate(prepared, calibration, model)
+    int8.write(qat.convert(prepared), model.example, path)
+
+
+def _nodes(path: Path, network: Cost) -> list[str]:
+    """Return the nodes of a network's layers, which the exporter writes in the same order."""
+    entries = onnx_file.weight_entries(path)
+    sizes = [layer.weights for layer in network.layers]
+    # The first layer may be another after `slimline.quantization.grey_stem`.
+    assert list(entries.values())[1:] == sizes[1:], "layers and nodes are in another order"
+    return list(entries)
+
+
+def _profile(path: Path, images: NDArray[np.float32]) -> dict[str, float]:
+    """Return the time of each node with a weight, and of all else together; microseconds."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for kernel in profile.kernels(path, images):
+        node = onnx_file.weighted_node(kernel)
+        found[node or f"{_REST} {kernel.node}"].append(kernel.microseconds)
+    middles = {name: _middle(each) for name, each in found.items()}
+    rest = [value for name, value in middles.items() if name.startswith(_REST)]
+    weighted = {name: value for name, value in middles.items() if not name.startswith(_REST)}
+    return weighted | {_REST: sum(rest)}
+
+
+def _middle(values: Sequence[float]) -> float:
+    """Return the mean of the middle half: robust, and finer than the profiler's microseconds."""
+    ordered = np.sort(values)
+    quarter = len(ordered) // 4
+    return float(ordered[quarter : len(ordered) - quarter].mean())
+
+
+def _table(
+    costs: Sequence[Cost], nodes: Sequence[Sequence[str]], found: Sequence[Mapping[str, float]]
+) -> LayerTimes:
+    """Bring layers, nodes and times together."""
+    curves: dict[str, dict[float, float]] = defaultdict(dict)
+    for network, names, times_of in zip(costs, nodes, found, strict=True):
+        for layer, node in zip(network.layers, names, strict=True):
+            curves[layer.name][layer.macs] = times_of[node]
+    rest = {network.macs: each[_REST] for network, each in zip(costs, found, strict=True)}
+    return LayerTimes(
+        machine.cpu().model,
+        {name: sorted(curve.items()) for name, curve in curves.items()},
+        sorted(rest.items()),
+    )
+
+
+if __name__ == "__main__":
+    main()
