@@ -52,12 +52,11 @@ def test_a_target_of_parameters_is_met() -> None:
 
 
 def made_up_times(name: str) -> LayerTimes:
-    """Return times in which the first half of the layers costs next to nothing."""
+    """Return times in which the first half of a layer's work costs a tenth of its time."""
     layers = cost.count(original(name), EXAMPLE).layers
-    price = [0.001 if place < len(layers) // 2 else 1.0 for place in range(len(layers))]
     curves = {
-        layer.name: [(0, 0.0), (layer.macs, each * layer.macs)]
-        for layer, each in zip(layers, price, strict=True)
+        layer.name: [(0, 0.0), (layer.macs / 2, 0.1 * layer.macs), (layer.macs, layer.macs)]
+        for layer in layers
     }
     return LayerTimes("none", curves, [(0, 0.0), (1, 0.0)])
 
@@ -71,7 +70,7 @@ def test_a_target_of_latency_is_met_by_the_table() -> None:
         times.microseconds(cost.count(each, EXAMPLE)) for each in (original(name), network)
     )
     assert after == pytest.approx(0.5 * before, rel=0.02)
-    assert macs != pytest.approx(0.5, rel=0.02), "another half than that of the MACs"
+    assert macs > 0.6, "half of the time is not half of the work"
 
 
 def test_times_of_another_network_are_refused() -> None:
