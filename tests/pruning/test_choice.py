@@ -97,10 +97,11 @@ def test_a_target_out_of_reach_is_refused_with_what_can_be_reached() -> None:
         pruned("shufflenet_v2_x0_5", target={"macs": 0.3}, channel_multiple=256)
 
 
-def test_a_layer_can_be_spared_or_limited() -> None:
+@pytest.mark.parametrize("asked", [{"threshold": 0.4}, {"target": {"macs": 0.7}}])
+def test_a_layer_can_be_spared_or_limited(asked: dict[str, Any]) -> None:
     limits = {"stage2.*": 0.0, "conv5.0": 0.05}
-    network, _ = pruned("shufflenet_v2_x1_0", threshold=0.4, layers=limits, channel_multiple=1)
-    whole, _ = pruned("shufflenet_v2_x1_0", threshold=0.4, channel_multiple=1)
+    network, _ = pruned("shufflenet_v2_x1_0", layers=limits, channel_multiple=4, **asked)
+    whole, _ = pruned("shufflenet_v2_x1_0", channel_multiple=4, **asked)
     made = [
         name
         for group in cuts.plan(original("shufflenet_v2_x1_0"), EXAMPLE).groups
