@@ -4,10 +4,11 @@
     python -m benchmarks.backbones measure --target /somewhere
 
 `train` swaps, trains and quantizes each candidate as the default run does, without pruning, into a
-folder of its own; what is there already is left as it is, so that an interrupted run goes on. It
-needs data/prepared and models/baseline_train (`dvc repro baseline_train`). `measure` prints the
-table of docs/experiments.md: accuracy on validation (the test split chooses nothing), files, and
-latencies of all candidates in turns in one process.
+folder of its own; what is there already is left as it is, so that an interrupted run goes on.
+`--seed` takes another seed than params.yaml, for another target, to see what chance does. It needs
+data/prepared and models/baseline_train (`dvc repro baseline_train`). `measure` prints the table of
+docs/experiments.md: accuracy on validation (the test split chooses nothing), files, and latencies
+of all candidates in turns in one process.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from slimline.core import (
     runtime,
     transfer,
 )
+from slimline.core.params import RunParams
 from slimline.core.preprocessing import Preprocessing
 from slimline.core.transfer import BackboneSwapParams
 from slimline.measure import accuracy, latency, onnx_file, session
@@ -77,18 +79,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["train", "measure"])
     parser.add_argument("--target", type=Path, required=True, help="folder for the models")
+    parser.add_argument("--seed", type=int, help="instead of that of params.yaml")
+    parser.add_argument("--only", nargs="+", help="names of candidates to train")
     arguments = parser.parse_args()
+    run = params.load_run()
+    if arguments.seed is not None:
+        run = run.model_copy(update={"seed": arguments.seed})
     if arguments.what == "measure":
         measure(arguments.target)
         return
     for candidate in CANDIDATES:
-        if not (arguments.target / candidate.name / DONE).is_file():
-            train(candidate, arguments.target / candidate.name)
+        is_asked = not arguments.only or candidate.name in arguments.only
+        if is_asked and not (arguments.target / candidate.name / DONE).is_file():
+            train(candidate, arguments.target / candidate.name, run)
 
 
-def train(candidate: Candidate, target: Path) -> None:
+def train(candidate: Candidate, target: Path, run: RunParams) -> None:
     """Write the folders `float` and `int8` of a candidate."""
-    run = params.load_run()
     runtime.start(run)
     swap = params.load("backbone_swap", BackboneSwapParams).model_copy(update=vars(candidate))
     fine = params.load("qat_finetune", QatFinetuneParams)

@@ -6,7 +6,8 @@ measures models/backbone_swap (`dvc repro backbone_swap`) and writes data/layer_
 kept in git: run it again on the CPU that the product is for, or after another backbone was chosen.
 The network is made narrower everywhere at once, to several widths in multiples of
 `prune.channel_multiple`; each is quantized and profiled by ONNX Runtime, image by image on one
-thread, all widths in turns. A layer's time at a width is the median of its kernel's.
+thread, all widths in turns. The profiler takes some time of its own for every operator: what it
+reports beyond the time of runs without it is taken off all operators alike.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ from slimline import pruning
 from slimline.core import artifacts, data, params, runtime
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
-from slimline.measure import machine, onnx_file, profile
+from slimline.measure import machine, onnx_file, profile, session
 from slimline.pruning import choice, cost, times
 from slimline.pruning.channels import ChannelPlan
 from slimline.pruning.cost import Cost
@@ -55,12 +57,12 @@ def main() -> None:
         paths = [Path(folder) / f"{share}.onnx" for share in SHARES]
         for network, path in zip(widths, paths, strict=True):
             _write(model.with_network(network), split, path)
-        turns = [[_profile(path, images) for path in paths] for _ in range(given.rounds)]
         nodes = [_nodes(path, network) for path, network in zip(paths, costs, strict=True)]
-    found = [
-        {name: _middle([turn[place][name] for turn in turns]) for name in turns[0][place]}
-        for place in range(len(SHARES))
-    ]
+        measured = [_Measured(path, images) for path in paths]
+        for _ in range(given.rounds):
+            for each in measured:
+                each.take_turn()
+    found = [each.result() for each in measured]
     times.write(TARGET, _table(costs, nodes, found))
 
 
@@ -90,16 +92,33 @@ def _nodes(path: Path, network: Cost) -> list[str]:
     return list(entries)
 
 
-def _profile(path: Path, images: NDArray[np.float32]) -> dict[str, float]:
-    """Return the time of each node with a weight, and of all else together; microseconds."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for kernel in profile.kernels(path, images):
-        node = onnx_file.weighted_node(kernel)
-        found[node or f"{_REST} {kernel.node}"].append(kernel.microseconds)
-    middles = {name: _middle(each) for name, each in found.items()}
-    rest = [value for name, value in middles.items() if name.startswith(_REST)]
-    weighted = {name: value for name, value in middles.items() if not name.startswith(_REST)}
-    return weighted | {_REST: sum(rest)}
+class _Measured:
+    """A network in its turns: profiled, and run without a profiler."""
+
+    def __init__(self, path: Path, images: NDArray[np.float32]) -> None:
+        self._path, self._images = path, images
+        self._session = session.load(path, num_threads=1)
+        self._kernels: dict[str, list[float]] = defaultdict(list)
+        self._runs: list[float] = []
+
+    def take_turn(self) -> None:
+        """Send every image through, with and without the profiler."""
+        for kernel in profile.kernels(self._path, self._images):
+            node = onnx_file.weighted_node(kernel)
+            self._kernels[node or f"{_REST} {kernel.node}"].append(kernel.microseconds)
+        for image in self._images:
+            start = perf_counter()
+            session.run(self._session, image[np.newaxis])
+            self._runs.append(1e6 * (perf_counter() - start))
+
+    def result(self) -> dict[str, float]:
+        """Return the time of each node with a weight, and of all else together; microseconds."""
+        reported = {name: _middle(each) for name, each in self._kernels.items()}
+        excess = (sum(reported.values()) - float(np.median(self._runs))) / len(reported)
+        own = {name: max(0.0, value - excess) for name, value in reported.items()}
+        rest = sum(value for name, value in own.items() if name.startswith(_REST))
+        weighted = {name: value for name, value in own.items() if not name.startswith(_REST)}
+        return weighted | {_REST: rest}
 
 
 def _middle(values: Sequence[float]) -> float:

@@ -145,7 +145,10 @@ class _Chooser:
         self._groups, self._unit, self._scan = groups, chosen.unit, scan
         self._is_auto = chosen.rates == "auto"
         self._curves = [_Curve(group) for group in groups]
-        self._limits = _limits(groups, chosen.layers)
+        for group, curve, limit in zip(
+            groups, self._curves, _limits(groups, chosen.layers), strict=True
+        ):
+            group.spare(curve.within_share(limit))
 
     @property
     def largest(self) -> float:
@@ -162,11 +165,8 @@ class _Chooser:
 
     def set_widths(self, threshold: float) -> None:
         """Let of each group go what the threshold says, within the limits of its layers."""
-        removable = self._removable(threshold)
-        for group, curve, count, limit in zip(
-            self._groups, self._curves, removable, self._limits, strict=True
-        ):
-            group.remove(min(count, curve.within_share(limit)))
+        for group, count in zip(self._groups, self._removable(threshold), strict=True):
+            group.remove(count)
 
     def _removable(self, threshold: float) -> list[float]:
         if self._is_auto:

@@ -7,7 +7,7 @@ A part is what a method removes: a channel (`slimline.pruning.channels`) or a si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -28,12 +28,15 @@ class Group:
     """Float64 [layers, parts], not negative: a row per layer."""
     multiple: int = 1
     """What the number of parts that stay is rounded to."""
-    width: int = 0
+    width: int = field(init=False)
     """How many parts stay; all, to begin with."""
+    floor: int = field(init=False)
+    """How many parts stay in any case."""
 
     def __post_init__(self) -> None:
-        """Begin with all parts."""
-        self.width = self.width or self.full_width
+        """Begin with all parts, and let nearly all of them go if asked to."""
+        self.width = self.full_width
+        self.floor = min(self.multiple, self.full_width)
 
     @property
     def full_width(self) -> int:
@@ -41,22 +44,26 @@ class Group:
         return self.importance.shape[1]
 
     def remove(self, count: float) -> None:
-        """Let about so many parts go: what stays is the nearest multiple, never 0.
+        """Let about so many parts go: what stays is the nearest multiple, never below the floor.
 
         Less than one part removes nothing, whatever the multiple.
         """
         nearest = self.multiple * round((self.full_width - count) / self.multiple)
-        smallest = min(self.multiple, self.full_width)
-        self.width = self.full_width if count < 1 else self._within(max(smallest, nearest))
+        self.width = self.full_width if count < 1 else self._allowed(nearest)
+
+    def spare(self, count: float) -> None:
+        """Let no more than about so many parts go, whatever is asked for later."""
+        self.remove(count)
+        self.floor, self.width = self.width, self.full_width
 
     def step(self, direction: int) -> None:
         """Go to the next wider (1) or narrower (-1) multiple, as far as there is one."""
         below = -(-self.width // self.multiple) - 1
         number = self.width // self.multiple + 1 if direction > 0 else below
-        self.width = self._within(max(min(self.multiple, self.full_width), number * self.multiple))
+        self.width = self._allowed(number * self.multiple)
 
-    def _within(self, width: int) -> int:
-        return min(self.full_width, width)
+    def _allowed(self, width: int) -> int:
+        return min(self.full_width, max(self.floor, width))
 
 
 class Plan(Protocol):

@@ -12,7 +12,7 @@ from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.training import Row
 from slimline.pruning import batchnorm, choice, cost
-from slimline.pruning.choice import Tables
+from slimline.pruning.choice import Progress, Tables
 from slimline.pruning.cost import LayerCost
 from slimline.pruning.settings import PruneSettings
 
@@ -83,7 +83,9 @@ def prune(
     for number in range(1, 1 if settings.is_idle else settings.steps + 1):
         current = kept.with_network(copy.deepcopy(kept.network))
         plan = settings.survey(current, calibration)
-        progress = choice.Progress(number, settings.steps, before)
+        if number == 1:  # what cannot be met is refused now, not after hours
+            choice.choose(plan, settings, Progress(settings.steps, settings.steps, before), tables)
+        progress = Progress(number, settings.steps, before)
         threshold = choice.choose(plan, settings, progress, tables)
         plan.apply()
         batchnorm.recompute(current, calibration)
