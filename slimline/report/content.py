@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from slimline.core import description
-from slimline.report import gates, pruned, variant
+from slimline.measure import pruned
+from slimline.measure.pruned import LayerChange, Round
+from slimline.report import gates, scan, variant
 from slimline.report.gates import Gate, GatesParams
-from slimline.report.pruned import LayerChange, Round, Scan
+from slimline.report.scan import Scan
 from slimline.report.variant import Variant
 
 VARIANTS = (
@@ -180,4 +182,4 @@ def gather(
     variants = variant.load(evaluate, latency, VARIANTS)
     judged = gates.judge(variants[_CHAIN_LENGTH - 1], variants[0], settings)
     descriptions = {name: description.read(models / name) for name in VARIANTS}
-    return Report(variants, judged, descriptions, pruned.read_scan(sensitivity))
+    return Report(variants, judged, descriptions, scan.read(sensitivity))
