@@ -11,33 +11,11 @@ from slimline.core import training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.training import Row
+from slimline.measure.pruned import LayerChange, Round
 from slimline.pruning import batchnorm, choice, cost
 from slimline.pruning.choice import Progress, Tables
 from slimline.pruning.cost import LayerCost
 from slimline.pruning.settings import PruneSettings
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one round did; round 0 is the model as it came. Accuracy is of the validation split."""
-
-    number: int
-    threshold: float
-    """In the unit of the settings; found, where there was a target."""
-    params: int
-    macs_m: float
-    sparsity: float
-    """Percent of the weights that are exactly 0."""
-    top1_cut: float
-    """Percent, before recovery, with BatchNorm statistics recomputed."""
-    top1_recovered: float
-    """Percent."""
-    is_kept: bool
-    """False where accuracy fell below what `max_drop` allows, and the round was undone."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -47,12 +25,14 @@ class Outcome:
     model: Classifier
     history: list[Row]
     rounds: list[Round]
-    layers: list[dict[str, Any]]
-    """Per layer, what it cost before and after."""
+    layers: list[LayerChange]
 
     def account(self) -> dict[str, Any]:
         """Return what `model.json` tells of it."""
-        return {"rounds": [each.to_dict() for each in self.rounds], "layers": self.layers}
+        return {
+            "rounds": [each.to_dict() for each in self.rounds],
+            "layers": [each.to_dict() for each in self.layers],
+        }
 
 
 def prune(
@@ -128,19 +108,18 @@ def _told(done: Round, lowest: float) -> str:
     return text if done.is_kept else f"{text}: below {lowest:.2f} %, undone; pruning stops"
 
 
-def _compare(before: Classifier, after: Classifier) -> list[dict[str, Any]]:
+def _compare(before: Classifier, after: Classifier) -> list[LayerChange]:
     """Return, per layer, its cost in both networks."""
     old, new = (_by_name(model) for model in (before, after))
     return [
-        {
-            "layer": name,
-            **{
-                f"{figure}_{when}": getattr(layers[name], figure)
-                for figure in ("channels", "params", "macs", "zeros")
-                for when, layers in (("before", old), ("after", new))
-            },
-        }
-        for name in old
+        LayerChange(
+            name,
+            *(layer.channels, new[name].channels),
+            *(layer.params, new[name].params),
+            *(layer.macs, new[name].macs),
+            *(layer.zeros, new[name].zeros),
+        )
+        for name, layer in old.items()
     ]
 
 

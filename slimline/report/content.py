@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from slimline.core import description
-from slimline.report import gates, pruned
+from slimline.measure import pruned
+from slimline.measure.pruned import LayerChange, Round
+from slimline.report import gates, scan
 from slimline.report.gates import Gate, GatesParams
-from slimline.report.pruned import LayerChange, Round, Scan
 from slimline.report.results import Results
+from slimline.report.scan import Scan
 from slimline.report.variant import VARIANTS, Variant
 
 _CHAIN_LENGTH = 4
@@ -169,4 +171,4 @@ def gather(found: Results, models: Path, sensitivity: Path, settings: GatesParam
     variants = [found.variants[name] for name in VARIANTS]
     descriptions = {name: description.read(models / name) for name in VARIANTS}
     judged = gates.judge(found, settings)
-    return Report(variants, judged, descriptions, pruned.read_scan(sensitivity))
+    return Report(variants, judged, descriptions, scan.read(sensitivity))

@@ -76,8 +76,8 @@ def test_rounds_remove_channels_and_tell_what_they_did(
     assert macs[0] > macs[1] > macs[2]
     assert outcome.rounds[1].top1_cut != outcome.rounds[1].top1_recovered
     assert {row.phase for row in outcome.history} == {"round 1", "round 2"}
-    assert sum(each["macs_after"] for each in outcome.layers) == pytest.approx(1e6 * macs[2])
-    assert sum(each["macs_before"] for each in outcome.layers) == pytest.approx(1e6 * macs[0])
+    assert sum(each.macs_after for each in outcome.layers) == pytest.approx(1e6 * macs[2])
+    assert sum(each.macs_before for each in outcome.layers) == pytest.approx(1e6 * macs[0])
     assert same(before, model.network), "the model given is left alone"
 
 
@@ -104,4 +104,4 @@ def test_a_round_that_loses_too_much_is_undone_and_the_last(
     )
     assert [each.is_kept for each in outcome.rounds] == [True, False]
     assert same(outcome.model.network, model.network)
-    assert outcome.layers[0]["channels_before"] == outcome.layers[0]["channels_after"]
+    assert outcome.layers[0].channels_before == outcome.layers[0].channels_after

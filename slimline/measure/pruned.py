@@ -1,23 +1,31 @@
-"""What pruning did, layer by layer, and what the scan before it said."""
+"""What pruning did, round by round and layer by layer: kept in a pruned model's `model.json`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Round:
-    """A round of pruning, 0 the model as it came; units as in `slimline.pruning.rounds`."""
+    """What one round did; round 0 is the model as it came. Accuracy is of the validation split."""
 
     number: int
     threshold: float
+    """In the unit of the settings; found, where there was a target."""
     params: int
     macs_m: float
     sparsity: float
+    """Percent of the weights that are exactly 0."""
     top1_cut: float
+    """Percent, before recovery, with BatchNorm statistics recomputed."""
     top1_recovered: float
+    """Percent."""
     is_kept: bool
+    """False where accuracy fell below what `max_drop` allows, and the round was undone."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -44,22 +52,9 @@ class LayerChange:
         """Percent of the parameters left that are zero weights."""
         return 100 * self.zeros_after / self.params_after
 
-
-@dataclass(frozen=True)
-class LayerLoss:
-    """What a group of layers bears: validation points lost at each share of `Scan.shares`."""
-
-    layers: str
-    """Names, separated by spaces."""
-    lost: Sequence[float]
-
-
-@dataclass(frozen=True)
-class Scan:
-    """The table of stage `sensitivity`; empty where no scan was asked for."""
-
-    shares: Sequence[float]
-    rows: Sequence[LayerLoss]
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
 
 
 def rounds(description: Mapping[str, Any]) -> list[Round]:
@@ -70,13 +65,3 @@ def rounds(description: Mapping[str, Any]) -> list[Round]:
 def layers(description: Mapping[str, Any]) -> list[LayerChange]:
     """Return the layers in a pruned model's `model.json`."""
     return [LayerChange(**each) for each in description["layers"]]
-
-
-def read_scan(path: Path) -> Scan:
-    """Return the table of stage `sensitivity`, a row per group of layers."""
-    header, *lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
-    found = [dict(zip(header, cells, strict=True)) for cells in lines]
-    names = dict.fromkeys(row["layers"] for row in found)
-    shares = sorted({float(row["share"]) for row in found})
-    lost = {(row["layers"], float(row["share"])): float(row["lost"]) for row in found}
-    return Scan(shares, [LayerLoss(name, [lost[name, each] for each in shares]) for name in names])
