@@ -6,7 +6,7 @@ from pathlib import Path
 import toy
 
 EVALUATE_KEYS = {
-    "top1", "top1_low", "top1_high", "agreement", "loss", "size_kib", "size_zip_kib",
+    "top1", "top1_low", "top1_high", "agreement", "ece", "loss", "size_kib", "size_zip_kib",
     "params", "sparsity", "macs_m", "int8_macs",
 }  # fmt: skip
 LATENCY_KEYS = {

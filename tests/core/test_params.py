@@ -61,5 +61,5 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
 
 
 def test_a_union_is_told_by_its_tag() -> None:
-    with pytest.raises(ParamsError, match="'structured_magnitude', 'magnitude'"):
+    with pytest.raises(ParamsError, match="'structured_magnitude', 'taylor', 'magnitude'"):
         params.check({"method": "luck"}, pruning.PruneParams, Path("params.yaml"), "prune")
