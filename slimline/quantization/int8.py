@@ -8,7 +8,7 @@ from slimline.core import artifacts, classifier, description, export, serialize,
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.measure import session
-from slimline.quantization import fusible, grey_stem, moves, parity, qat
+from slimline.quantization import fusible, gates, grey_stem, moves, parity, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 
 
@@ -33,6 +33,7 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> None:
     `example` is float32 [2 or more, channels, height, width].
     """
     exported = export.to_onnx(converted, example)
+    gates.to_integers(exported)
     fusible.make_fusible(exported)
     moves.move_bytes(exported)
     grey_stem.widen(exported)

@@ -5,9 +5,14 @@ output* are quantized; otherwise it dequantizes the weight on every call, which 
 float. So each operator is annotated together with the activation that follows it:
 
     conv, linear (+ relu, relu6)       input, weight, output; logits stay float
+    conv + hard-sigmoid                the same, since the convolution can compute it
     add, mul of two tensors (+ relu)   both inputs, output
-    global pooling, hard-swish, ...    input, output
+    hard-swish                         input, in steps that -3 is one of, and output
+    global pooling, sigmoid, ...       input, output
+    SiLU                               as x * sigmoid(x)
     split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
+
+`slimline.quantization.gates` says why hard-swish and hard-sigmoid are treated so.
 
 Fake-quant is torchao's plain module. Its fused one derives scales and zero points from the range by
 another rule than `convert_pt2e` does, so that what is trained is not what is exported.
@@ -32,6 +37,8 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
+
 _aten = torch.ops.aten
 
 _WEIGHTED = {_aten.conv2d.default, _aten.linear.default}
@@ -42,17 +49,15 @@ _FUSED_ACTIVATIONS = {
     _aten.hardtanh.default,
     _aten.hardtanh_.default,
 }
+_HARD_SWISH = {_aten.hardswish.default, _aten.hardswish_.default}
+_HARD_SIGMOID = {_aten.hardsigmoid.default, _aten.hardsigmoid_.default}
+_SILU = {_aten.silu.default, _aten.silu_.default}
 _UNARY = {
     *_FUSED_ACTIVATIONS,
+    *_HARD_SIGMOID,
     _aten.mean.dim,
     _aten.adaptive_avg_pool2d.default,
     _aten.avg_pool2d.default,
-    _aten.hardswish.default,
-    _aten.hardswish_.default,
-    _aten.hardsigmoid.default,
-    _aten.hardsigmoid_.default,
-    _aten.silu.default,
-    _aten.silu_.default,
     _aten.sigmoid.default,
     _aten.sigmoid_.default,
 }
@@ -81,8 +86,18 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
 
     def __init__(self, *, weight_bits: int = 8) -> None:
         """Choose the width of weights: 8, or 7 for CPUs that saturate (see the settings)."""
-        self._activation = _activation_spec()
+        self._activation = _activation_spec(MovingAverageMinMaxObserver)
+        self._swish = _activation_spec(SwishObserver)
+        self._only_swish = _activation_spec(OnlySwishObserver)
         self._weight = _weight_spec(weight_bits)
+
+    def transform_for_annotation(self, model: GraphModule) -> GraphModule:
+        """Spell SiLU out, in place: ONNX Runtime has sigmoid and product in int8."""
+        for node in list(model.graph.nodes):
+            if node.target in _SILU:
+                _spell_out(node)
+        model.recompile()
+        return model
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Write on every node what of it is quantized; in order, since ranges are handed on."""
@@ -102,6 +117,9 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
             self._annotate_fused(node, dict.fromkeys(_tensor_inputs(node), self._activation))
         elif node.target in _UNARY:
             self._annotate_fused(node, {_tensor_inputs(node)[0]: self._activation})
+        elif node.target in _HARD_SWISH:
+            image = _tensor_inputs(node)[0]
+            _annotate(node, {image: self._range_for(image)}, self._activation)
         elif node.target is _aten.cat.default:
             _annotate_cat(node, self._activation)
         elif node.target in _MOVES:
@@ -114,18 +132,38 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         if is_answer and node.target is _aten.linear.default:
             _annotate(node, inputs, None)
             return
-        _annotate(node, inputs, self._activation if last is node else None)
+        output = self._range_for(last)
+        _annotate(node, inputs, output if last is node else None)
         if last is not node:
-            _annotate(last, {}, self._activation)
+            _annotate(last, {}, output)
+
+    def _range_for(self, node: Node) -> QuantizationSpec:
+        """Return how a node's output is quantized, by who reads it."""
+        are_swishes = {user.target in _HARD_SWISH for user in node.users}
+        if are_swishes == {True}:
+            return self._only_swish
+        return self._swish if True in are_swishes else self._activation
 
 
-def _activation_spec() -> QuantizationSpec:
+def _spell_out(silu: Node) -> None:
+    """Put `x * sigmoid(x)` in the place of a SiLU."""
+    image = _tensor_inputs(silu)[0]
+    with silu.graph.inserting_before(silu):
+        gate = silu.graph.call_function(_aten.sigmoid.default, (image,))
+        product = silu.graph.call_function(_aten.mul.Tensor, (image, gate))
+    for node in (gate, product):
+        node.meta = dict(silu.meta)
+    silu.replace_all_uses_with(product)
+    silu.graph.erase_node(silu)
+
+
+def _activation_spec(observer: type[MovingAverageMinMaxObserver]) -> QuantizationSpec:
     return QuantizationSpec(
         dtype=torch.uint8,
         quant_min=0,
         quant_max=255,
         qscheme=torch.per_tensor_affine,
-        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
+        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer),
     )
 
 
@@ -177,9 +215,9 @@ def _annotate_move(node: Node) -> None:
 def _fused_activation(node: Node) -> Node:
     """Return the activation that alone uses this node's output, or the node itself."""
     users = list(node.users)
-    if len(users) == 1 and users[0].target in _FUSED_ACTIVATIONS:
-        return users[0]
-    return node
+    is_conv = node.target is _aten.conv2d.default
+    fused = _FUSED_ACTIVATIONS | _HARD_SIGMOID if is_conv else _FUSED_ACTIVATIONS
+    return users[0] if len(users) == 1 and users[0].target in fused else node
 
 
 def _tensor_inputs(node: Node) -> list[Node]:
