@@ -29,6 +29,10 @@ _METHODS = {
     "entropy": ort_quantization.CalibrationMethod.Entropy,
     "percentile": ort_quantization.CalibrationMethod.Percentile,
 }
+_ACTIVATION_TYPES = {
+    "uint8": ort_quantization.QuantType.QUInt8,
+    "int8": ort_quantization.QuantType.QInt8,
+}
 
 
 def save_static(target: Path, source: Path, calibration: Split, settings: Int8PtqParams) -> None:
@@ -41,9 +45,9 @@ def save_static(target: Path, source: Path, calibration: Split, settings: Int8Pt
             raw,
             _Reader(calibration, frame),
             quant_format=ort_quantization.QuantFormat.QDQ,
-            per_channel=True,
+            per_channel=settings.weights == "per_channel",
             reduce_range=settings.weight_bits == 7,
-            activation_type=ort_quantization.QuantType.QUInt8,
+            activation_type=_ACTIVATION_TYPES[settings.activation_type],
             weight_type=ort_quantization.QuantType.QInt8,
             calibrate_method=_METHODS[settings.calibrator],
         )

@@ -21,7 +21,7 @@ def load_prepared(folder: Path) -> Classifier:
     model, tensors = artifacts.load_parts(folder)
     settings = QatFinetuneParams.model_validate(description.read(folder)["settings"])
     classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
-    prepared = qat.prepare(model.network, model.example, weight_bits=settings.weight_bits)
+    prepared = qat.prepare_as(settings, model)
     prepared.load_state_dict(tensors, strict=True)
     qat.freeze_ranges(prepared)
     return model.with_network(prepared)

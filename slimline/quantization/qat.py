@@ -19,7 +19,12 @@ from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.training import Row
 from slimline.quantization.quantizer import OrtQuantizer
-from slimline.quantization.settings import QatFinetuneParams
+from slimline.quantization.settings import (
+    ActivationType,
+    QatFinetuneParams,
+    QuantizerParams,
+    Weights,
+)
 
 
 def finetune(
@@ -32,7 +37,7 @@ def finetune(
     seed: int,
 ) -> tuple[Classifier, list[Row]]:
     """Return the model with trained fake-quant, not yet converted, and its learning curve."""
-    network = prepare(model.network, model.example, weight_bits=settings.weight_bits)
+    network = prepare_as(settings, model)
     calibrate(network, calibration, model)
     rows = training.fit(
         network,
@@ -48,18 +53,39 @@ def finetune(
     return model.with_network(network), rows
 
 
-def prepare(network: nn.Module, example: Tensor, *, weight_bits: int) -> fx.GraphModule:
+def prepare_as(settings: QuantizerParams, model: Classifier) -> fx.GraphModule:
+    """Return a classifier's network, prepared as the settings say."""
+    return prepare(
+        model.network,
+        model.example,
+        weight_bits=settings.weight_bits,
+        activation_type=settings.activation_type,
+        weights=settings.weights,
+    )
+
+
+def prepare(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    weight_bits: int,
+    activation_type: ActivationType = "uint8",
+    weights: Weights = "per_channel",
+) -> fx.GraphModule:
     """Return the network as an exported graph with BatchNorm folded and fake-quant in place.
 
     `example` is float32 [2 or more, channels, height, width]; the graph takes any batch from 1 up.
     """
+    quantizer = OrtQuantizer(
+        weight_bits=weight_bits, activation_type=activation_type, weights=weights
+    )
     batch = torch.export.Dim("batch", min=1)
     folded = fold_batchnorm(network)
     with export.quiet_exporter():
         exported = torch.export.export(
             folded, (example,), dynamic_shapes=({0: batch},), strict=False
         ).module()
-        prepared = prepare_qat_pt2e(exported, OrtQuantizer(weight_bits=weight_bits))
+        prepared = prepare_qat_pt2e(exported, quantizer)
     graph: fx.GraphModule = prepared
     return graph
 

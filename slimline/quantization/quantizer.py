@@ -38,6 +38,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
+from slimline.quantization.settings import ActivationType, Weights
 
 _aten = torch.ops.aten
 
@@ -80,16 +81,21 @@ _ANNOTATION = "quantization_annotation"
 class OrtQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates an exported graph, BatchNorm already folded, for ONNX Runtime's QDQ fusions.
 
-    Activations: uint8 per tensor, affine. Weights: int8 per output channel, symmetric, of
-    `weight_bits` bits.
+    Activations are affine, one range per tensor; weights are int8 and symmetric. What can be chosen
+    is described in `slimline.quantization.settings.QuantizerParams`.
     """
 
-    def __init__(self, *, weight_bits: int = 8) -> None:
-        """Choose the width of weights: 8, or 7 for CPUs that saturate (see the settings)."""
-        self._activation = _activation_spec(MovingAverageMinMaxObserver)
-        self._swish = _activation_spec(SwishObserver)
-        self._only_swish = _activation_spec(OnlySwishObserver)
-        self._weight = _weight_spec(weight_bits)
+    def __init__(
+        self,
+        *,
+        weight_bits: int = 8,
+        activation_type: ActivationType = "uint8",
+        weights: Weights = "per_channel",
+    ) -> None:
+        self._activation = _activation_spec(activation_type, MovingAverageMinMaxObserver)
+        self._swish = _activation_spec(activation_type, SwishObserver)
+        self._only_swish = _activation_spec(activation_type, OnlySwishObserver)
+        self._weight = _weight_specs(weight_bits)[weights]
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """Spell SiLU out, in place: ONNX Runtime has sigmoid and product in int8."""
@@ -157,28 +163,39 @@ def _spell_out(silu: Node) -> None:
     silu.graph.erase_node(silu)
 
 
-def _activation_spec(observer: type[MovingAverageMinMaxObserver]) -> QuantizationSpec:
+def _activation_spec(
+    kind: ActivationType, observer: type[MovingAverageMinMaxObserver]
+) -> QuantizationSpec:
+    dtype = getattr(torch, kind)
     return QuantizationSpec(
-        dtype=torch.uint8,
-        quant_min=0,
-        quant_max=255,
+        dtype=dtype,
+        quant_min=torch.iinfo(dtype).min,
+        quant_max=torch.iinfo(dtype).max,
         qscheme=torch.per_tensor_affine,
         observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer),
     )
 
 
-def _weight_spec(bits: int) -> QuantizationSpec:
+def _weight_specs(bits: int) -> dict[Weights, QuantizationSpec]:
     limit = 2 ** (bits - 1) - 1
-    return QuantizationSpec(
-        dtype=torch.int8,
-        quant_min=-limit,
-        quant_max=limit,
-        qscheme=torch.per_channel_symmetric,
-        ch_axis=0,
-        observer_or_fake_quant_ctr=FakeQuantize.with_args(
-            observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
+    alike = {"dtype": torch.int8, "quant_min": -limit, "quant_max": limit}
+    return {
+        "per_channel": QuantizationSpec(
+            **alike,
+            qscheme=torch.per_channel_symmetric,
+            ch_axis=0,
+            observer_or_fake_quant_ctr=FakeQuantize.with_args(
+                observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
+            ),
         ),
-    )
+        "per_tensor": QuantizationSpec(
+            **alike,
+            qscheme=torch.per_tensor_symmetric,
+            observer_or_fake_quant_ctr=FakeQuantize.with_args(
+                observer=MovingAverageMinMaxObserver, averaging_constant=1.0
+            ),
+        ),
+    }
 
 
 def _annotate(
@@ -215,9 +232,17 @@ def _annotate_move(node: Node) -> None:
 def _fused_activation(node: Node) -> Node:
     """Return the activation that alone uses this node's output, or the node itself."""
     users = list(node.users)
-    is_conv = node.target is _aten.conv2d.default
-    fused = _FUSED_ACTIVATIONS | _HARD_SIGMOID if is_conv else _FUSED_ACTIVATIONS
-    return users[0] if len(users) == 1 and users[0].target in fused else node
+    if len(users) != 1:
+        return node
+    if users[0].target in _FUSED_ACTIVATIONS:
+        return users[0]
+    is_gated_conv = node.target is _aten.conv2d.default and users[0].target in _HARD_SIGMOID
+    return users[0] if is_gated_conv and _has_own_range(users[0]) else node
+
+
+def _has_own_range(node: Node) -> bool:
+    """Is the output's range its own, not one that a concatenation or a move shares with others?"""
+    return all(user.target in _WEIGHTED | _BINARY for user in node.users)
 
 
 def _tensor_inputs(node: Node) -> list[Node]:

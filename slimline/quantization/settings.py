@@ -1,19 +1,34 @@
 """Settings of all that quantizes. Free of torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from slimline.core.params import Params
 from slimline.core.recipe import DistilledRecipe
 
+ActivationType: TypeAlias = Literal["uint8", "int8"]
+Weights: TypeAlias = Literal["per_channel", "per_tensor"]
 
-class QatFinetuneParams(Params):
-    """Section `qat_finetune`."""
+
+class QuantizerParams(Params):
+    """What int8 means, in training and in both static quantizers."""
+
+    activation_type: ActivationType
+    """uint8 is what x86 multiplies with int8 weights; int8 suits Arm. On x86 ONNX Runtime leaves
+    convolutions of int8 in float, unless its session option session.qdqisint8allowed is 1."""
 
     weight_bits: Literal[7, 8]
     """7 leaves the sums of uint8 x int8 products room: x86 CPUs without VNNI add pairs of them in
     16 bits and saturate, which costs published 8-bit models 4 to 8 points there. 8 is finer."""
+
+    weights: Weights
+    """One scale per output channel, or one for all of a layer, for runtimes that want it; that cost
+    EfficientNet-Lite0 8 points where channels cost 0.2."""
+
+
+class QatFinetuneParams(QuantizerParams):
+    """Section `qat_finetune`."""
 
     observe: Annotated[float, Field(gt=0, le=1)]
     """Share of the run after which the ranges of activations are frozen."""
@@ -36,11 +51,8 @@ class Int8ExportParams(Params):
     """Percentage points of accuracy, either way."""
 
 
-class Int8PtqParams(Params):
+class Int8PtqParams(QuantizerParams):
     """Section `int8_ptq`: ONNX Runtime's own static quantization."""
-
-    weight_bits: Literal[7, 8]
-    """As in `qat_finetune`."""
 
     calibrator: Literal["minmax", "entropy", "percentile"]
     """How ranges of activations are found on the calibration split."""
