@@ -28,8 +28,8 @@ RECIPE = DistilledRecipe(
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
 QAT = QatFinetuneParams(
-    activation_type="uint8", weight_bits=7, weights="per_channel", observe=0.5,
-    recipe=RECIPE.model_copy(update={"epochs": 0.3}),
+    activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
+    observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3}),
 )  # fmt: skip
 ANY_PARITY = Int8ExportParams(min_agreement=0, min_agreement_optimised=0, max_top1_difference=100)
 

@@ -18,9 +18,11 @@ from slimline.core import classifier, export, loading, training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.training import Row
+from slimline.quantization import calibration
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import (
     ActivationType,
+    Calibrator,
     QatFinetuneParams,
     QuantizerParams,
     Weights,
@@ -30,7 +32,7 @@ from slimline.quantization.settings import (
 def finetune(
     model: Classifier,
     train: Split,
-    calibration: Split,
+    calibration_images: Split,
     validation: Split,
     settings: QatFinetuneParams,
     *,
@@ -38,7 +40,7 @@ def finetune(
 ) -> tuple[Classifier, list[Row]]:
     """Return the model with trained fake-quant, not yet converted, and its learning curve."""
     network = prepare_as(settings, model)
-    calibrate(network, calibration, model)
+    calibrate(network, calibration_images, model, settings.calibrator)
     rows = training.fit(
         network,
         train,
@@ -99,12 +101,23 @@ def convert(network: fx.GraphModule) -> fx.GraphModule:
     return converted
 
 
-def calibrate(network: fx.GraphModule, calibration: Split, model: Classifier) -> None:
+def calibrate(
+    network: fx.GraphModule,
+    images: Split,
+    model: Classifier,
+    calibrator: Calibrator = "minmax",
+) -> None:
     """Set the first ranges of activations from images that no later score is measured on."""
+
+    def run() -> None:
+        with torch.no_grad():
+            for batch, _ in loading.fixed_batches(images, model.preprocessing):
+                network(batch)
+
     _for_each_fake_quant(network, lambda each: each.disable_fake_quant())
-    with torch.no_grad():
-        for images, _ in loading.fixed_batches(calibration, model.preprocessing):
-            network(images)
+    run()
+    if calibrator != "minmax":
+        calibration.set_ranges(network, calibrator, run)
     _for_each_fake_quant(network, lambda each: each.enable_fake_quant())
 
 

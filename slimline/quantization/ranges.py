@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchao.quantization.pt2e import MovingAverageMinMaxObserver
 
-_KNEE = 3.0
+KNEE = 3.0
 """Hard-swish is 0 below minus this, and its argument above this."""
 
 
@@ -20,10 +20,10 @@ class SwishObserver(MovingAverageMinMaxObserver):  # type: ignore[misc]
         k is as large as the range allows, and 1 at least: enough for a range of 762.
         """
         levels = self.quant_max - self.quant_min
-        bottom, top = self._bottom().clamp(max=-_KNEE), self.max_val.reshape(1).clamp(min=0)
-        steps = ((levels - 1) * _KNEE / (top - bottom)).floor().clamp(min=1)
-        below = (-bottom * steps / _KNEE).ceil().clamp(max=levels)
-        return _KNEE / steps, (self.quant_min + below).to(torch.int32)
+        bottom, top = self._bottom().clamp(max=-KNEE), self.max_val.reshape(1).clamp(min=0)
+        steps = ((levels - 1) * KNEE / (top - bottom)).floor().clamp(min=1)
+        below = (-bottom * steps / KNEE).ceil().clamp(max=levels)
+        return KNEE / steps, (self.quant_min + below).to(torch.int32)
 
     def _bottom(self) -> Tensor:
         bottom: Tensor = self.min_val.reshape(1)
@@ -37,4 +37,4 @@ class OnlySwishObserver(SwishObserver):
     """
 
     def _bottom(self) -> Tensor:
-        return torch.full_like(self.max_val.reshape(1), -_KNEE)
+        return torch.full_like(self.max_val.reshape(1), -KNEE)

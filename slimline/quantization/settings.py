@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from slimline.core.params import Params
 from slimline.core.recipe import DistilledRecipe
 
 ActivationType: TypeAlias = Literal["uint8", "int8"]
 Weights: TypeAlias = Literal["per_channel", "per_tensor"]
+Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
 
 
 class QuantizerParams(Params):
@@ -29,6 +30,11 @@ class QuantizerParams(Params):
 
 class QatFinetuneParams(QuantizerParams):
     """Section `qat_finetune`."""
+
+    calibrator: Calibrator
+    """How the ranges of activations that training begins with are chosen on the calibration split:
+    everything (minmax), all but one value in 10,000 (percentile), or what loses the least
+    information (entropy) or the least by squared error (mse)."""
 
     observe: Annotated[float, Field(gt=0, le=1)]
     """Share of the run after which the ranges of activations are frozen."""
@@ -52,7 +58,31 @@ class Int8ExportParams(Params):
 
 
 class Int8PtqParams(QuantizerParams):
-    """Section `int8_ptq`: ONNX Runtime's own static quantization."""
+    """Section `int8_ptq`: quantization of the pruned model without training."""
 
-    calibrator: Literal["minmax", "entropy", "percentile"]
-    """How ranges of activations are found on the calibration split."""
+    quantizer: Literal["onnxruntime", "slimline"]
+    """Whose: ONNX Runtime's own static quantization, as its users know it, or ours untrained."""
+
+    calibrator: Literal[Calibrator, "auto"]
+    """How ranges of activations are found on the calibration split, as in `qat_finetune`; auto
+    tries all that the quantizer has, and takes what is most accurate on the validation split."""
+
+    @property
+    def calibrators(self) -> tuple[Calibrator, ...]:
+        """Those to try."""
+        return PTQ_CALIBRATORS[self.quantizer] if self.calibrator == "auto" else (self.calibrator,)
+
+    @field_validator("calibrator")
+    @classmethod
+    def _quantizer_has_it(cls, calibrator: str, known: ValidationInfo) -> str:
+        quantizer = known.data.get("quantizer", "slimline")
+        if calibrator not in {*PTQ_CALIBRATORS[quantizer], "auto"}:
+            names = ", ".join(PTQ_CALIBRATORS[quantizer])
+            raise ValueError(f"must be {names} or auto with quantizer {quantizer}")
+        return calibrator
+
+
+PTQ_CALIBRATORS: dict[str, tuple[Calibrator, ...]] = {
+    "onnxruntime": ("minmax", "percentile", "entropy"),
+    "slimline": ("minmax", "percentile", "entropy", "mse"),
+}
