@@ -10,6 +10,7 @@ BatchNorm from random images: time and structure do not depend on them. Weights 
 scale per output channel, in all files.
 
     ours         as `int8_export` writes it
+    padded       the same with `int8_export.pad_channels: true`
     onnxruntime  its own static quantization, after its recommended preparation
     nncf         NNCF's quantization of the float .onnx; `pip install nncf` to see it
     torchao      its quantizer for x86, exported by torch
@@ -43,7 +44,7 @@ from slimline.measure.latency import BenchmarkParams, Latency
 from slimline.quantization import int8, qat
 
 NUM_CALIBRATION, NUM_PROFILED, BATCH = 16, 60, 8
-FLOAT = "float"
+FLOAT, OURS = "float", ("ours", "padded")
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ def main() -> None:
     given = parser.parse_args()
     settings = BenchmarkParams(blocks=given.blocks, runs=given.runs, batch_size=1, batches=1)
     if not given.profile:
-        print(f"| backbone | px | float ms | {' | '.join(PEERS)} | ours KiB | onnxruntime KiB |")
-        print(f"|---|{(4 + len(PEERS)) * '---:|'}")
+        sizes = " | ".join(f"{name} KiB" for name in SIZES)
+        print(f"| backbone | px | float ms | {' | '.join(WRITERS)} | {sizes} |")
+        print(f"|---|{(2 + len(WRITERS) + len(SIZES)) * '---:|'}")
     for size in given.sizes:
         for backbone in given.backbones:
             with tempfile.TemporaryDirectory() as folder:
@@ -99,11 +101,16 @@ def _subject(backbone: str, size: int, path: Path) -> Subject:
     return Subject(network, images, path)
 
 
-def _ours(subject: Subject, path: Path) -> None:
+def _ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:
     prepared = qat.prepare(subject.network, subject.example, weight_bits=8)
     for batch in subject.images.split(BATCH):
         prepared(batch)
-    int8.write(qat.convert(prepared), subject.example, path)
+    converted = qat.convert(prepared)
+    int8.write(converted, subject.example, path, pad_channels=pad_channels)
+
+
+def _padded(subject: Subject, path: Path) -> None:
+    _ours(subject, path, pad_channels=True)
 
 
 def _onnxruntime(subject: Subject, path: Path) -> None:
@@ -156,12 +163,15 @@ def _torchao(subject: Subject, path: Path) -> None:
     export.write_onnx(qat.convert(prepared), subject.example, path)
 
 
-PEERS: dict[str, Callable[[Subject, Path], None]] = {
+WRITERS: dict[str, Callable[[Subject, Path], None]] = {
     "ours": _ours,
+    "padded": _padded,
     "onnxruntime": _onnxruntime,
     "nncf": _nncf,
     "torchao": _torchao,
 }
+SIZES = (*OURS, "onnxruntime")
+"""Files whose size is printed."""
 
 
 def _write(subject: Subject, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -170,7 +180,7 @@ def _write(subject: Subject, folder: Path) -> tuple[dict[str, Path], dict[str, s
     Ours must not fail. Whatever a peer fails with is its result.
     """
     paths, failed = {FLOAT: subject.path}, {}
-    for name, write in PEERS.items():
+    for name, write in WRITERS.items():
         path = folder / f"{name}.onnx"
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # NNCF shows its progress there
@@ -179,7 +189,7 @@ def _write(subject: Subject, folder: Path) -> tuple[dict[str, Path], dict[str, s
         except ModuleNotFoundError as error:
             failed[name] = f"no {error.name}"
         except Exception as error:
-            if name == "ours":
+            if name in OURS:
                 raise
             failed[name] = f"fails: {type(error).__name__}"
     return paths, failed
@@ -193,10 +203,9 @@ def _line(
     failed: Mapping[str, str],
 ) -> str:
     cells = [backbone, str(size), f"{times[FLOAT].p50_ms:.3f}"]
-    cells += [failed.get(name) or f"{times[name].speedup:.2f}" for name in PEERS]
+    cells += [failed.get(name) or f"{times[name].speedup:.2f}" for name in WRITERS]
     cells += [
-        f"{onnx_file.inspect(paths[name]).size_kib:,.0f}" if name in paths else ""
-        for name in ("ours", "onnxruntime")
+        f"{onnx_file.inspect(paths[name]).size_kib:,.0f}" if name in paths else "" for name in SIZES
     ]
     return f"| {' | '.join(cells)} |"
 

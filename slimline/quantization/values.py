@@ -26,9 +26,13 @@ class Values:
         """Return what a constant holds; nothing for a value that is computed or given."""
         return self._constants.get(name)
 
+    def users(self, name: str) -> list[NodeProto]:
+        """Return the nodes that read a value; one that reads it twice comes twice."""
+        return self._users.get(name, [])
+
     def only_user(self, name: str, *kinds: str) -> NodeProto | None:
         """Return the node that alone reads a value, once; nothing if it is none of the kinds."""
-        users = self._users.get(name, [])
+        users = self.users(name)
         if len(users) != 1 or (kinds and users[0].op_type not in kinds):
             return None
         return users[0]
