@@ -34,7 +34,7 @@ def to_integers(model: onnx.ModelProto) -> None:
         if node.op_type == "HardSwish":
             _multiply_by_own_byte(graph, node, values)
         elif node.op_type == "HardSigmoid" and _is_of_a_sixth(node):
-            _fold_into_conv(graph, node, values) or _add_half(graph, node, values)
+            _compute_gate(graph, node, values)
 
 
 def _multiply_by_own_byte(graph: onnx.GraphProto, swish: NodeProto, values: Values) -> None:
@@ -63,34 +63,42 @@ def _multiply_by_own_byte(graph: onnx.GraphProto, swish: NodeProto, values: Valu
     _replace(graph, swish, parts)
 
 
-def _fold_into_conv(graph: onnx.GraphProto, gate: NodeProto, values: Values) -> bool:
-    """Let a convolution alone compute the hard-sigmoid of its output, if it is quantized after."""
-    conv, quantize = values.maker(gate.input[0]), values.only_user(gate.output[0], _QUANTIZE)
-    if conv is None or quantize is None or not _saturates_at_one(quantize, values):
-        return False
-    weight = values.maker(conv.input[1]) if conv.op_type == "Conv" else None
-    if weight is None or weight.op_type != _DEQUANTIZE or not values.only_user(conv.output[0]):
-        return False
-    name = gate.output[0]
-    scale = values.constant(weight.input[1])
+def _compute_gate(graph: onnx.GraphProto, gate: NodeProto, values: Values) -> None:
+    """Take a hard-sigmoid out, if what follows it saturates where it does."""
+    quantize, maker = values.only_user(gate.output[0], _QUANTIZE), values.maker(gate.input[0])
+    if quantize is None or maker is None or not _saturates_at_one(quantize, values):
+        return
+    if maker.op_type == "Conv":
+        _fold_into_conv(graph, gate, maker, values)
+    elif _dequantizer(gate, values) is not None:
+        _add_half(graph, gate, values)
+
+
+def _fold_into_conv(
+    graph: onnx.GraphProto, gate: NodeProto, conv: NodeProto, values: Values
+) -> None:
+    """Let a convolution with a quantized weight compute the hard-sigmoid of its output."""
+    weight = values.maker(conv.input[1])
+    if weight is None or weight.op_type != _DEQUANTIZE:
+        return
+    if not all(values.only_user(each.output[0]) for each in (weight, conv)):
+        return
+    channels, scale = (values.constant(name) for name in weight.input[:2])
     bias = values.constant(conv.input[2]) if len(conv.input) > 2 else np.zeros(1, np.float32)
-    if scale is None or bias is None or values.only_user(weight.output[0]) is None:
-        return False
-    channels = values.constant(weight.input[0])
-    assert channels is not None
+    if channels is None or scale is None or bias is None:
+        return
+    name = gate.output[0]
     moved = np.broadcast_to(bias * _SIXTH + _HALF, len(channels)).astype(np.float32)
     weight.input[1] = _constant(graph, f"{name}_scale", np.asarray(scale * _SIXTH))
     conv.input[2:] = [_constant(graph, f"{name}_bias", moved)]
     conv.output[0] = name
     graph.node.remove(gate)
-    return True
 
 
-def _add_half(graph: onnx.GraphProto, gate: NodeProto, values: Values) -> bool:
+def _add_half(graph: onnx.GraphProto, gate: NodeProto, values: Values) -> None:
     """Make a hard-sigmoid between two quantized values the sum of its input's sixth and 1 / 2."""
-    before, quantize = _dequantizer(gate, values), values.only_user(gate.output[0], _QUANTIZE)
-    if before is None or quantize is None or not _saturates_at_one(quantize, values):
-        return False
+    before = _dequantizer(gate, values)
+    assert before is not None
     scale, zero = (values.constant(name) for name in before.input[1:3])
     assert scale is not None
     assert zero is not None
@@ -108,7 +116,6 @@ def _add_half(graph: onnx.GraphProto, gate: NodeProto, values: Values) -> bool:
         helper.make_node("Add", names, [name]),
     ]
     _replace(graph, gate, parts)
-    return True
 
 
 def _is_of_a_sixth(gate: NodeProto) -> bool:
