@@ -74,6 +74,7 @@ def _environment() -> Environment:
         change_filters.unchanged_figures,
         change_filters.variant_row,
         change_filters.class_row,
+        change_filters.step_row,
         change_filters.setting,
     ):
         environment.filters[function.__name__] = function
