@@ -10,15 +10,24 @@ def main(
     evaluate: Path,
     latency: Path,
     predictions: Path,
+    newly_wrong: Path,
     models: Path,
+    raw: Path,
     target: Path,
     sensitivity: Path,
     *trained: Path,
 ) -> None:
     """Write the three documents into `target`, and the history of each trained model."""
-    settings = params.load("gates", gates.GatesParams)
-    found = results.load(evaluate, latency, predictions)
-    report = content.gather(found, models, sensitivity, settings)
+    report = content.gather(
+        results.load(evaluate, latency, predictions),
+        models,
+        raw,
+        sensitivity,
+        newly_wrong,
+        trained,
+        settings=params.load("gates", gates.GatesParams),
+        source=params.read(params.PARAMS_PATH)["data"]["source"],
+    )
     serialize.write_text(target / "report.md", render.markdown(report))
     serialize.write_text(target / "report.html", render.html(report))
     serialize.write_text(target / "model_card.md", render.model_card(report))

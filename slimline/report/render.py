@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from slimline.report import change_filters, filters
+from slimline.report import change_filters, filters, plots, report_filters
 
 if TYPE_CHECKING:
     from slimline.report.comparison import Comparison
@@ -26,7 +26,7 @@ def markdown(report: Report) -> str:
 
 def html(report: Report) -> str:
     """Return `metrics/report.html`: one file that opens offline."""
-    return _render("report.html.jinja2", report=report)
+    return _render("report.html.jinja2", report=report, drawings=plots.draw(report))
 
 
 def model_card(report: Report) -> str:
@@ -64,9 +64,20 @@ def _environment() -> Environment:
         filters.kib,
         filters.count,
         filters.millions,
+        filters.plain,
         filters.cell,
         filters.gate_value,
         filters.gate_limit,
+        report_filters.variant_cells,
+        report_filters.level_cells,
+        report_filters.step_cells,
+        report_filters.round_cells,
+        report_filters.layer_cells,
+        report_filters.recall_cells,
+        report_filters.recall_sentence,
+        report_filters.mistake_sentence,
+        report_filters.certainty,
+        report_filters.picture,
         change_filters.verdict,
         change_filters.verdict_mark,
         change_filters.product_sentence,
