@@ -52,7 +52,8 @@ def find(
 
     `logits` [count, classes] are the variant's, `reference` [count] the answers compared with.
     """
-    answers, certainty = logits.argmax(1), _certainty(logits)
+    # Rounded as it is written, so that float noise orders nothing.
+    answers, certainty = logits.argmax(1), _certainty(logits).round(2)
     wrong = np.flatnonzero((reference == split.labels) & (answers != split.labels))
     chosen = wrong[np.argsort(-certainty[wrong], kind="stable")][:_MOST].tolist()
     found, size = [], 0
@@ -62,7 +63,7 @@ def find(
         if size > _BUDGET:
             break
         classes = int(split.labels[row]), int(reference[row]), int(answers[row])
-        found.append(NewlyWrong(row, *classes, round(100 * float(certainty[row]), 2), png))
+        found.append(NewlyWrong(row, *classes, float(certainty[row]), png))
     return found
 
 
@@ -77,9 +78,9 @@ def from_dict(content: dict[str, Any]) -> list[NewlyWrong]:
 
 
 def _certainty(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the largest share of each softmax, [count], 0 to 1."""
+    """Return the largest share of each softmax, [count], percent."""
     exact = logits.astype(np.float64)
-    largest: NDArray[np.float64] = 1 / np.exp(exact - exact.max(1, keepdims=True)).sum(1)
+    largest: NDArray[np.float64] = 100 / np.exp(exact - exact.max(1, keepdims=True)).sum(1)
     return largest
 
 

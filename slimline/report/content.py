@@ -21,6 +21,9 @@ from slimline.report.scan import Scan
 from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, Variant
 from slimline.report.waterfall import Waterfall
 
+_WEAKEST = 5
+"""Classes that the model card names as such."""
+
 _FASTER = 1.05
 """Less than this is no gain in time that anybody would notice."""
 
@@ -86,6 +89,12 @@ class Report:
     def changed_classes(self) -> list[ClassChange]:
         """Those whose recall changed beyond chance."""
         return [each for each in self.classes if each.is_beyond_chance]
+
+    @property
+    def weakest_classes(self) -> list[ClassChange]:
+        """Those that the product recognises least, the worst first."""
+        seen = [each for each in self.classes if each.paired.count]
+        return sorted(seen, key=lambda each: each.paired.top1_after)[:_WEAKEST]
 
     @property
     def origins(self) -> list[Mapping[str, Any]]:

@@ -19,7 +19,7 @@ class Link:
     sha256: str
     """Of its `model.json`, which has the other three."""
     parent: str
-    """Whose model it was made from; empty for the first."""
+    """Name of the model it was made from, a hash if that is none of these; empty for the first."""
     content: Mapping[str, Any]
     """Its `model.json`."""
 
@@ -49,11 +49,12 @@ def chain(folders: Sequence[Path]) -> list[Link]:
     """Return the model folders, from the first to the product, as links."""
     hashes = {each: description.hash_file(each / description.DESCRIPTION) for each in folders}
     names = {sha256: each.name for each, sha256 in hashes.items()}
-    contents = [description.read(each) for each in folders]
-    return [
-        Link(folder.name, hashes[folder], names.get(content["sha256"]["parent"], ""), content)
-        for folder, content in zip(folders, contents, strict=True)
-    ]
+    found = []
+    for folder in folders:
+        content = description.read(folder)
+        parent = content["sha256"]["parent"] or ""
+        found.append(Link(folder.name, hashes[folder], names.get(parent, parent), content))
+    return found
 
 
 def origins(links: Sequence[Link]) -> list[Mapping[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -9,10 +11,12 @@ from markupsafe import Markup
 from slimline.report import filters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from slimline.measure.newly_wrong import NewlyWrong
+    from slimline.measure.paired import Paired
     from slimline.measure.pruned import LayerChange, Round
+    from slimline.report.content import Report
     from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange
     from slimline.report.variant import Variant
@@ -22,12 +26,21 @@ _NONE = "\N{EN DASH}"
 _ARROW = "\N{RIGHTWARDS ARROW}"
 
 
+@dataclass(frozen=True)
+class CardRow:
+    """One figure of the model card, ready to print."""
+
+    name: str
+    after: str
+    before: str
+
+
 def variant_cells(each: Variant) -> list[str]:
     """The figures of a variant, in the order of the table's columns."""
     return [
         filters.percent(each.top1),
         filters.margin(each.top1_margin),
-        _NONE if each.ece is None else filters.percent(each.ece),
+        calibration(each),
         filters.kib(each.size_kib),
         filters.kib(each.size_zip_kib),
         filters.count(each.params),
@@ -110,12 +123,12 @@ def recall_cells(each: ClassChange) -> list[str]:
 
 
 def recall_sentence(changed: Sequence[ClassChange]) -> str:
-    """Which classes changed, in one line."""
+    """How many classes changed, in one line."""
     if not changed:
         return "No class changed beyond what chance can do."
     if len(changed) == 1:
-        return "One class changed beyond chance; it comes first."
-    return f"{len(changed)} classes changed beyond chance; they come first."
+        return "One class changed beyond chance."
+    return f"{len(changed)} classes changed beyond chance."
 
 
 def mistake_sentence(each: NewlyWrong, classes: Sequence[str]) -> str:
@@ -129,6 +142,50 @@ def certainty(each: NewlyWrong) -> str:
     return filters.percent(each.certainty, 0)
 
 
+def card_rows(report: Report) -> list[CardRow]:
+    """The figures of the model card, product and baseline."""
+    after, before = report.product, report.baseline
+    low, high = report.speedup_bounds
+    faster = f"{filters.times(after.speedup)} ({filters.number(low)} to {filters.number(high)})"
+    return [
+        CardRow("top-1 on test", _top1(after), _top1(before)),
+        _card_row("calibration error", calibration, after, before),
+        _card_row("file", lambda each: filters.kib(each.size_kib), after, before),
+        _card_row("parameters", lambda each: filters.count(each.params), after, before),
+        _card_row(
+            "multiply-accumulates", lambda each: filters.millions(each.macs_m), after, before
+        ),
+        _card_row("executed in int8", lambda each: filters.percent(each.int8_macs), after, before),
+        _card_row("time per image", lambda each: filters.milliseconds(each.p50_ms), after, before),
+        CardRow("faster", faster, filters.times(before.speedup)),
+        _card_row("peak memory", lambda each: filters.mib(each.peak_rss_mib), after, before),
+    ]
+
+
+def calibration(each: Variant) -> str:
+    """The calibration error; a dash where it was not measured."""
+    return _NONE if each.ece is None else filters.percent(each.ece)
+
+
+def gain_sentence(found: Paired) -> str:
+    """What the product wins and loses, in one sentence."""
+    low, high = found.gain_bounds()
+    return (
+        f"{filters.points(found.gain)} points of top-1 ({_bounds(low, high)}), "
+        f"{found.won} images won and {found.lost} lost."
+    )
+
+
+def top1_value(each: Variant) -> str:
+    """Top-1 as a number for a machine."""
+    return f"{each.top1:.2f}"
+
+
+def quoted(value: str) -> str:
+    """A string in YAML, whatever is in it: a JSON string is one."""
+    return json.dumps(value)
+
+
 def picture(each: Drawing) -> Markup:
     """A drawing as part of a page: what it shows stands in its own first element."""
     head, rest = each.svg.split(">", 1)
@@ -139,3 +196,13 @@ def picture(each: Drawing) -> Markup:
 
 def _bounds(low: float, high: float) -> str:
     return f"{filters.points(low)} to {filters.points(high)}"
+
+
+def _top1(each: Variant) -> str:
+    return f"{filters.percent(each.top1)} ({filters.percents(each.top1_low, each.top1_high)})"
+
+
+def _card_row(
+    name: str, form: Callable[[Variant], str], after: Variant, before: Variant
+) -> CardRow:
+    return CardRow(name, form(after), form(before))
