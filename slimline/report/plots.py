@@ -61,6 +61,7 @@ _STYLE: dict[Any, Any] = {
     "grid.color": _LINE,
     "grid.linewidth": 0.7,
     "xtick.color": _SOFT,
+    "xtick.labelsize": 9,
     "ytick.color": _SOFT,
     "legend.frameon": False,
     "legend.labelcolor": _INK,
@@ -71,7 +72,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 _SHAPES = "osD^vP"
-_MOST_TICKS = 4
+_MOST_TICKS = 5
 _SERIES = (_MARK, _BAD, _THIRD, _FOURTH)
 
 
@@ -99,34 +100,27 @@ def draw(report: Report) -> list[Drawing]:
 
 
 def _accuracy_steps(found: Waterfall) -> Drawing:
-    def text(value: float) -> str:
-        return filters.points(value)
+    told = [filters.points(each.top1) for each in found.steps]
 
-    levels = [found.total.before, *(each.after for each in found.steps)]
+    def fill(axes: Axes) -> None:
+        levels = [each.top1 for each in _levels(found)]
+        _bars(axes, _names(found), levels, told, is_more_better=True)
+
     return Drawing(
         "Test accuracy, stage by stage",
-        _told("Percentage points of test accuracy", found, [text(s.top1) for s in found.steps]),
-        _drawn(
-            lambda axes: _bars(
-                axes,
-                [each.name for each in found.steps],
-                [each.top1 for each in levels],
-                [text(each.top1) for each in found.steps],
-                is_more_better=True,
-            ),
-            x_label="% of the test images",
-        ),
+        _told("Percentage points of test accuracy", found, told),
+        _drawn(fill, x_label="% of the test images"),
     )
 
 
 def _size_steps(found: Waterfall) -> Drawing:
-    levels = [found.total.before, *(each.after for each in found.steps)]
     told = [filters.signed(each.size_kib, filters.kib) for each in found.steps]
 
     def fill(axes: Axes) -> None:
-        sizes = [each.size_kib for each in levels]
-        _bars(axes, [each.name for each in found.steps], sizes, told, is_more_better=False)
-        _logarithmic(axes, sizes)
+        levels = [each.size_kib for each in _levels(found)]
+        shares = [filters.relative(*pair) for pair in pairwise(levels)]
+        _bars(axes, _names(found), levels, shares, is_more_better=False)
+        _logarithmic(axes, levels)
 
     return Drawing(
         "Size of the file, stage by stage",
@@ -135,8 +129,16 @@ def _size_steps(found: Waterfall) -> Drawing:
     )
 
 
+def _levels(found: Waterfall) -> list[Variant]:
+    return [found.total.before, *(each.after for each in found.steps)]
+
+
+def _names(found: Waterfall) -> list[str]:
+    return [each.name for each in found.steps]
+
+
 def _told(what: str, found: Waterfall, changes: Sequence[str]) -> str:
-    steps = ", ".join(f"{s.name} {told}" for s, told in zip(found.steps, changes, strict=True))
+    steps = ", ".join(f"{s} {told}" for s, told in zip(_names(found), changes, strict=True))
     return f"{what} from baseline to product: {steps}."
 
 
