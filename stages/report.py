@@ -36,6 +36,7 @@ def main(
         serialize.write_text(target / "history" / f"{model.name}.tsv", curve)
     rounds = [vars(each) for each in report.rounds]
     serialize.write_tsv(target / "history" / "prune_rounds.tsv", rounds)
+    serialize.write_tsv(target / "history" / "confusion.tsv", report.confusion)
     scan = sensitivity.read_text(encoding="utf-8")
     serialize.write_text(target / "history" / "sensitivity.tsv", scan)
 

@@ -11,7 +11,7 @@ from slimline.measure.chance import SURE_95
 from slimline.measure.newly_wrong import NewlyWrong
 from slimline.measure.paired import Paired
 from slimline.measure.pruned import LayerChange, Round
-from slimline.report import curves, gates, lineage, pareto, recall, scan, waterfall
+from slimline.report import confusion, curves, gates, lineage, pareto, recall, scan, waterfall
 from slimline.report.curves import Curve
 from slimline.report.gates import Gate, GatesParams
 from slimline.report.lineage import Data, Link
@@ -89,6 +89,12 @@ class Report:
     def changed_classes(self) -> list[ClassChange]:
         """Those whose recall changed beyond chance."""
         return [each for each in self.classes if each.is_beyond_chance]
+
+    @property
+    def confusion(self) -> list[dict[str, Any]]:
+        """What the product takes for what."""
+        answers, names = self.results.predictions[PRODUCT], self.results.classes
+        return confusion.rows(answers, self.results.labels, names)
 
     @property
     def weakest_classes(self) -> list[ClassChange]:
