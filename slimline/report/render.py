@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from slimline.report.comparison import Comparison
     from slimline.report.content import Report
 
+_MOST_CLASSES = {"report.md.jinja2": 50, "report.html.jinja2": 300}
+"""Rows of the table of classes: a pull request has little room, the page must stay light."""
+
 COMMENT_LIMIT = 60_000
 """Characters of a pull request's comment; GitHub refuses more than 65,536."""
 
@@ -21,12 +24,12 @@ _ROWS = (200, 50, 10, 0)
 
 def markdown(report: Report) -> str:
     """Return `metrics/report.md`: what a pull request shows."""
-    return _render("report.md.jinja2", report=report)
+    return _report("report.md.jinja2", report)
 
 
 def html(report: Report) -> str:
     """Return `metrics/report.html`: one file that opens offline."""
-    return _render("report.html.jinja2", report=report, drawings=plots.draw(report))
+    return _report("report.html.jinja2", report, drawings=plots.draw(report))
 
 
 def model_card(report: Report) -> str:
@@ -41,6 +44,12 @@ def diff(change: Comparison) -> str:
         if len(text) < COMMENT_LIMIT:
             return text
     raise AssertionError("a comment without any row is short")
+
+
+def _report(template: str, report: Report, **content: object) -> str:
+    classes, most = report.classes, _MOST_CLASSES[template]
+    num_more = max(0, len(classes) - most)
+    return _render(template, report=report, classes=classes[:most], num_more=num_more, **content)
 
 
 def _render(template: str, **content: object) -> str:

@@ -6,7 +6,11 @@ from pathlib import Path
 import finished
 import matplotlib
 import pytest
+import repository
 import toy
+
+from slimline.core import serialize
+from slimline.report.variant import VARIANTS
 
 SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
 
@@ -39,6 +43,35 @@ def test_it_opens_offline_and_is_small(page: str) -> None:
     assert "http" not in page
     assert "<script" not in page
     assert len(page.encode()) < 300 * 1024
+
+
+def test_a_thousand_classes_are_no_heavy_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = [f"{index} {'long ' * 50}" for index in range(1000)]
+    page = finished.run(finished.make(tmp_path / "many", classes), monkeypatch)["report.html"]
+    assert "And 700 more, which changed less." in page
+    assert len(page.encode()) < 300 * 1024
+
+
+def test_what_is_missing_is_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was trained or pruned, every answer is right, and there are too few blocks."""
+    folder = finished.make(tmp_path / "bare")
+    for path in (folder / "models").glob("*/history.tsv"):
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
+    described = folder / "models" / "prune" / "model.json"
+    content = serialize.read_json(described)
+    serialize.write_json(described, content | {"rounds": content["rounds"][:1]})
+    answers = folder / "metrics" / "predictions"
+    for name in VARIANTS:
+        (answers / f"{name}.txt").write_text((answers / "labels.txt").read_text())
+        repository.write_top1(folder, name)
+    blocks = folder / "metrics" / "latency" / "blocks.tsv"
+    blocks.write_text("".join(blocks.read_text().splitlines(keepends=True)[:4]))
+    documents = finished.run(folder, monkeypatch)
+    assert len(SVG.findall(documents["report.html"])) == 5
+    assert "nan" not in documents["report.html"]
+    assert "100.00 %" in documents["model_card.md"]
 
 
 def test_a_users_matplotlibrc_changes_nothing(
