@@ -108,7 +108,7 @@ def train(candidate: Candidate, target: Path, run: RunParams) -> None:
     artifacts.save(target / "float", model, data=images, settings=swap)
     prepared, _ = qat.finetune(model, images, calibration, validation, fine, seed=run.seed)
     any_parity = Int8ExportParams(
-        min_agreement=0, min_agreement_optimised=0, max_top1_difference=100
+        pad_channels=False, min_agreement=0, min_agreement_optimised=0, max_top1_difference=100
     )
     int8.save(
         target / "int8",

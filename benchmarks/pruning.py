@@ -42,9 +42,11 @@ from slimline.core.preprocessing import Preprocessing
 from slimline.measure import accuracy, latency, onnx_file, session
 from slimline.pruning import batchnorm, choice, cost, rounds
 from slimline.pruning.channels import ChannelPlan
+from slimline.pruning.choice import Tables
 from slimline.pruning.scan import Scan
 from slimline.pruning.settings import PruneSettings
 from slimline.pruning.structured_magnitude import magnitudes
+from slimline.pruning.times import LayerTimes
 from slimline.quantization import int8, qat
 
 PREPARED = Path("data/prepared")
@@ -52,6 +54,7 @@ BACKBONES = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1
 SPEED_SIZE = 96
 PEER = "torch-pruning"
 _PEER_BISECTIONS = 12
+NO_TABLES = Tables(Scan([]), LayerTimes("", {}, []))
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,11 @@ class Candidate:
         """What the table and the folders call it."""
         return f"{self.method}-{self.unit}"
 
-    def settings(self, share: float) -> PruneSettings:
+    def settings(self, share: float, epochs: float | None = None) -> PruneSettings:
         """Return section `prune` with this method, down to a share of the MACs in one round."""
         given = pruning.load(params.PARAMS_PATH).model_dump()
+        if epochs is not None:
+            given["recover"]["epochs"] = epochs
         changes = {"target": {"macs": share}, "steps": 1, "max_drop": 100}
         union: Any = pruning.PruneParams
         checked: PruneSettings = params.check(
@@ -92,6 +97,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="where benchmarks.backbones put its models")
     parser.add_argument("--target", type=Path, help="folder for the pruned models")
     parser.add_argument("--share", type=float, default=0.5, help="of the MACs, to keep")
+    parser.add_argument("--epochs", type=float, help="of recovery, instead of params.yaml's")
     parser.add_argument("--backbones", nargs="+", default=BACKBONES)
     given = parser.parse_args()
     if given.what == "speed":
@@ -100,12 +106,14 @@ def main() -> None:
     if given.models is None or given.target is None:
         parser.error("train and measure need --models and --target")
     if given.what == "train":
-        train(given.models, given.target, given.backbones, given.share)
+        train(given.models, given.target, given.backbones, given.share, given.epochs)
     else:
         measure(given.models, given.target, given.backbones)
 
 
-def train(models: Path, target: Path, backbones: Sequence[str], share: float) -> None:
+def train(
+    models: Path, target: Path, backbones: Sequence[str], share: float, epochs: float | None
+) -> None:
     """Write a model folder per backbone and method."""
     for backbone in backbones:
         source = models / backbone / "float"
@@ -113,10 +121,11 @@ def train(models: Path, target: Path, backbones: Sequence[str], share: float) ->
             folder = target / backbone / candidate.name
             if not folder.is_dir():
                 print(f"{backbone}: {candidate.name}", flush=True)
-                _prune(source, folder, candidate.settings(share))
+                _prune(source, folder, candidate.settings(share, epochs))
         if not (target / backbone / PEER).is_dir():
             print(f"{backbone}: {PEER}", flush=True)
-            _prune_by_peer(source, target / backbone / PEER, share)
+            settings = CANDIDATES[0].settings(share, epochs)
+            _prune_by_peer(source, target / backbone / PEER, share, settings)
 
 
 def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
@@ -130,7 +139,7 @@ def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
         data.load(PREPARED / "validation"),
         settings,
         teacher=model.network,
-        scan=Scan([]),
+        tables=NO_TABLES,
         seed=run.seed,
     )
     extra = outcome.account()
@@ -140,13 +149,12 @@ def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
     )  # fmt: skip
 
 
-def _prune_by_peer(source: Path, folder: Path, share: float) -> None:
+def _prune_by_peer(source: Path, folder: Path, share: float, settings: PruneSettings) -> None:
     """Let torch-pruning cut, and recover as ours does; what fails is told and leaves no folder."""
     run = params.load_run()
     runtime.start(run)
     model, split = artifacts.load(source), data.load(PREPARED / "train")
     validation = data.load(PREPARED / "validation")
-    settings = CANDIDATES[0].settings(share)
     try:
         cut = model.with_network(cut_by_peer(model.network, model.example, model.head, share))
         batchnorm.recompute(cut, data.load(PREPARED / "calibration"))
@@ -284,7 +292,7 @@ def _write(
     cut = copy.deepcopy(whole)
     plan = ChannelPlan(cut, example, magnitudes(cut), multiple=settings.channel_multiple)
     progress = choice.Progress(1, 1, cost.count(whole, example))
-    choice.choose(plan, settings, progress, Scan([]))
+    choice.choose(plan, settings, progress, NO_TABLES)
     plan.apply()
     networks = {"float": whole, "float, cut": cut}
     try:

@@ -1,16 +1,27 @@
-"""Comparator: ONNX Runtime's static post-training quantization of the pruned model."""
+"""Comparator: static post-training quantization of the pruned model."""
 
 from pathlib import Path
 
-from slimline.core import cli, data, params
-from slimline.quantization import comparators
+from slimline.core import cli, data, params, runtime
+from slimline.quantization import ptq
 from slimline.quantization.settings import Int8PtqParams
 
 
-def main(source: Path, calibration: Path, target: Path) -> None:
-    """Write the model folder `target`."""
+def main(source: Path, calibration: Path, validation: Path, target: Path) -> None:
+    """Write the model folder `target`; validation chooses, if settings leave the choice."""
     settings = params.load("int8_ptq", Int8PtqParams)
-    comparators.save_static(target, source, data.load(calibration), settings)
+    run = params.load_run()
+    runtime.start(run)
+    tried = ptq.save(
+        target,
+        source,
+        data.load(calibration),
+        data.load(validation),
+        settings,
+        num_threads=run.num_threads,
+    )
+    for name, top1 in tried.items():
+        print(f"{name}: top-1 on validation {top1:.2f} %")
 
 
 if __name__ == "__main__":

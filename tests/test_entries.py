@@ -15,7 +15,7 @@ from slimline.backbones import REGISTRY
 from slimline.core import artifacts, classifier, data, training, transfer
 from slimline.core.classifier import Classifier
 from slimline.core.recipe import Distill, DistilledRecipe, ModelParams
-from slimline.measure import onnx_file, session
+from slimline.measure import onnx_file, profile, session
 from slimline.pruning import cost
 from slimline.quantization import int8, qat
 from slimline.quantization.parity import Parity
@@ -28,9 +28,12 @@ RECIPE = DistilledRecipe(
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
 QAT = QatFinetuneParams(
-    weight_bits=7, observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3})
+    activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
+    observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3}),
+)  # fmt: skip
+ANY_PARITY = Int8ExportParams(
+    pad_channels=False, min_agreement=0, min_agreement_optimised=0, max_top1_difference=100
 )
-ANY_PARITY = Int8ExportParams(min_agreement=0, min_agreement_optimised=0, max_top1_difference=100)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +120,10 @@ def test_pruning_removes_work(journey: Journey) -> None:
 
 
 def test_runs_in_int8_as_trained(journey: Journey) -> None:
-    found = onnx_file.inspect(journey.folder / "int8" / "model.onnx")
-    assert found.int8_share > 99
+    path = journey.folder / "int8" / "model.onnx"
+    assert onnx_file.inspect(path).int8_share > 99
+    operators = {each.operator for each in profile.kernels(path)}
+    assert not operators & {"Mul", "Add", "Sigmoid", "HardSigmoid", "ReduceMean", "Relu"}
     assert journey.parity.agreement_written > 99
     # A large net learns nothing in ten steps: its answers are near ties, which a last bit turns.
     has_learnt = journey.parity.top1_fake_quant > 20

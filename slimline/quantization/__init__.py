@@ -1,7 +1,9 @@
 """Int8 for ONNX Runtime: quantization-aware training, export, and the comparators.
 
-`settings` needs no torch. `quantizer` says where fake-quant goes, `qat` prepares and converts,
-`int8` writes the product, `ptq` and `dynamic` make what it is compared with, `parity` checks it.
+`settings` needs no torch. `quantizer` says where fake-quant goes, `ranges`, `calibrators` and
+`calibration` what it covers, `qat` prepares and converts. `int8` writes the product, in forms that
+ONNX Runtime fuses: `gates`, `fusible`, `moves` and `grey_stem` rewrite the graph, `values` finds
+their way in it. `parity` checks it; `ptq` and `comparators` make what it is compared with.
 """
 
 import logging

@@ -19,20 +19,32 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from slimline.core import description, export, serialize
 from slimline.core.data import Split
+from slimline.core.errors import ArtifactError
 from slimline.core.params import Params
 from slimline.core.preprocessing import Preprocessing
-from slimline.quantization.settings import Int8PtqParams
+from slimline.quantization.settings import Calibrator, Int8PtqParams
 
 _CALIBRATION_BATCH = 50
-_METHODS = {
+_METHODS: dict[Calibrator, Any] = {
     "minmax": ort_quantization.CalibrationMethod.MinMax,
     "entropy": ort_quantization.CalibrationMethod.Entropy,
     "percentile": ort_quantization.CalibrationMethod.Percentile,
 }
+_ACTIVATION_TYPES = {
+    "uint8": ort_quantization.QuantType.QUInt8,
+    "int8": ort_quantization.QuantType.QInt8,
+}
 
 
-def save_static(target: Path, source: Path, calibration: Split, settings: Int8PtqParams) -> None:
-    """Write a folder whose .onnx has int8 weights and activations, ranges from calibration."""
+def quantize_static(
+    source: Path, calibration: Split, settings: Int8PtqParams, calibrator: Calibrator
+) -> onnx.ModelProto:
+    """Return a folder's model with int8 weights and activations, ranges from calibration.
+
+    Raises:
+        ArtifactError: ONNX Runtime's calibrator cannot handle the model, as where an activation is
+            nearly the same everywhere.
+    """
     frame = Preprocessing.from_dict(description.read(source)["preprocessing"])
 
     def quantize(prepared: Path, raw: Path) -> None:
@@ -41,14 +53,20 @@ def save_static(target: Path, source: Path, calibration: Split, settings: Int8Pt
             raw,
             _Reader(calibration, frame),
             quant_format=ort_quantization.QuantFormat.QDQ,
-            per_channel=True,
+            per_channel=settings.weights == "per_channel",
             reduce_range=settings.weight_bits == 7,
-            activation_type=ort_quantization.QuantType.QUInt8,
+            activation_type=_ACTIVATION_TYPES[settings.activation_type],
             weight_type=ort_quantization.QuantType.QInt8,
-            calibrate_method=_METHODS[settings.calibrator],
+            calibrate_method=_METHODS[calibrator],
         )
 
-    _save(target, source, quantize, settings=settings, data=calibration.digest)
+    try:
+        return _quantized(source, quantize)
+    except ValueError as error:
+        raise ArtifactError(
+            f"{source}: ONNX Runtime's calibrator {calibrator} fails on this model ({error}); set "
+            "int8_ptq.calibrator to minmax, or int8_ptq.quantizer to slimline"
+        ) from error
 
 
 def save_dynamic(target: Path, source: Path) -> None:
@@ -65,7 +83,20 @@ def save_dynamic(target: Path, source: Path) -> None:
             weight_type=ort_quantization.QuantType.QInt8,
         )
 
-    _save(target, source, quantize, settings=None, data="")
+    content = describe(source, settings=None, data="")
+    with serialize.replacing(target) as folder:
+        export.save(_quantized(source, quantize), folder / description.ONNX)
+        serialize.write_json(folder / description.DESCRIPTION, content)
+
+
+def describe(source: Path, settings: Params | None, *, data: str) -> dict[str, Any]:
+    """Return the content of `model.json` of what is made of a float model's folder."""
+    content = description.read(source) | {
+        "settings": settings.model_dump(mode="json") if settings else {},
+        "sha256": description.origins(data=data, settings=settings, parent=source),
+    }
+    content.pop("rounds", None)
+    return content
 
 
 class _Reader(ort_quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -82,27 +113,13 @@ class _Reader(ort_quantization.CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {export.INPUT: batch}
 
 
-def _save(
-    target: Path,
-    source: Path,
-    quantize: Callable[[Path, Path], None],
-    *,
-    settings: Params | None,
-    data: str,
-) -> None:
-    """Run ONNX Runtime's recommended preparation and a quantizer, and write the model folder."""
-    content = description.read(source) | {
-        "settings": settings.model_dump(mode="json") if settings else {},
-        "sha256": description.origins(data=data, settings=settings, parent=source),
-    }
-    content.pop("rounds", None)
-    with serialize.replacing(target) as folder, tempfile.TemporaryDirectory() as scratch:
+def _quantized(source: Path, quantize: Callable[[Path, Path], None]) -> onnx.ModelProto:
+    """Run ONNX Runtime's recommended preparation and a quantizer on a folder's model."""
+    with tempfile.TemporaryDirectory() as scratch, _quiet_root_logger():
         prepared, raw = Path(scratch) / "prepared.onnx", Path(scratch) / "raw.onnx"
-        with _quiet_root_logger():
-            quant_pre_process(description.onnx_path(source), prepared)
-            quantize(prepared, raw)
-        export.save(onnx.load(raw), folder / description.ONNX)
-        serialize.write_json(folder / description.DESCRIPTION, content)
+        quant_pre_process(description.onnx_path(source), prepared)
+        quantize(prepared, raw)
+        return onnx.load(raw)
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@
   anew for each image.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
+
+from slimline.quantization.values import Values
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
@@ -23,25 +24,25 @@ def make_fusible(model: onnx.ModelProto) -> None:
     Its step is the product of the steps of input and weight, as in every int8 convolution.
     """
     graph = model.graph
+    values = Values(graph)
     for node in list(graph.node):
-        constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-        if node.op_type == "ReduceMean" and _is_spatial(node, constants):
-            _pool(graph, node)
+        if node.op_type == "ReduceMean" and _is_spatial(node, values):
+            _pool(graph, node, values)
         elif node.op_type == "Gemm":
-            _quantize_bias(graph, node, constants)
+            _quantize_bias(graph, node, values)
 
 
-def _is_spatial(node: NodeProto, constants: Mapping[str, NDArray[Any]]) -> bool:
-    axes = constants.get(node.input[1]) if len(node.input) > 1 else None
+def _is_spatial(node: NodeProto, values: Values) -> bool:
+    axes = values.constant(node.input[1]) if len(node.input) > 1 else None
     return axes is not None and sorted(axes.tolist()) in ([2, 3], [-2, -1])
 
 
-def _pool(graph: onnx.GraphProto, mean: NodeProto) -> None:
+def _pool(graph: onnx.GraphProto, mean: NodeProto, values: Values) -> None:
     """Pool, requantize, and flatten bytes, where the mean's range is known; else leave it."""
-    users = [node for node in graph.node if mean.output[0] in node.input]
-    if len(users) != 1 or users[0].op_type != _QUANTIZE:
+    result = mean.output[0]
+    quantize = values.only_user(result, _QUANTIZE)
+    if quantize is None:
         return
-    quantize, result = users[0], mean.output[0]
     keeps = next((each.i for each in mean.attribute if each.name == "keepdims"), 1)
     place = list(graph.node).index(mean)
     graph.node.remove(mean)
@@ -60,16 +61,12 @@ def _pool(graph: onnx.GraphProto, mean: NodeProto) -> None:
         graph.node.insert(place + position, node)
 
 
-def _quantize_bias(
-    graph: onnx.GraphProto, gemm: NodeProto, constants: Mapping[str, NDArray[Any]]
-) -> None:
+def _quantize_bias(graph: onnx.GraphProto, gemm: NodeProto, values: Values) -> None:
     """Give a `Gemm` of quantized input and weight a bias in int32."""
-    makers = {name: node for node in graph.node for name in node.output}
-    before = [makers.get(name) for name in gemm.input[:2]]
-    bias = constants.get(gemm.input[2]) if len(gemm.input) > 2 else None
-    if bias is None or any(each is None or each.op_type != _DEQUANTIZE for each in before):
+    bias = values.constant(gemm.input[2]) if len(gemm.input) > 2 else None
+    steps = [_step(values, name) for name in gemm.input[:2]]
+    if bias is None or steps[0] is None or steps[1] is None:
         return
-    steps = [constants[each.input[1]] for each in before if each is not None]
     step = np.broadcast_to(steps[0] * steps[1], bias.shape).astype(np.float32)
     name = gemm.input[2]
     rounded: NDArray[Any] = np.round(bias / step).astype(np.int32)
@@ -80,3 +77,11 @@ def _quantize_bias(
     dequantize = helper.make_node(_DEQUANTIZE, parts, [f"{name}_rounded"], axis=0)
     graph.node.insert(list(graph.node).index(gemm), dequantize)
     gemm.input[2] = f"{name}_rounded"
+
+
+def _step(values: Values, name: str) -> NDArray[Any] | None:
+    """Return the scale of a value that is dequantized; nothing for any other."""
+    maker = values.maker(name)
+    if maker is None or maker.op_type != _DEQUANTIZE:
+        return None
+    return values.constant(maker.input[1])

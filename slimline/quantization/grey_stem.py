@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
+from slimline.quantization.values import Values
+
 _COLUMNS = 4
 """Output columns that are computed at once."""
 
@@ -24,12 +26,13 @@ def widen(model: onnx.ModelProto) -> None:
     width that divides.
     """
     graph = model.graph
-    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-    path = _Path(graph)
+    values = Values(graph)
+    path = _Path(graph, values)
     if not path.is_complete:
         return
     conv, channels = path.conv, path.channels
-    weight = constants[path.weight.input[0]]
+    weight = values.constant(path.weight.input[0])
+    assert weight is not None
     attributes = {each.name: helper.get_attribute_value(each) for each in conv.attribute}
     height, width = (each.dim_value for each in graph.input[0].type.tensor_type.shape.dim[2:])
     stride = attributes.get("strides", [1, 1])[0]
@@ -52,8 +55,9 @@ def widen(model: onnx.ModelProto) -> None:
     del graph.value_info[:]
     _give(graph, path.weight, 0, widened(weight, stride))
     for node, place in [(path.weight, 1), (path.weight, 2), (conv, 2)]:
-        if place < len(node.input) and constants[node.input[place]].ndim:
-            _give(graph, node, place, np.tile(constants[node.input[place]], _COLUMNS))
+        constant = values.constant(node.input[place]) if place < len(node.input) else None
+        if constant is not None and constant.ndim:
+            _give(graph, node, place, np.tile(constant, _COLUMNS))
     del conv.attribute[:]
     pads = [kernel // 2, 1, kernel // 2, 1]
     conv.attribute.append(helper.make_attribute("pads", pads))
@@ -86,27 +90,21 @@ def widened(weight: NDArray[np.int8], stride: int) -> NDArray[np.int8]:
 class _Path:
     """The nodes from the image to the first convolution's quantized result."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        makers = {name: node for node in graph.node for name in node.output}
-        users: dict[str, list[NodeProto]] = {}
-        for node in graph.node:
-            for name in node.input:
-                users.setdefault(name, []).append(node)
-
+    def __init__(self, graph: onnx.GraphProto, values: Values) -> None:
         def only_user(name: str, *kinds: str) -> str:
-            found = users.get(name, [])
-            is_one = len(found) == 1 and found[0].op_type in kinds and found[0].input[0] == name
-            return str(found[0].output[0]) if is_one else ""
+            found = values.only_user(name, *kinds)
+            return str(found.output[0]) if found is not None and found.input[0] == name else ""
 
         self.image = only_user(graph.input[0].name, "QuantizeLinear")
         convolved = only_user(only_user(self.image, "DequantizeLinear"), "Conv")
         activated = only_user(convolved, "Relu", "Clip") or convolved
         self.result = only_user(activated, "QuantizeLinear")
-        self.is_complete = bool(self.image and self.result)
-        if self.is_complete:
-            self.conv = makers[convolved]
+        conv = values.maker(convolved)
+        weight = values.maker(conv.input[1]) if conv is not None else None
+        self.is_complete = bool(self.image and self.result and weight is not None)
+        if conv is not None and weight is not None:
+            self.conv, self.weight = conv, weight
             self.channels = graph.input[0].type.tensor_type.shape.dim[1].dim_value
-            self.weight = makers[self.conv.input[1]]
 
 
 class _Mover:

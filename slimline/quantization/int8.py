@@ -8,7 +8,7 @@ from slimline.core import artifacts, classifier, description, export, serialize,
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.measure import session
-from slimline.quantization import fusible, grey_stem, moves, parity, qat
+from slimline.quantization import fusible, gates, grey_stem, moves, padding, parity, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 
 
@@ -21,20 +21,25 @@ def load_prepared(folder: Path) -> Classifier:
     model, tensors = artifacts.load_parts(folder)
     settings = QatFinetuneParams.model_validate(description.read(folder)["settings"])
     classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
-    prepared = qat.prepare(model.network, model.example, weight_bits=settings.weight_bits)
+    prepared = qat.prepare_as(settings, model)
     prepared.load_state_dict(tensors, strict=True)
     qat.freeze_ranges(prepared)
     return model.with_network(prepared)
 
 
-def write(converted: fx.GraphModule, example: Tensor, path: Path) -> None:
+def write(
+    converted: fx.GraphModule, example: Tensor, path: Path, *, pad_channels: bool = False
+) -> None:
     """Export a converted network to an .onnx that ONNX Runtime executes in int8.
 
-    `example` is float32 [2 or more, channels, height, width].
+    `example` is float32 [2 or more, channels, height, width]. The settings say what padding does.
     """
     exported = export.to_onnx(converted, example)
+    gates.to_integers(exported)
     fusible.make_fusible(exported)
     moves.move_bytes(exported)
+    if pad_channels:
+        padding.pad(exported)
     grey_stem.widen(exported)
     export.save(exported, path)
 
@@ -58,7 +63,7 @@ def save(
     converted = qat.convert(model.network)
     with serialize.replacing(target) as folder:
         path = folder / description.ONNX
-        write(converted, model.example, path)
+        write(converted, model.example, path, pad_channels=settings.pad_channels)
         written, optimised = (
             session.predict(
                 session.load(path, num_threads=num_threads, optimised=optimised),

@@ -18,22 +18,29 @@ from slimline.core import classifier, export, loading, training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.training import Row
+from slimline.quantization import calibration
 from slimline.quantization.quantizer import OrtQuantizer
-from slimline.quantization.settings import QatFinetuneParams
+from slimline.quantization.settings import (
+    ActivationType,
+    Calibrator,
+    QatFinetuneParams,
+    QuantizerParams,
+    Weights,
+)
 
 
 def finetune(
     model: Classifier,
     train: Split,
-    calibration: Split,
+    calibration_images: Split,
     validation: Split,
     settings: QatFinetuneParams,
     *,
     seed: int,
 ) -> tuple[Classifier, list[Row]]:
     """Return the model with trained fake-quant, not yet converted, and its learning curve."""
-    network = prepare(model.network, model.example, weight_bits=settings.weight_bits)
-    calibrate(network, calibration, model)
+    network = prepare_as(settings, model)
+    calibrate(network, calibration_images, model, settings.calibrator)
     rows = training.fit(
         network,
         train,
@@ -48,18 +55,39 @@ def finetune(
     return model.with_network(network), rows
 
 
-def prepare(network: nn.Module, example: Tensor, *, weight_bits: int) -> fx.GraphModule:
+def prepare_as(settings: QuantizerParams, model: Classifier) -> fx.GraphModule:
+    """Return a classifier's network, prepared as the settings say."""
+    return prepare(
+        model.network,
+        model.example,
+        weight_bits=settings.weight_bits,
+        activation_type=settings.activation_type,
+        weights=settings.weights,
+    )
+
+
+def prepare(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    weight_bits: int,
+    activation_type: ActivationType = "uint8",
+    weights: Weights = "per_channel",
+) -> fx.GraphModule:
     """Return the network as an exported graph with BatchNorm folded and fake-quant in place.
 
     `example` is float32 [2 or more, channels, height, width]; the graph takes any batch from 1 up.
     """
+    quantizer = OrtQuantizer(
+        weight_bits=weight_bits, activation_type=activation_type, weights=weights
+    )
     batch = torch.export.Dim("batch", min=1)
     folded = fold_batchnorm(network)
     with export.quiet_exporter():
         exported = torch.export.export(
             folded, (example,), dynamic_shapes=({0: batch},), strict=False
         ).module()
-        prepared = prepare_qat_pt2e(exported, OrtQuantizer(weight_bits=weight_bits))
+        prepared = prepare_qat_pt2e(exported, quantizer)
     graph: fx.GraphModule = prepared
     return graph
 
@@ -73,12 +101,23 @@ def convert(network: fx.GraphModule) -> fx.GraphModule:
     return converted
 
 
-def calibrate(network: fx.GraphModule, calibration: Split, model: Classifier) -> None:
+def calibrate(
+    network: fx.GraphModule,
+    images: Split,
+    model: Classifier,
+    calibrator: Calibrator = "minmax",
+) -> None:
     """Set the first ranges of activations from images that no later score is measured on."""
+
+    def run() -> None:
+        with torch.no_grad():
+            for batch, _ in loading.fixed_batches(images, model.preprocessing):
+                network(batch)
+
     _for_each_fake_quant(network, lambda each: each.disable_fake_quant())
-    with torch.no_grad():
-        for images, _ in loading.fixed_batches(calibration, model.preprocessing):
-            network(images)
+    run()
+    if calibrator != "minmax":
+        calibration.set_ranges(network, calibrator, run)
     _for_each_fake_quant(network, lambda each: each.enable_fake_quant())
 
 

@@ -5,9 +5,14 @@ output* are quantized; otherwise it dequantizes the weight on every call, which 
 float. So each operator is annotated together with the activation that follows it:
 
     conv, linear (+ relu, relu6)       input, weight, output; logits stay float
+    conv + hard-sigmoid                the same, since the convolution can compute it
     add, mul of two tensors (+ relu)   both inputs, output
-    global pooling, hard-swish, ...    input, output
+    hard-swish                         input, in steps that -3 is one of, and output
+    global pooling, sigmoid, ...       input, output
+    SiLU                               as x * sigmoid(x)
     split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
+
+`slimline.quantization.gates` says why hard-swish and hard-sigmoid are treated so.
 
 Fake-quant is torchao's plain module. Its fused one derives scales and zero points from the range by
 another rule than `convert_pt2e` does, so that what is trained is not what is exported.
@@ -32,6 +37,9 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
+from slimline.quantization.settings import ActivationType, Weights
+
 _aten = torch.ops.aten
 
 _WEIGHTED = {_aten.conv2d.default, _aten.linear.default}
@@ -42,17 +50,15 @@ _FUSED_ACTIVATIONS = {
     _aten.hardtanh.default,
     _aten.hardtanh_.default,
 }
+_HARD_SWISH = {_aten.hardswish.default, _aten.hardswish_.default}
+_HARD_SIGMOID = {_aten.hardsigmoid.default, _aten.hardsigmoid_.default}
+_SILU = {_aten.silu.default, _aten.silu_.default}
 _UNARY = {
     *_FUSED_ACTIVATIONS,
+    *_HARD_SIGMOID,
     _aten.mean.dim,
     _aten.adaptive_avg_pool2d.default,
     _aten.avg_pool2d.default,
-    _aten.hardswish.default,
-    _aten.hardswish_.default,
-    _aten.hardsigmoid.default,
-    _aten.hardsigmoid_.default,
-    _aten.silu.default,
-    _aten.silu_.default,
     _aten.sigmoid.default,
     _aten.sigmoid_.default,
 }
@@ -75,14 +81,29 @@ _ANNOTATION = "quantization_annotation"
 class OrtQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates an exported graph, BatchNorm already folded, for ONNX Runtime's QDQ fusions.
 
-    Activations: uint8 per tensor, affine. Weights: int8 per output channel, symmetric, of
-    `weight_bits` bits.
+    Activations are affine, one range per tensor; weights are int8 and symmetric. What can be chosen
+    is described in `slimline.quantization.settings.QuantizerParams`.
     """
 
-    def __init__(self, *, weight_bits: int = 8) -> None:
-        """Choose the width of weights: 8, or 7 for CPUs that saturate (see the settings)."""
-        self._activation = _activation_spec()
-        self._weight = _weight_spec(weight_bits)
+    def __init__(
+        self,
+        *,
+        weight_bits: int = 8,
+        activation_type: ActivationType = "uint8",
+        weights: Weights = "per_channel",
+    ) -> None:
+        self._activation = _activation_spec(activation_type, MovingAverageMinMaxObserver)
+        self._swish = _activation_spec(activation_type, SwishObserver)
+        self._only_swish = _activation_spec(activation_type, OnlySwishObserver)
+        self._weight = _weight_specs(weight_bits)[weights]
+
+    def transform_for_annotation(self, model: GraphModule) -> GraphModule:
+        """Spell SiLU out, in place: ONNX Runtime has sigmoid and product in int8."""
+        for node in list(model.graph.nodes):
+            if node.target in _SILU:
+                _spell_out(node)
+        model.recompile()
+        return model
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Write on every node what of it is quantized; in order, since ranges are handed on."""
@@ -102,6 +123,9 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
             self._annotate_fused(node, dict.fromkeys(_tensor_inputs(node), self._activation))
         elif node.target in _UNARY:
             self._annotate_fused(node, {_tensor_inputs(node)[0]: self._activation})
+        elif node.target in _HARD_SWISH:
+            image = _tensor_inputs(node)[0]
+            _annotate(node, {image: self._range_for(image)}, self._activation)
         elif node.target is _aten.cat.default:
             _annotate_cat(node, self._activation)
         elif node.target in _MOVES:
@@ -114,33 +138,64 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         if is_answer and node.target is _aten.linear.default:
             _annotate(node, inputs, None)
             return
-        _annotate(node, inputs, self._activation if last is node else None)
+        output = self._range_for(last)
+        _annotate(node, inputs, output if last is node else None)
         if last is not node:
-            _annotate(last, {}, self._activation)
+            _annotate(last, {}, output)
+
+    def _range_for(self, node: Node) -> QuantizationSpec:
+        """Return how a node's output is quantized, by who reads it."""
+        are_swishes = {user.target in _HARD_SWISH for user in node.users}
+        if are_swishes == {True}:
+            return self._only_swish
+        return self._swish if True in are_swishes else self._activation
 
 
-def _activation_spec() -> QuantizationSpec:
+def _spell_out(silu: Node) -> None:
+    """Put `x * sigmoid(x)` in the place of a SiLU."""
+    image = _tensor_inputs(silu)[0]
+    with silu.graph.inserting_before(silu):
+        gate = silu.graph.call_function(_aten.sigmoid.default, (image,))
+        product = silu.graph.call_function(_aten.mul.Tensor, (image, gate))
+    for node in (gate, product):
+        node.meta = dict(silu.meta)
+    silu.replace_all_uses_with(product)
+    silu.graph.erase_node(silu)
+
+
+def _activation_spec(
+    kind: ActivationType, observer: type[MovingAverageMinMaxObserver]
+) -> QuantizationSpec:
+    dtype = getattr(torch, kind)
     return QuantizationSpec(
-        dtype=torch.uint8,
-        quant_min=0,
-        quant_max=255,
+        dtype=dtype,
+        quant_min=torch.iinfo(dtype).min,
+        quant_max=torch.iinfo(dtype).max,
         qscheme=torch.per_tensor_affine,
-        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
+        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer),
     )
 
 
-def _weight_spec(bits: int) -> QuantizationSpec:
+def _weight_specs(bits: int) -> dict[Weights, QuantizationSpec]:
     limit = 2 ** (bits - 1) - 1
-    return QuantizationSpec(
-        dtype=torch.int8,
-        quant_min=-limit,
-        quant_max=limit,
-        qscheme=torch.per_channel_symmetric,
-        ch_axis=0,
-        observer_or_fake_quant_ctr=FakeQuantize.with_args(
-            observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
+    alike = {"dtype": torch.int8, "quant_min": -limit, "quant_max": limit}
+    return {
+        "per_channel": QuantizationSpec(
+            **alike,
+            qscheme=torch.per_channel_symmetric,
+            ch_axis=0,
+            observer_or_fake_quant_ctr=FakeQuantize.with_args(
+                observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0
+            ),
         ),
-    )
+        "per_tensor": QuantizationSpec(
+            **alike,
+            qscheme=torch.per_tensor_symmetric,
+            observer_or_fake_quant_ctr=FakeQuantize.with_args(
+                observer=MovingAverageMinMaxObserver, averaging_constant=1.0
+            ),
+        ),
+    }
 
 
 def _annotate(
@@ -177,9 +232,17 @@ def _annotate_move(node: Node) -> None:
 def _fused_activation(node: Node) -> Node:
     """Return the activation that alone uses this node's output, or the node itself."""
     users = list(node.users)
-    if len(users) == 1 and users[0].target in _FUSED_ACTIVATIONS:
+    if len(users) != 1:
+        return node
+    if users[0].target in _FUSED_ACTIVATIONS:
         return users[0]
-    return node
+    is_gated_conv = node.target is _aten.conv2d.default and users[0].target in _HARD_SIGMOID
+    return users[0] if is_gated_conv and _has_own_range(users[0]) else node
+
+
+def _has_own_range(node: Node) -> bool:
+    """Is the output's range its own, not one that a concatenation or a move shares with others?"""
+    return all(user.target in _WEIGHTED | _BINARY for user in node.users)
 
 
 def _tensor_inputs(node: Node) -> list[Node]:

@@ -1,19 +1,40 @@
 """Settings of all that quantizes. Free of torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from slimline.core.params import Params
 from slimline.core.recipe import DistilledRecipe
 
+ActivationType: TypeAlias = Literal["uint8", "int8"]
+Weights: TypeAlias = Literal["per_channel", "per_tensor"]
+Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
 
-class QatFinetuneParams(Params):
-    """Section `qat_finetune`."""
+
+class QuantizerParams(Params):
+    """What int8 means, in training and in both static quantizers."""
+
+    activation_type: ActivationType
+    """uint8 is what x86 multiplies with int8 weights; int8 suits Arm. On x86 ONNX Runtime leaves
+    convolutions of int8 in float, unless its session option session.qdqisint8allowed is 1."""
 
     weight_bits: Literal[7, 8]
     """7 leaves the sums of uint8 x int8 products room: x86 CPUs without VNNI add pairs of them in
     16 bits and saturate, which costs published 8-bit models 4 to 8 points there. 8 is finer."""
+
+    weights: Weights
+    """One scale per output channel, or one for all of a layer, for runtimes that want it; that cost
+    EfficientNet-Lite0 8 points where channels cost 0.2."""
+
+
+class QatFinetuneParams(QuantizerParams):
+    """Section `qat_finetune`."""
+
+    calibrator: Calibrator
+    """How the ranges of activations that training begins with are chosen on the calibration split:
+    everything (minmax), all but one value in 10,000 (percentile), or what loses the least
+    information (entropy) or the least by squared error (mse)."""
 
     observe: Annotated[float, Field(gt=0, le=1)]
     """Share of the run after which the ranges of activations are frozen."""
@@ -23,7 +44,11 @@ class QatFinetuneParams(Params):
 
 
 class Int8ExportParams(Params):
-    """Section `int8_export`: how far fake-quant and ONNX Runtime may differ on validation."""
+    """Section `int8_export`: the product, and how far it may differ from what was trained."""
+
+    pad_channels: bool
+    """Pad depthwise convolutions to multiples of 16 channels, and colour images to 4, with zeros:
+    the same answers, faster in ONNX Runtime on x86, in a larger file with more multiplications."""
 
     min_agreement: Annotated[float, Field(ge=0, le=100)]
     """Percent of images with the same top-1, the file run as it is written: is it what was trained?
@@ -36,11 +61,32 @@ class Int8ExportParams(Params):
     """Percentage points of accuracy, either way."""
 
 
-class Int8PtqParams(Params):
-    """Section `int8_ptq`: ONNX Runtime's own static quantization."""
+class Int8PtqParams(QuantizerParams):
+    """Section `int8_ptq`: quantization of the pruned model without training."""
 
-    weight_bits: Literal[7, 8]
-    """As in `qat_finetune`."""
+    quantizer: Literal["onnxruntime", "slimline"]
+    """Whose: ONNX Runtime's own static quantization, as its users know it, or ours untrained."""
 
-    calibrator: Literal["minmax", "entropy", "percentile"]
-    """How ranges of activations are found on the calibration split."""
+    calibrator: Literal[Calibrator, "auto"]
+    """How ranges of activations are found on the calibration split, as in `qat_finetune`; auto
+    tries all that the quantizer has, and takes what is most accurate on the validation split."""
+
+    @property
+    def calibrators(self) -> tuple[Calibrator, ...]:
+        """Those to try."""
+        return PTQ_CALIBRATORS[self.quantizer] if self.calibrator == "auto" else (self.calibrator,)
+
+    @field_validator("calibrator")
+    @classmethod
+    def _quantizer_has_it(cls, calibrator: str, known: ValidationInfo) -> str:
+        quantizer = known.data.get("quantizer", "slimline")
+        if calibrator not in {*PTQ_CALIBRATORS[quantizer], "auto"}:
+            names = ", ".join(PTQ_CALIBRATORS[quantizer])
+            raise ValueError(f"must be {names} or auto with quantizer {quantizer}")
+        return calibrator
+
+
+PTQ_CALIBRATORS: dict[str, tuple[Calibrator, ...]] = {
+    "onnxruntime": ("minmax", "percentile", "entropy"),
+    "slimline": ("minmax", "percentile", "entropy", "mse"),
+}

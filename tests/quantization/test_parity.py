@@ -12,7 +12,10 @@ OTHER = np.array([[2, 1], [1, 2], [2, 1], [1, 2]], np.float32)
 
 def bounds(written: float, optimised: float, difference: float) -> Int8ExportParams:
     return Int8ExportParams(
-        min_agreement=written, min_agreement_optimised=optimised, max_top1_difference=difference
+        pad_channels=False,
+        min_agreement=written,
+        min_agreement_optimised=optimised,
+        max_top1_difference=difference,
     )
 
 

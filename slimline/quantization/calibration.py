@@ -1,0 +1,79 @@
+"""Finds what the fake-quants of a network are given, and sets their ranges by a calibrator."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from torchao.quantization.pt2e import FakeQuantize
+
+from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS, Histogram
+from slimline.quantization.ranges import KNEE, OnlySwishObserver
+
+
+def set_ranges(network: nn.Module, calibrator: str, run: Callable[[], None]) -> None:
+    """Give each activation the range that a calibrator chooses; ranges of weights stay.
+
+    `run` feeds the network with the calibration images and is called twice: for the extremes, and
+    for the counts between them. Fake-quant is expected to be off, so that the values are float.
+    """
+    watched = [_Watched(each) for each in network.modules() if _is_of_activation(each)]
+    for observe in (_Watched.widen, _Watched.count):
+        hooks = [each.watch(observe) for each in watched]
+        run()
+        for hook in hooks:
+            hook.remove()
+    for each in watched:
+        each.set_range(calibrator)
+
+
+def _is_of_activation(module: nn.Module) -> bool:
+    return isinstance(module, FakeQuantize) and module.qscheme == torch.per_tensor_affine
+
+
+class _Watched:
+    """A fake-quant, and what it was given so far."""
+
+    def __init__(self, fake_quant: Any) -> None:
+        self._fake_quant = fake_quant
+        self._observer = fake_quant.activation_post_process
+        self._low, self._high = float("inf"), float("-inf")
+        self._counts = torch.zeros(NUM_BINS, dtype=torch.float64)
+
+    def watch(self, observe: Callable[["_Watched", Tensor], None]) -> RemovableHandle:
+        """Call one of the methods below with all that the fake-quant is given."""
+
+        def hook(_: nn.Module, given: tuple[Tensor]) -> None:
+            values = given[0].detach()
+            # Below this all values are the same to a hard-swish: none of them is an error.
+            is_clipped = isinstance(self._observer, OnlySwishObserver)
+            observe(self, values.clamp(min=-KNEE) if is_clipped else values)
+
+        handle: RemovableHandle = self._fake_quant.register_forward_pre_hook(hook)
+        return handle
+
+    def widen(self, values: Tensor) -> None:
+        """Remember the extremes."""
+        self._low = min(self._low, values.min().item())
+        self._high = max(self._high, values.max().item())
+
+    def count(self, values: Tensor) -> None:
+        """Count the values by bins between the extremes."""
+        if self._low < self._high:
+            counts = torch.histc(values.float(), NUM_BINS, self._low, self._high)
+            self._counts += counts.double()
+
+    def set_range(self, calibrator: str) -> None:
+        """Tell the observer, and the fake-quant what follows from it.
+
+        Something that is the same everywhere keeps the range that the observer saw.
+        """
+        if self._low < self._high:
+            found = Histogram(self._counts.numpy(), self._low, self._high)
+            low, high = CALIBRATORS[calibrator](found)
+            self._observer.min_val.fill_(low)
+            self._observer.max_val.fill_(high)
+        scale, zero_point = self._fake_quant.calculate_qparams()
+        self._fake_quant.scale.copy_(scale)
+        self._fake_quant.zero_point.copy_(zero_point)

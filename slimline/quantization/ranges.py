@@ -1,0 +1,40 @@
+"""Ranges of activations that are tied to the function which follows."""
+
+import torch
+from torch import Tensor
+from torchao.quantization.pt2e import MovingAverageMinMaxObserver
+
+KNEE = 3.0
+"""Hard-swish is 0 below minus this, and its argument above this."""
+
+
+class SwishObserver(MovingAverageMinMaxObserver):  # type: ignore[misc]
+    """The range of what a hard-swish and others read: from -3 or below, in steps of 3 / k.
+
+    So -3, 0 and 3 each have a byte, which `slimline.quantization.gates` needs.
+    """
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        """Return scale, float32 [1], and zero point, int32 [1].
+
+        k is as large as the range allows, and 1 at least: enough for a range of 762.
+        """
+        levels = self.quant_max - self.quant_min
+        bottom, top = self._bottom().clamp(max=-KNEE), self.max_val.reshape(1).clamp(min=0)
+        steps = ((levels - 1) * KNEE / (top - bottom)).floor().clamp(min=1)
+        below = (-bottom * steps / KNEE).ceil().clamp(max=levels)
+        return KNEE / steps, (self.quant_min + below).to(torch.int32)
+
+    def _bottom(self) -> Tensor:
+        bottom: Tensor = self.min_val.reshape(1)
+        return bottom
+
+
+class OnlySwishObserver(SwishObserver):
+    """The range of what nothing but hard-swishes read: from -3, below which they are 0.
+
+    Nothing is lost there, and the steps are finer than those of a range down to the smallest value.
+    """
+
+    def _bottom(self) -> Tensor:
+        return torch.full_like(self.max_val.reshape(1), -KNEE)

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import nn
+from torchao.quantization.pt2e import FakeQuantize
+
+from slimline.quantization import calibration, qat
+from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS
+
+IMAGES = torch.rand(64, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def prepared(*, outlier: float) -> nn.Module:
+    """Return a network whose input is even from 0 to 1, but for one value, after calibration."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 8, 1), nn.Hardswish(), nn.Conv2d(8, 2, 1))
+    graph = qat.prepare(network.eval(), IMAGES[:2], weight_bits=7)
+    images = IMAGES.clone()
+    images[0, 0, 0, 0] = outlier
+    graph(images)
+    return graph
+
+
+def first(graph: nn.Module) -> FakeQuantize:
+    """Return the fake-quant of the input."""
+    quantized = (each for each in graph.modules() if isinstance(each, FakeQuantize))
+    return next(each for each in quantized if each.qscheme == torch.per_tensor_affine)
+
+
+@pytest.mark.parametrize("calibrator", CALIBRATORS)
+def test_ranges_are_set_as_the_calibrator_chooses(calibrator: str) -> None:
+    graph = prepared(outlier=1)
+    before = {name: each.clone() for name, each in graph.state_dict().items()}
+    calibration.set_ranges(graph, calibrator, lambda: graph(2 * IMAGES))
+    quantized = first(graph)
+    assert quantized.scale.item() == pytest.approx(2 / 255, rel=0.02)
+    assert quantized.scale.item() == quantized.calculate_qparams()[0].item()
+    changed = {
+        name.rpartition(".")[2]
+        for name, each in graph.state_dict().items()
+        if not torch.equal(each, before[name])
+    }
+    assert changed <= {"min_val", "max_val", "scale", "zero_point"}
+
+
+def test_an_outlier_costs_minmax_its_resolution_and_percentile_nothing() -> None:
+    graph = prepared(outlier=50)
+    assert first(graph).scale.item() == pytest.approx(50 / 255)
+    images = IMAGES.clone()
+    images[0, 0, 0, 0] = 50
+    calibration.set_ranges(graph, "percentile", lambda: graph(images))
+    assert first(graph).scale.item() == pytest.approx(1 / 255, abs=50 / NUM_BINS / 255)
+
+
+def test_what_never_changes_keeps_its_range() -> None:
+    graph = prepared(outlier=1)
+    before = first(graph).scale.clone()
+    calibration.set_ranges(graph, "mse", lambda: graph(torch.ones(2, 4, 16, 16)))
+    assert torch.equal(first(graph).scale, before)

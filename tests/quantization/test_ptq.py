@@ -1,0 +1,93 @@
+"""Quantization without training, by either quantizer, of a small untrained model."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+import toy
+
+from slimline.core import artifacts, classifier, data, description
+from slimline.core.errors import ArtifactError, ParamsError
+from slimline.core.params import check
+from slimline.core.recipe import ModelParams
+from slimline.measure import onnx_file
+from slimline.quantization import ptq
+from slimline.quantization.settings import Int8PtqParams
+
+SETTINGS = {
+    "quantizer": "onnxruntime",
+    "activation_type": "uint8",
+    "weight_bits": 7,
+    "weights": "per_channel",
+    "calibrator": "minmax",
+}
+MODEL = ModelParams(
+    backbone="mobilenet_v3_small", pretrained="none", stem_stride=2, stem_kernel=3,
+    activation="keep",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, data.Split]:
+    return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=100, calibration_images=50)
+
+
+@pytest.fixture(scope="module")
+def source(splits: dict[str, data.Split], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_folder(splits, tmp_path_factory.mktemp("models"), is_alive=True)
+
+
+def model_folder(splits: dict[str, data.Split], parent: Path, *, is_alive: bool) -> Path:
+    torch.manual_seed(0)
+    folder = parent / "prune"
+    model = classifier.build(MODEL, splits["train"], folder)
+    if is_alive:
+        for _ in range(3):  # else its activations vanish
+            model.network(torch.rand(16, 1, 28, 28))
+    model.network.eval()
+    artifacts.save(folder, model, data=splits["train"], settings=MODEL)
+    return folder
+
+
+def saved(
+    source: Path, splits: dict[str, data.Split], target: Path, **changes: str
+) -> dict[str, float]:
+    settings = Int8PtqParams.model_validate(SETTINGS | changes)
+    calibration, validation = splits["calibration"], splits["validation"]
+    return ptq.save(target, source, calibration, validation, settings, num_threads=1)
+
+
+def test_auto_takes_what_is_most_accurate_on_validation(
+    source: Path, splits: dict[str, data.Split], tmp_path: Path
+) -> None:
+    tried = saved(source, splits, tmp_path / "auto", calibrator="auto")
+    assert list(tried) == ["minmax", "percentile", "entropy"]
+    chosen = max(tried, key=lambda name: tried[name])
+    assert saved(source, splits, tmp_path / "one", calibrator=chosen) == {}
+    files = [(tmp_path / name / description.ONNX).read_bytes() for name in ("auto", "one")]
+    assert files[0] == files[1]
+    assert description.read(tmp_path / "auto")["calibrators"] == tried
+    assert "calibrators" not in description.read(tmp_path / "one")
+
+
+def test_ours_leaves_no_float(source: Path, splits: dict[str, data.Split], tmp_path: Path) -> None:
+    saved(source, splits, tmp_path / "int8", quantizer="slimline", calibrator="mse")
+    path = tmp_path / "int8" / description.ONNX
+    assert onnx_file.inspect(path).int8_share == 100
+    assert not {"HardSwish", "HardSigmoid"} & {each.op_type for each in onnx.load(path).graph.node}
+    assert sorted(each.name for each in path.parent.iterdir()) == ["model.json", "model.onnx"]
+
+
+def test_what_a_peer_cannot_do_is_told_in_a_sentence(
+    splits: dict[str, data.Split], tmp_path: Path
+) -> None:
+    source = model_folder(splits, tmp_path, is_alive=False)
+    with pytest.raises(ArtifactError, match=r"set int8_ptq\.calibrator to minmax"):
+        saved(source, splits, tmp_path / "int8", calibrator="percentile")
+    assert not (tmp_path / "int8").exists()
+
+
+def test_a_calibrator_of_the_other_quantizer_is_refused() -> None:
+    with pytest.raises(ParamsError, match="minmax, percentile, entropy or auto with quantizer"):
+        check(SETTINGS | {"calibrator": "mse"}, Int8PtqParams, path=Path("params.yaml"))
