@@ -33,7 +33,7 @@ test-all: $(INSTALLED) check ## Check the code, then run all tests
 	@echo "== pytest: all tests"
 	@python -m pytest -p no:cacheprovider
 
-check: $(INSTALLED) ## Lint, format check, types, direction of imports
+check: $(INSTALLED) ## Lint, format check, types, direction of imports, workflows
 	@echo "== ruff check"
 	@ruff check
 	@echo "== ruff format --check"
@@ -42,6 +42,8 @@ check: $(INSTALLED) ## Lint, format check, types, direction of imports
 	@mypy
 	@echo "== lint-imports"
 	@lint-imports
+	@echo "== zizmor"
+	@zizmor --offline --quiet .github/workflows
 
 smoke: $(INSTALLED) ## Run the whole pipeline at toy size
 	@echo "== pytest: the pipeline at toy size"

@@ -4,11 +4,18 @@ from pathlib import Path
 
 from slimline.core import cli, data, description, params, serialize
 from slimline.core.preprocessing import Preprocessing
-from slimline.measure import accuracy, figures, onnx_file, session
+from slimline.measure import accuracy, figures, newly_wrong, onnx_file, session
 
 
-def main(model: Path, test: Path, reference: Path, figures_path: Path, predictions: Path) -> None:
-    """Write the figures, and one predicted class per test image.
+def main(
+    model: Path,
+    test: Path,
+    reference: Path,
+    figures_path: Path,
+    predictions: Path,
+    newly_wrong_path: Path,
+) -> None:
+    """Write the figures, one predicted class per test image, and images newly answered wrong.
 
     `reference` is the file of predictions to compare with, or, for the reference itself, `model`.
     """
@@ -21,6 +28,8 @@ def main(model: Path, test: Path, reference: Path, figures_path: Path, predictio
     expected = answers if reference == model else accuracy.read_predictions(reference)
     score = accuracy.score(logits, split.labels, expected)
     serialize.write_text(predictions, accuracy.format_predictions(answers))
+    mistakes = newly_wrong.find(split, logits, expected)
+    serialize.write_json(newly_wrong_path, newly_wrong.to_dict(mistakes))
     serialize.write_json(figures_path, figures.deterministic(score, onnx_file.inspect(path)))
 
 

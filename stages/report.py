@@ -10,15 +10,24 @@ def main(
     evaluate: Path,
     latency: Path,
     predictions: Path,
+    newly_wrong: Path,
     models: Path,
+    raw: Path,
     target: Path,
     sensitivity: Path,
     *trained: Path,
 ) -> None:
     """Write the three documents into `target`, and the history of each trained model."""
-    settings = params.load("gates", gates.GatesParams)
-    found = results.load(evaluate, latency, predictions)
-    report = content.gather(found, models, sensitivity, settings)
+    report = content.gather(
+        results.load(evaluate, latency, predictions),
+        models,
+        raw,
+        sensitivity,
+        newly_wrong,
+        trained,
+        settings=params.load("gates", gates.GatesParams),
+        source=params.read(params.PARAMS_PATH)["data"]["source"],
+    )
     serialize.write_text(target / "report.md", render.markdown(report))
     serialize.write_text(target / "report.html", render.html(report))
     serialize.write_text(target / "model_card.md", render.model_card(report))
@@ -27,6 +36,7 @@ def main(
         serialize.write_text(target / "history" / f"{model.name}.tsv", curve)
     rounds = [vars(each) for each in report.rounds]
     serialize.write_tsv(target / "history" / "prune_rounds.tsv", rounds)
+    serialize.write_tsv(target / "history" / "confusion.tsv", report.confusion)
     scan = sensitivity.read_text(encoding="utf-8")
     serialize.write_text(target / "history" / "sensitivity.tsv", scan)
 

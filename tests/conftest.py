@@ -6,6 +6,14 @@ import pytest
 import toy
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-snapshots",
+        action="store_true",
+        help="write what the report's snapshots are compared with anew",
+    )
+
+
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy repository after one `dvc repro`, with the results committed. Do not change it."""

@@ -131,7 +131,7 @@ def results(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every model file and deterministic metric, by relative path."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for part in ("models", "metrics/evaluate", "metrics/predictions")
+        for part in ("models", "metrics/evaluate", "metrics/predictions", "metrics/newly_wrong")
         for path in sorted((folder / part).rglob("*"))
         if path.is_file() and path.name != ".gitignore"
     }

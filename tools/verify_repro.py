@@ -16,7 +16,12 @@ import time
 from pathlib import Path
 
 TARGETS = ("int8_export", "int8_ptq", "int8_dynamic", "evaluate")
-COMPARED = (Path("models"), Path("metrics/evaluate"), Path("metrics/predictions"))
+COMPARED = (
+    Path("models"),
+    Path("metrics/evaluate"),
+    Path("metrics/predictions"),
+    Path("metrics/newly_wrong"),
+)
 
 
 class VerificationError(Exception):

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slimline.measure.paired import Paired
-    from slimline.report.comparison import ClassChange, Comparison, VariantChange
+    from slimline.report.comparison import Comparison, VariantChange
     from slimline.report.gates import Gate
+    from slimline.report.recall import ClassChange
     from slimline.report.variant import Variant
+    from slimline.report.waterfall import Step, StepChange
 
 _NONE = "\N{EN DASH}"
 _P_VALUE = 0.05
@@ -70,7 +72,7 @@ def product_sentence(change: Comparison) -> str:
         return f"{product.name} is new."
     if not product.is_changed:
         return f"**{product.name} is what it was**: the same answers, size and computation."
-    size = f"{filters.kib(product.after.size_kib)} ({_relative(*_sizes(product))})"
+    size = f"{filters.kib(product.after.size_kib)} ({filters.relative(*_sizes(product))})"
     return f"**{product.name}**: {_accuracy(product)}; {size}."
 
 
@@ -113,9 +115,9 @@ def variant_row(each: VariantChange) -> str:
         filters.points(after.top1 - before.top1) if before else "new",
         *((str(found.won), str(found.lost), _p(found)) if found else (_NONE,) * 3),
         filters.kib(after.size_kib),
-        _relative(before.size_kib, after.size_kib) if before else _NONE,
+        filters.relative(before.size_kib, after.size_kib) if before else _NONE,
         filters.millions(after.macs_m),
-        _relative(before.macs_m, after.macs_m) if before else _NONE,
+        filters.relative(before.macs_m, after.macs_m) if before else _NONE,
     ]
     return _table_row(cells)
 
@@ -136,9 +138,36 @@ def class_row(each: ClassChange) -> str:
     )
 
 
+def step_row(each: StepChange, name: str = "") -> str:
+    """What one stage gains and loses, in both commits, as a row of a table; `name` is another."""
+    cells = [name or each.after.name]
+    for form in (_step_top1, _step_size, _step_macs):
+        cells += [form(each.before) if each.before else _NONE, form(each.after)]
+    is_timed = each.before and each.is_same_machine
+    cells += [_step_time(each.before) if is_timed and each.before else _NONE]
+    cells += [_step_time(each.after)]
+    return _table_row(cells)
+
+
 def setting(value: Any) -> str:
     """A value of `params.yaml`."""
     return _NONE if value is None else filters.cell(str(value))
+
+
+def _step_top1(step: Step) -> str:
+    return filters.points(step.top1)
+
+
+def _step_size(step: Step) -> str:
+    return filters.signed(step.size_kib, filters.kib)
+
+
+def _step_macs(step: Step) -> str:
+    return filters.signed(step.macs_m, filters.millions)
+
+
+def _step_time(step: Step) -> str:
+    return filters.signed(step.p50_ms, filters.milliseconds)
 
 
 def _accuracy_row(product: VariantChange) -> Row:
@@ -186,7 +215,7 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[R
 
 
 def _row(name: str, form: Callable[[float], str], before: float, after: float) -> Row:
-    change = _relative(before, after)
+    change = filters.relative(before, after)
     return Row(name, form(before), form(after), change, is_same=before == after)
 
 
@@ -200,12 +229,6 @@ def _loss_row(before: float, after: float) -> Row:
     sign = "+" if after > before else "\N{MINUS SIGN}"
     change = f"{sign}{abs(after - before):.4f}"
     return Row("loss", f"{before:.4f}", f"{after:.4f}", change, is_same=before == after)
-
-
-def _relative(before: float, after: float) -> str:
-    if before == after:
-        return "the same"
-    return f"{filters.points(100 * (after / before - 1))} %"
 
 
 def _sizes(product: VariantChange) -> tuple[float, float]:

@@ -7,11 +7,13 @@ from typing import Any
 from slimline.measure import paired
 from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
-from slimline.report import gates, state
+from slimline.report import gates, recall, state, waterfall
 from slimline.report.gates import Base, Gate, GatesParams, Measured
+from slimline.report.recall import ClassChange
 from slimline.report.results import Results
 from slimline.report.state import State
 from slimline.report.variant import PRODUCT, VARIANTS, Variant
+from slimline.report.waterfall import StepChange
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,6 @@ class VariantChange:
 
 
 @dataclass(frozen=True)
-class ClassChange:
-    """How many images of one class are recognised, before and after."""
-
-    name: str
-    paired: Paired
-    is_beyond_chance: bool
-
-
-@dataclass(frozen=True)
 class ParamChange:
     """A key of `params.yaml`; `None` where the key is not there."""
 
@@ -66,6 +59,8 @@ class Comparison:
     params: Sequence[ParamChange]
     stale_params: Sequence[str]
     slowdown: Measured
+    waterfall: Sequence[StepChange]
+    """What each stage gains and loses, in both commits; the whole chain last."""
 
     @property
     def product(self) -> VariantChange:
@@ -109,6 +104,7 @@ def compare(then: State, now: State, settings: GatesParams, base: str) -> Compar
         params=_params(then, now),
         stale_params=now.stale_params,
         slowdown=gates.slowdown(now.results, against, SURE_95),
+        waterfall=_waterfall(against, now.results),
     )
 
 
@@ -127,12 +123,13 @@ def _classes(base: Base, now: Results) -> list[ClassChange]:
     if not base.is_same_test:
         return []
     answers = base.results.predictions[PRODUCT], now.predictions[PRODUCT]
-    recalls = paired.by_class(*answers, now.labels, len(now.classes))
-    beyond = paired.changed_classes(recalls, SURE_95)
-    rows = sorted(
-        range(len(recalls)), key=lambda row: (row not in beyond, -abs(recalls[row].gain), row)
-    )
-    return [ClassChange(now.classes[row], recalls[row], row in beyond) for row in rows]
+    return recall.compare(*answers, now.labels, now.classes)
+
+
+def _waterfall(base: Base, now: Results) -> list[StepChange]:
+    # An older commit's labels are taken from ours; only on the same test are they its own.
+    then = waterfall.waterfall(base.results, is_labelled=base.is_same_test)
+    return waterfall.compare(then, waterfall.waterfall(now))
 
 
 def _params(then: State, now: State) -> list[ParamChange]:

@@ -1,86 +1,132 @@
 """All that the report says, as typed data; templates only arrange it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from slimline.core import description
-from slimline.measure import pruned
+from slimline.core import description, serialize
+from slimline.measure import blocks, newly_wrong, pruned
+from slimline.measure.chance import SURE_95
+from slimline.measure.newly_wrong import NewlyWrong
+from slimline.measure.paired import Paired
 from slimline.measure.pruned import LayerChange, Round
-from slimline.report import gates, scan
+from slimline.report import confusion, curves, gates, lineage, pareto, recall, scan, waterfall
+from slimline.report.curves import Curve
 from slimline.report.gates import Gate, GatesParams
+from slimline.report.lineage import Data, Link
+from slimline.report.recall import ClassChange
 from slimline.report.results import Results
 from slimline.report.scan import Scan
-from slimline.report.variant import VARIANTS, Variant
+from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, Variant
+from slimline.report.waterfall import Waterfall
 
-_CHAIN_LENGTH = 4
+_WEAKEST = 5
+"""Classes that the model card names as such."""
 
 _FASTER = 1.05
 """Less than this is no gain in time that anybody would notice."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one stage of the chain changed against the stage before it."""
-
-    name: str
-    before: Variant
-    after: Variant
-
-    @property
-    def top1(self) -> float:
-        """Percentage points gained; negative is lost."""
-        return self.after.top1 - self.before.top1
-
-    @property
-    def size_ratio(self) -> float:
-        """Times smaller."""
-        return self.before.size_kib / self.after.size_kib
-
-    @property
-    def macs_share(self) -> float:
-        """Percent of the multiply-accumulates that are left."""
-        return 100 * self.after.macs_m / self.before.macs_m
-
-    @property
-    def speedup(self) -> float:
-        """Times faster."""
-        return self.after.speedup / self.before.speedup
-
-
-@dataclass(frozen=True)
 class Report:
     """The content of all three documents."""
 
-    variants: Sequence[Variant]
+    results: Results
     gates: Sequence[Gate]
-    descriptions: dict[str, dict[str, Any]]
+    descriptions: Mapping[str, Mapping[str, Any]]
     """Each variant's `model.json`."""
     scan: Scan
     """What each layer bears, if that was asked for."""
+    curves: Sequence[Curve]
+    """Of the stages that train, in the order of the pipeline."""
+    newly_wrong: Sequence[NewlyWrong]
+    """Test images that the baseline answers right and the product does not, some of them."""
+    lineage: Sequence[Link]
+    """From the first model to the product."""
+    data: Data
+    model_sha256: str
+    """Of the product's .onnx file."""
+
+    @property
+    def variants(self) -> list[Variant]:
+        """All of them, in the order of the pipeline."""
+        return [self.results.variants[name] for name in VARIANTS]
 
     @property
     def baseline(self) -> Variant:
         """What all else is compared with."""
-        return self.variants[0]
+        return self.results.baseline
 
     @property
     def product(self) -> Variant:
         """What is shipped."""
-        return self.variants[_CHAIN_LENGTH - 1]
+        return self.results.product
 
     @property
-    def steps(self) -> list[Step]:
+    def model(self) -> Mapping[str, Any]:
+        """The product's `model.json`."""
+        return self.descriptions[PRODUCT]
+
+    @property
+    def waterfall(self) -> Waterfall:
         """The way from the baseline to the product."""
-        chain = self.variants[:_CHAIN_LENGTH]
-        return [Step(after.name, before, after) for before, after in pairwise(chain)]
+        return waterfall.waterfall(self.results)
+
+    @property
+    def paired(self) -> Paired:
+        """What the product wins and loses against the baseline."""
+        return self.results.paired(BASELINE, PRODUCT)
+
+    @property
+    def classes(self) -> list[ClassChange]:
+        """Recall of each class, baseline and product."""
+        answers = self.results.predictions
+        names = self.results.classes
+        return recall.compare(answers[BASELINE], answers[PRODUCT], self.results.labels, names)
+
+    @property
+    def changed_classes(self) -> list[ClassChange]:
+        """Those whose recall changed beyond chance."""
+        return [each for each in self.classes if each.is_beyond_chance]
+
+    @property
+    def confusion(self) -> list[dict[str, Any]]:
+        """What the product takes for what."""
+        answers, names = self.results.predictions[PRODUCT], self.results.classes
+        return confusion.rows(answers, self.results.labels, names)
+
+    @property
+    def weakest_classes(self) -> list[ClassChange]:
+        """Those that the product recognises least, the worst first."""
+        seen = [each for each in self.classes if each.paired.count]
+        return sorted(seen, key=lambda each: each.paired.top1_after)[:_WEAKEST]
+
+    @property
+    def origins(self) -> list[Mapping[str, Any]]:
+        """The pretrained weights that the chain began with."""
+        return lineage.origins(self.lineage)
 
     @property
     def size_ratio(self) -> float:
         """How many times smaller the product is than the baseline."""
         return self.baseline.size_kib / self.product.size_kib
+
+    @property
+    def speedup_bounds(self) -> tuple[float, float]:
+        """95 % interval of how many times faster the product is than the baseline."""
+        times = self.results.blocks
+        return blocks.speedup_bounds(times[BASELINE], times[PRODUCT], SURE_95)
+
+    @property
+    def smallest(self) -> list[Variant]:
+        """The front of accuracy against size: no other is as accurate and smaller."""
+        return pareto.front(self.variants, lambda each: each.size_kib)
+
+    @property
+    def fastest(self) -> list[Variant]:
+        """The front of accuracy against latency."""
+        return pareto.front(self.variants, lambda each: each.p50_ms)
 
     @property
     def rounds(self) -> list[Round]:
@@ -156,7 +202,7 @@ class Report:
         ]
 
     def _more_macs(self) -> list[str]:
-        before = self.variants[_CHAIN_LENGTH - 2]
+        before = self.variants[2]
         if self.product.macs_m <= before.macs_m:
             return []
         return [
@@ -166,9 +212,26 @@ class Report:
         ]
 
 
-def gather(found: Results, models: Path, sensitivity: Path, settings: GatesParams) -> Report:
-    """Return the report's content from the figures, the models' descriptions and the scan."""
-    variants = [found.variants[name] for name in VARIANTS]
-    descriptions = {name: description.read(models / name) for name in VARIANTS}
-    judged = gates.judge(found, settings)
-    return Report(variants, judged, descriptions, scan.read(sensitivity))
+def gather(
+    found: Results,
+    models: Path,
+    raw: Path,
+    sensitivity: Path,
+    newly_wrong_path: Path,
+    trained: Sequence[Path],
+    *,
+    settings: GatesParams,
+    source: str,
+) -> Report:
+    """Return the content from the figures and from what the stages wrote beside their models."""
+    return Report(
+        results=found,
+        gates=gates.judge(found, settings),
+        descriptions={name: description.read(models / name) for name in VARIANTS},
+        scan=scan.read(sensitivity),
+        curves=[curves.read(each / description.HISTORY, each.name) for each in trained],
+        newly_wrong=newly_wrong.from_dict(serialize.read_json(newly_wrong_path)),
+        lineage=lineage.chain([*trained, models / PRODUCT]),
+        data=lineage.data(raw, source),
+        model_sha256=description.hash_file(description.onnx_path(models / PRODUCT)),
+    )

@@ -1,15 +1,20 @@
 """Formatting for the templates: plain functions, one rule each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf, isinf
 
 from slimline.report.gates import Gate
+
+MINUS = "\N{MINUS SIGN}"
+_ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]|#"} | {"<": "&lt;", ">": "&gt;"})
+_LONGEST = 200
+"""Characters of a name that a user chose; what is longer says no more."""
 
 
 def points(value: float) -> str:
     """Percentage points with a sign: `+0.12`; a true minus, and no sign for zero."""
     rounded = round(value, 2)
-    sign = "+" if rounded > 0 else "\N{MINUS SIGN}" if rounded < 0 else ""
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
     return f"{sign}{abs(rounded):.2f}"
 
 
@@ -22,6 +27,29 @@ def percent(value: float, digits: int = 2) -> str:
     elif float(text) == 0 and value > 0:
         text = f"{step:.{digits}f}"
     return f"{text} %"
+
+
+def percents(low: float, high: float) -> str:
+    """Bounds of a percentage: `89.60 to 90.77 %`."""
+    return f"{percent(low).removesuffix(' %')} to {percent(high)}"
+
+
+def margin(value: float) -> str:
+    """Half the width of an interval: `±0.57`."""
+    return f"±{value:.2f}"
+
+
+def signed(value: float, form: Callable[[float], str]) -> str:
+    """What was gained or lost, in the form of the figure itself: `+1.23 ms`; a true minus."""
+    told = form(abs(value))
+    if told == form(0):
+        return told
+    return f"{'+' if value > 0 else MINUS}{told}"
+
+
+def relative(before: float, after: float) -> str:
+    """A change in percent: `+12.34 %`."""
+    return "the same" if before == after else f"{points(100 * (after / before - 1))} %"
 
 
 def times(value: float) -> str:
@@ -39,6 +67,16 @@ def kib(value: float) -> str:
     return f"{value:,.0f} KiB"
 
 
+def mib(value: float) -> str:
+    """An amount of memory: `90 MiB`."""
+    return f"{value:,.0f} MiB"
+
+
+def per_second(value: float) -> str:
+    """A throughput: `3,120`."""
+    return f"{value:,.0f}"
+
+
 def count(value: float) -> str:
     """A large number, short: `1.26 M`, `349 k`, `12`."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
@@ -52,26 +90,27 @@ def millions(value: float) -> str:
     return f"{value:.3g} M"
 
 
+def plain(value: str) -> str:
+    """A name that a user chose, on one line, of a length that can be read."""
+    flat = " ".join(value.split())
+    # What is not printable may turn the text around it.
+    flat = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in flat)
+    return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def cell(value: str) -> str:
     """Text that is safe inside a cell of a Markdown table, and inside Markdown at all."""
-    flat = " ".join(value.split())
-    # What is not printable may turn the text around it; a mention would call a person.
-    flat = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in flat)
-    flat = flat.replace("@", "@\N{ZERO WIDTH SPACE}")
-    for sign in "\\`*_{}[]<>|#":
-        flat = flat.replace(
-            sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign]
-        )
-    return flat if len(flat) <= 200 else flat[:199] + "\N{HORIZONTAL ELLIPSIS}"
+    # A mention would call a person.
+    return plain(value).replace("@", "@\N{ZERO WIDTH SPACE}").translate(_ESCAPES)
 
 
 def number(value: float) -> str:
     """A figure whose unit stands beside it: two digits after the point below 100, a true minus."""
     if isinf(value):
-        return "\N{INFINITY}" if value == inf else "\N{MINUS SIGN}\N{INFINITY}"
+        return "\N{INFINITY}" if value == inf else f"{MINUS}\N{INFINITY}"
     rounded = round(value, 2)
     text = f"{abs(rounded):,.2f}" if abs(rounded) < 100 else f"{abs(rounded):,.0f}"
-    return f"\N{MINUS SIGN}{text}" if rounded < 0 else text
+    return f"{MINUS}{text}" if rounded < 0 else text
 
 
 def gate_value(gate: Gate) -> str:

@@ -2,11 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from slimline.report.variant import VARIANTS
 
 WORKSPACE = "workspace"
+
+
+class Scored(Protocol):
+    """Whatever has an accuracy; its price is up to the caller."""
+
+    @property
+    def top1(self) -> float:
+        """Percent of the test images."""
+
+
+T = TypeVar("T", bound=Scored)
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ def points(shown: Sequence[Mapping[str, Any]]) -> list[Point]:
     return list(found.values())
 
 
-def front(found: Sequence[Point], price: Callable[[Point], float]) -> list[Point]:
+def front(found: Sequence[T], price: Callable[[T], float]) -> list[T]:
     """Return the points that no other dominates: as accurate or better, for as much or less."""
     return [each for each in found if not any(_dominates(o, each, price) for o in found)]
 
@@ -53,7 +64,7 @@ def comparable(found: Sequence[Point]) -> list[Point]:
     return [each for each in found if each.p50_ms and each.machine in machines[:1]]
 
 
-def _dominates(one: Point, other: Point, price: Callable[[Point], float]) -> bool:
+def _dominates(one: T, other: T, price: Callable[[T], float]) -> bool:
     is_no_worse = one.top1 >= other.top1 and price(one) <= price(other)
     return is_no_worse and (one.top1 > other.top1 or price(one) < price(other))
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from slimline.report import change_filters, filters
+from slimline.report import change_filters, filters, plots, report_filters
 
 if TYPE_CHECKING:
     from slimline.report.comparison import Comparison
     from slimline.report.content import Report
+
+_MOST_CLASSES = {"report.md.jinja2": 50, "report.html.jinja2": 300}
+"""Rows of the table of classes: a pull request has little room, the page must stay light."""
 
 COMMENT_LIMIT = 60_000
 """Characters of a pull request's comment; GitHub refuses more than 65,536."""
@@ -21,12 +24,12 @@ _ROWS = (200, 50, 10, 0)
 
 def markdown(report: Report) -> str:
     """Return `metrics/report.md`: what a pull request shows."""
-    return _render("report.md.jinja2", report=report)
+    return _report("report.md.jinja2", report)
 
 
 def html(report: Report) -> str:
     """Return `metrics/report.html`: one file that opens offline."""
-    return _render("report.html.jinja2", report=report)
+    return _report("report.html.jinja2", report, drawings=plots.draw(report))
 
 
 def model_card(report: Report) -> str:
@@ -41,6 +44,12 @@ def diff(change: Comparison) -> str:
         if len(text) < COMMENT_LIMIT:
             return text
     raise AssertionError("a comment without any row is short")
+
+
+def _report(template: str, report: Report, **content: object) -> str:
+    classes, most = report.classes, _MOST_CLASSES[template]
+    num_more = max(0, len(classes) - most)
+    return _render(template, report=report, classes=classes[:most], num_more=num_more, **content)
 
 
 def _render(template: str, **content: object) -> str:
@@ -64,9 +73,25 @@ def _environment() -> Environment:
         filters.kib,
         filters.count,
         filters.millions,
+        filters.plain,
         filters.cell,
         filters.gate_value,
         filters.gate_limit,
+        report_filters.variant_cells,
+        report_filters.level_cells,
+        report_filters.step_cells,
+        report_filters.round_cells,
+        report_filters.layer_cells,
+        report_filters.recall_cells,
+        report_filters.recall_sentence,
+        report_filters.mistake_sentence,
+        report_filters.certainty,
+        report_filters.card_rows,
+        report_filters.calibration,
+        report_filters.gain_sentence,
+        report_filters.top1_value,
+        report_filters.quoted,
+        report_filters.picture,
         change_filters.verdict,
         change_filters.verdict_mark,
         change_filters.product_sentence,
@@ -74,6 +99,7 @@ def _environment() -> Environment:
         change_filters.unchanged_figures,
         change_filters.variant_row,
         change_filters.class_row,
+        change_filters.step_row,
         change_filters.setting,
     ):
         environment.filters[function.__name__] = function

@@ -19,6 +19,9 @@ VARIANTS = (
 )
 """In the order of the pipeline: the chain to the product, then what it is compared with."""
 
+CHAIN = VARIANTS[:4]
+"""From the baseline to the product, each made from the one before it."""
+
 BASELINE, PRODUCT = "baseline_train", "int8_export"
 
 

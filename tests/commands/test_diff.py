@@ -104,6 +104,23 @@ def test_same_cpus_are_compared(folder: Path, capsys: Capsys) -> None:
     assert row[3].startswith("\N{MINUS SIGN}")
 
 
+def test_what_each_stage_gains_is_compared(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(lost=40, size_kib=800))
+    told = diff(capsys)
+    folded = told[told.index("What each stage gains and loses") :]
+    assert cells(folded, "int8_export") == [
+        "int8_export",
+        *("0.00", "\N{MINUS SIGN}2.00"),
+        *("\N{MINUS SIGN}2,000 KiB", "\N{MINUS SIGN}2,200 KiB"),
+        *("\N{MINUS SIGN}5 M", "\N{MINUS SIGN}5.5 M"),
+        *("\N{MINUS SIGN}0.100 ms", "\N{MINUS SIGN}0.100 ms"),
+    ]
+    assert cells(folded, "baseline to product")[3:5] == [
+        "\N{MINUS SIGN}39,000 KiB",
+        "\N{MINUS SIGN}39,200 KiB",
+    ]
+
+
 def test_hostile_names_are_harmless(folder: Path, capsys: Capsys) -> None:
     names = ["<script>alert(1)</script>", "a | b", "x" * 10_000, "@octocat", "\u202eabc", "l\nl"]
     classes = [*names, *repository.CLASSES[len(names) :]]

@@ -20,3 +20,12 @@ def test_the_schema_knows_every_key_and_says_what_it_means(
     assert drop["description"].startswith("Percentage points")
     assert {"const": "none", "type": "string"} in drop["anyOf"]
     assert {"maximum": 100, "minimum": 0, "type": "number"} in drop["anyOf"]
+
+
+def test_the_schema_that_editors_read_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    path = toy.ROOT / "params.schema.json"
+    told = "it is stale: run `python -m slimline schema > params.schema.json`"
+    assert path.read_text() == capsys.readouterr().out, told
+    first = (toy.ROOT / "params.yaml").read_text().splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={path.name}"

@@ -27,8 +27,30 @@ from slimline.report import filters
         (filters.number, -0.001, "0.00"),
         (filters.number, 43687.4, "43,687"),
         (filters.number, float("inf"), "\N{INFINITY}"),
+        (filters.cell, "<" * 300, "&lt;" * 199 + "\N{HORIZONTAL ELLIPSIS}"),
+        (filters.plain, "a\nb\u202e<", "a b\N{REPLACEMENT CHARACTER}<"),
+        (filters.margin, 0.567, "±0.57"),
+        (filters.mib, 90.4, "90 MiB"),
+        (filters.per_second, 3120.4, "3,120"),
         (filters.cell, "x" * 300, "x" * 199 + "\N{HORIZONTAL ELLIPSIS}"),
     ],
 )
 def test_formats(function, value, text) -> None:
     assert function(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1234.4, "+1,234 KiB"), (-1234.4, "\N{MINUS SIGN}1,234 KiB"), (0.2, "0 KiB"), (-0.2, "0 KiB")],
+)
+def test_a_change_has_a_sign_unless_it_is_nothing(value: float, text: str) -> None:
+    assert filters.signed(value, filters.kib) == text
+
+
+def test_bounds_share_their_unit() -> None:
+    assert filters.percents(89.6, 90.77) == "89.60 to 90.77 %"
+
+
+def test_a_ratio_is_told_as_a_change() -> None:
+    assert filters.relative(200, 150) == "\N{MINUS SIGN}25.00 %"
+    assert filters.relative(2, 2) == "the same"

@@ -24,8 +24,23 @@ def test_predictions_give_the_figures(pipeline: Path) -> None:
 
 def test_it_is_deterministic(pipeline: Path, tmp_path: Path) -> None:
     model = pipeline / "models" / "int8_export"
-    written = tmp_path / "figures.json", tmp_path / "predictions.txt"
+    names = ("figures.json", "predictions.txt", "newly_wrong.json")
+    written = [tmp_path / name for name in names]
     reference = pipeline / "metrics" / "predictions" / "baseline_train.txt"
     evaluate.main(model, pipeline / "data" / "prepared" / "test", reference, *written)
-    committed = pipeline / "metrics" / "evaluate" / "int8_export.json"
-    assert written[0].read_bytes() == committed.read_bytes()
+    for path, folder in zip(written[::2], ("evaluate", "newly_wrong"), strict=True):
+        committed = pipeline / "metrics" / folder / "int8_export.json"
+        assert path.read_bytes() == committed.read_bytes()
+
+
+def test_images_newly_wrong_are_those(pipeline: Path) -> None:
+    metrics = pipeline / "metrics"
+    found = serialize.read_json(metrics / "newly_wrong" / "int8_export.json")["images"]
+    labels, before, after = (
+        accuracy.read_predictions(metrics / "predictions" / f"{name}.txt")
+        for name in ("labels", "baseline_train", "int8_export")
+    )
+    rows = np.flatnonzero((before == labels) & (after != labels)).tolist()
+    assert sorted(each["row"] for each in found) == rows or len(found) == 24
+    assert all(each["before"] == each["label"] != each["after"] for each in found)
+    assert serialize.read_json(metrics / "newly_wrong" / "baseline_train.json") == {"images": []}

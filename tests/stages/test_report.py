@@ -31,3 +31,11 @@ def test_the_report_tells_what_became_of_each_layer(pipeline: Path) -> None:
     for name in ("report.md", "report.html"):
         text = (pipeline / "metrics" / name).read_text().replace("\\_", "_")
         assert all(layer["layer"] in text for layer in layers)
+
+
+def test_what_is_taken_for_what_comes_into_git(pipeline: Path) -> None:
+    path = pipeline / "metrics" / "history" / "confusion.tsv"
+    header, *rows = (line.split("\t") for line in path.read_text().splitlines())
+    assert header == ["actual", "predicted", "images"]
+    labels = (pipeline / "metrics" / "predictions" / "labels.txt").read_text().split()
+    assert sum(int(images) for *_, images in rows) == len(labels)

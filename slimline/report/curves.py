@@ -1,0 +1,38 @@
+"""The learning curves of the stages that train, as the report draws them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Validation accuracy of one stage over its phases, one after another."""
+
+    name: str
+    epochs: Sequence[float]
+    """Passes over the training split since the stage began."""
+    top1: Sequence[float]
+    """Percent of the validation split."""
+
+
+def read(path: Path, name: str) -> Curve:
+    """Return the curve of a `history.tsv`; without a row where nothing was trained."""
+    header, *lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    rows = [dict(zip(header, cells, strict=True)) for cells in lines]
+    return Curve(
+        name,
+        epochs=_through([(row["phase"], float(row["epoch"])) for row in rows]),
+        top1=[float(row["validation_top1"]) for row in rows],
+    )
+
+
+def _through(milestones: Sequence[tuple[str, float]]) -> list[float]:
+    """Return epochs that go on where each phase begins anew from 0."""
+    total, offset, found = 0.0, 0.0, []
+    last = ""
+    for phase, epoch in milestones:
+        offset, last = (offset, last) if phase == last else (total, phase)
+        total = offset + epoch
+        found.append(total)
+    return found

@@ -1,0 +1,375 @@
+"""The drawings of the HTML report: typed data in, SVG out that stands inline in a page.
+
+Only the report stage draws; matplotlib is imported here alone, and only when something is drawn.
+What it writes is made fit for a page: colours are variables of the style sheet (light, dark,
+print), text is text in the reader's own font, sizes are the reader's. The same data give the same
+bytes: no date, no random identifier, no setting of the user's or the machine's.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from slimline.measure import chance
+from slimline.measure.chance import SURE_95
+from slimline.report import filters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from slimline.report.content import Report
+    from slimline.report.curves import Curve
+    from slimline.report.variant import Variant
+    from slimline.report.waterfall import Waterfall
+
+_INK, _SOFT, _LINE, _PAPER = "#010201", "#010202", "#010203", "#010204"
+_MARK, _BAD, _THIRD, _FOURTH = "#010205", "#010206", "#010207", "#010208"
+_VARIABLES = {
+    _INK: "var(--ink)",
+    _SOFT: "var(--soft)",
+    _LINE: "var(--line)",
+    _PAPER: "var(--paper)",
+    _MARK: "var(--mark)",
+    _BAD: "var(--bad)",
+    _THIRD: "var(--third)",
+    _FOURTH: "var(--fourth)",
+}
+"""Colours that no drawing has otherwise, and the variables of the style sheet they stand for."""
+
+_WIDTH, _HEIGHT = 4.6, 3.0
+"""Inches of 72 units: as wide as a phone, so that 10 units of text are 10 pixels there."""
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "slimline",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.edgecolor": _SOFT,
+    "axes.labelcolor": _SOFT,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "none",
+    "grid.color": _LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": _SOFT,
+    "xtick.labelsize": 9,
+    "ytick.color": _SOFT,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+    "legend.handlelength": 1.4,
+    "legend.columnspacing": 1.4,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 6,
+}
+
+_SHAPES = "osD^vP"
+_MOST_TICKS = 5
+_SERIES = (_MARK, _BAD, _THIRD, _FOURTH)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the page."""
+
+    title: str
+    text: str
+    """What it shows, for whoever does not see it."""
+    svg: str
+
+
+def draw(report: Report) -> list[Drawing]:
+    """Return the drawings, in the order in which they are read."""
+    found = [
+        _accuracy_steps(report.waterfall),
+        _size_steps(report.waterfall),
+        _accuracy_by_size(report),
+        _accuracy_by_latency(report),
+        _rounds(report),
+    ]
+    curves = [each for each in report.curves if each.top1]
+    return [*found, _learning(curves)] if curves else found
+
+
+def _accuracy_steps(found: Waterfall) -> Drawing:
+    told = [filters.points(each.top1) for each in found.steps]
+
+    def fill(axes: Axes) -> None:
+        levels = [each.top1 for each in _levels(found)]
+        _bars(axes, _names(found), levels, told, is_more_better=True)
+
+    return Drawing(
+        "Test accuracy, stage by stage",
+        _told("Percentage points of test accuracy", found, told),
+        _drawn(fill, x_label="% of the test images"),
+    )
+
+
+def _size_steps(found: Waterfall) -> Drawing:
+    told = [filters.signed(each.size_kib, filters.kib) for each in found.steps]
+
+    def fill(axes: Axes) -> None:
+        levels = [each.size_kib for each in _levels(found)]
+        shares = [filters.relative(*pair) for pair in pairwise(levels)]
+        _bars(axes, _names(found), levels, shares, is_more_better=False)
+        _logarithmic(axes, levels)
+
+    return Drawing(
+        "Size of the file, stage by stage",
+        _told("KiB of the file", found, told),
+        _drawn(fill, x_label="KiB, logarithmic"),
+    )
+
+
+def _levels(found: Waterfall) -> list[Variant]:
+    return [found.total.before, *(each.after for each in found.steps)]
+
+
+def _names(found: Waterfall) -> list[str]:
+    return [each.name for each in found.steps]
+
+
+def _told(what: str, found: Waterfall, changes: Sequence[str]) -> str:
+    steps = ", ".join(f"{s} {told}" for s, told in zip(_names(found), changes, strict=True))
+    return f"{what} from baseline to product: {steps}."
+
+
+def _bars(
+    axes: Axes,
+    names: Sequence[str],
+    levels: Sequence[float],
+    told: Sequence[str],
+    *,
+    is_more_better: bool,
+) -> None:
+    """Draw a bar from level to level for each step, between two marks for the first and last."""
+    last = len(names) + 1
+    for row, (before, after) in enumerate(pairwise(levels), start=1):
+        is_better = (after > before) == is_more_better
+        colour = _MARK if is_better else _BAD
+        axes.barh(row, after - before, left=before, height=0.55, color=colour)
+        axes.plot([after, after], [row, row + 1], color=_SOFT, linewidth=0.8)
+        axes.annotate(
+            told[row - 1],
+            (max(before, after), row),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.plot([levels[0], levels[0]], [0, 1], color=_SOFT, linewidth=0.8)
+    axes.plot([levels[0], levels[-1]], [0, last], "o", color=_INK)
+    axes.set_yticks(range(last + 1), ["baseline", *names, "product"])
+    axes.set_ylim(last + 0.6, -0.6)
+    axes.grid(visible=False, axis="y")
+    # Room for the text beside the bar that ends furthest to the right; bars cling to the edge.
+    axes.use_sticky_edges = False
+    axes.margins(x=0.34)
+
+
+def _accuracy_by_size(report: Report) -> Drawing:
+    return _pareto(
+        report.variants,
+        report.smallest,
+        price=lambda each: each.size_kib,
+        bounds=lambda each: (each.size_kib, each.size_kib),
+        title="Accuracy against size",
+        label="KiB of the file, logarithmic",
+        form=filters.kib,
+    )
+
+
+def _accuracy_by_latency(report: Report) -> Drawing:
+    times = report.results.blocks
+    return _pareto(
+        report.variants,
+        report.fastest,
+        price=lambda each: each.p50_ms,
+        bounds=lambda each: chance.median_bounds(times[each.name], SURE_95),
+        title="Accuracy against latency",
+        label="ms per image (p50), logarithmic",
+        form=filters.milliseconds,
+    )
+
+
+def _pareto(
+    variants: Sequence[Variant],
+    front: Sequence[Variant],
+    *,
+    price: Callable[[Variant], float],
+    bounds: Callable[[Variant], tuple[float, float]],
+    title: str,
+    label: str,
+    form: Callable[[float], str],
+) -> Drawing:
+    def fill(axes: Axes) -> None:
+        edge = sorted(front, key=price)
+        axes.step(
+            [price(each) for each in edge],
+            [each.top1 for each in edge],
+            where="post",
+            color=_MARK,
+            linewidth=1,
+        )
+        for each, shape in zip(variants, _SHAPES, strict=True):
+            is_front = each in front
+            axes.errorbar(
+                price(each),
+                each.top1,
+                xerr=_lengths(price(each), *bounds(each)),
+                yerr=_lengths(each.top1, each.top1_low, each.top1_high),
+                color=_MARK if is_front else _SOFT,
+                marker=shape,
+                markerfacecolor=_MARK if is_front else _PAPER,
+                linestyle="none",
+                elinewidth=0.8,
+                label=each.name,
+            )
+        _logarithmic(axes, [price(each) for each in variants])
+
+    told = ", ".join(
+        f"{each.name} {filters.percent(each.top1)} at {form(price(each))}"
+        + ("" if each in front else " (dominated)")
+        for each in variants
+    )
+    svg = _drawn(fill, x_label=label, y_label="% right, test", legend_rows=2)
+    return Drawing(title, f"{told}.", svg)
+
+
+def _lengths(value: float, low: float, high: float) -> list[list[float]]:
+    """Return the arms of an error bar; a bound that too few blocks cannot give has none."""
+    is_known = abs(low) < float("inf")
+    return [[max(0.0, value - low)], [max(0.0, high - value)]] if is_known else [[0.0], [0.0]]
+
+
+def _rounds(report: Report) -> Drawing:
+    rounds = report.rounds
+    macs = [each.macs_m for each in rounds]
+    undone = [each for each in rounds if not each.is_kept]
+
+    def fill(axes: Axes) -> None:
+        cut = [each.top1_cut for each in rounds]
+        recovered = [each.top1_recovered for each in rounds]
+        axes.plot(macs, recovered, "-o", color=_MARK, label="recovered")
+        axes.plot(macs, cut, "--s", color=_BAD, label="after the cut")
+        if undone:
+            axes.plot(
+                [each.macs_m for each in undone],
+                [each.top1_recovered for each in undone],
+                "o",
+                color=_MARK,
+                markerfacecolor=_PAPER,
+                label="undone",
+            )
+        axes.invert_xaxis()
+
+    told = ", ".join(
+        f"round {each.number} {filters.millions(each.macs_m)}, "
+        f"{filters.percent(each.top1_cut)} cut, {filters.percent(each.top1_recovered)} recovered"
+        for each in rounds
+    )
+    x_label, y_label = "multiply-accumulates, millions", "% right, validation"
+    svg = _drawn(fill, x_label=x_label, y_label=y_label, legend_rows=1)
+    return Drawing("Accuracy by round of pruning", f"{told}.", svg)
+
+
+def _learning(curves: Sequence[Curve]) -> Drawing:
+    def fill(axes: Axes) -> None:
+        begun = 0.0
+        for curve, colour, shape in zip(curves, _SERIES, _SHAPES, strict=False):
+            epochs = [begun + each for each in curve.epochs]
+            wrong = [100 - each for each in curve.top1]
+            axes.plot(epochs, wrong, marker=shape, markersize=4, color=colour, label=curve.name)
+            begun = epochs[-1]
+        _logarithmic(axes, [100 - each for curve in curves for each in curve.top1], axis="y")
+
+    told = ", ".join(f"{each.name} ends at {filters.percent(each.top1[-1])}" for each in curves)
+    labels = {
+        "x_label": "passes over the training split, in turn",
+        "y_label": "% wrong, validation",
+    }
+    return Drawing("Learning curves", f"{told}.", _drawn(fill, **labels, legend_rows=2))
+
+
+def _logarithmic(axes: Axes, values: Sequence[float], axis: str = "x") -> None:
+    """Scale an axis by ratios, with plain numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    if min(values) <= 0:
+        return
+    ticks = _ticks(min(values) / 1.25, max(values) * 1.25)
+    scaled = axes.xaxis if axis == "x" else axes.yaxis
+    axes.set(**{f"{axis}scale": "log"})
+    scaled.set_major_locator(FixedLocator(ticks))
+    scaled.set_minor_locator(NullLocator())
+    scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers between the two, as many as there is room for, or all that there are."""
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        steps = [digit * 10.0**power for power in range(-4, 9) for digit in digits]
+        found = [step for step in steps if low <= step <= high]
+        if len(found) <= _MOST_TICKS:
+            break
+    return found
+
+
+def _drawn(
+    fill: Callable[[Axes], None], *, x_label: str, y_label: str = "", legend_rows: int = 0
+) -> str:
+    """Return the SVG of one pair of axes."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        # What a matplotlibrc of the user's says must not show.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        figure = Figure(figsize=(_WIDTH, _HEIGHT))
+        axes = figure.add_axes(_frame(is_wide=not y_label, legend_rows=legend_rows))
+        fill(axes)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        if legend_rows:
+            _legend(figure, axes, legend_rows)
+        return _inline(figure)
+
+
+def _frame(*, is_wide: bool, legend_rows: int) -> tuple[float, float, float, float]:
+    """Return left, bottom, width and height of the axes, as shares of the figure."""
+    left = 0.29 if is_wide else 0.14
+    bottom = 0.18 + 0.08 * legend_rows
+    return left, bottom, 0.97 - left, 0.95 - bottom
+
+
+def _legend(figure: Figure, axes: Axes, rows: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    columns = -(-len(handles) // rows)
+    figure.legend(handles, labels, loc="lower center", ncols=columns)
+
+
+def _inline(figure: Figure) -> str:
+    """Return what belongs into a page: no prologue, no size, no font, no name of ours or theirs."""
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(file, format="svg", metadata=nothing)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<svg [^>]*(viewBox=\"[^\"]*\")[^>]*>", r"<svg \1>", svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
+    svg = re.sub(r"font-family: [^;\"]*;?", "", svg)
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", svg)
+    svg = svg.replace("xlink:href", "href")
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return re.sub(r"\s*\n\s*", "\n", svg).strip()

@@ -1,0 +1,208 @@
+"""Formatting of whole rows of the report: plain functions from typed data to cells of text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from slimline.report import filters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from slimline.measure.newly_wrong import NewlyWrong
+    from slimline.measure.paired import Paired
+    from slimline.measure.pruned import LayerChange, Round
+    from slimline.report.content import Report
+    from slimline.report.plots import Drawing
+    from slimline.report.recall import ClassChange
+    from slimline.report.variant import Variant
+    from slimline.report.waterfall import Step
+
+_NONE = "\N{EN DASH}"
+_ARROW = "\N{RIGHTWARDS ARROW}"
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """One figure of the model card, ready to print."""
+
+    name: str
+    after: str
+    before: str
+
+
+def variant_cells(each: Variant) -> list[str]:
+    """The figures of a variant, in the order of the table's columns."""
+    return [
+        filters.percent(each.top1),
+        filters.margin(each.top1_margin),
+        calibration(each),
+        filters.kib(each.size_kib),
+        filters.kib(each.size_zip_kib),
+        filters.count(each.params),
+        filters.percent(each.sparsity, 1),
+        filters.millions(each.macs_m),
+        filters.percent(each.int8_macs, 1),
+        filters.milliseconds(each.p50_ms),
+        filters.per_second(each.images_per_s),
+        filters.mib(each.peak_rss_mib),
+        filters.times(each.speedup),
+    ]
+
+
+def level_cells(each: Variant) -> list[str]:
+    """Where the way begins or ends, in the columns of `step_cells`."""
+    return [
+        filters.percent(each.top1),
+        "",
+        "",
+        filters.kib(each.size_kib),
+        "",
+        filters.millions(each.macs_m),
+        "",
+        filters.milliseconds(each.p50_ms),
+        "",
+    ]
+
+
+def step_cells(step: Step) -> list[str]:
+    """What a stage gains and loses: points, images won and lost, KiB, MACs, ms, each in percent."""
+    before, after, found = step.before, step.after, step.paired
+    counts = f"{found.won} won, {found.lost} lost" if found else _NONE
+    return [
+        filters.points(step.top1),
+        _bounds(*found.gain_bounds()) if found else _NONE,
+        counts,
+        filters.signed(step.size_kib, filters.kib),
+        filters.relative(before.size_kib, after.size_kib),
+        filters.signed(step.macs_m, filters.millions),
+        filters.relative(before.macs_m, after.macs_m),
+        filters.signed(step.p50_ms, filters.milliseconds),
+        filters.relative(before.p50_ms, after.p50_ms),
+    ]
+
+
+def round_cells(each: Round) -> list[str]:
+    """What a round of pruning did."""
+    return [
+        str(each.number),
+        filters.count(each.params),
+        filters.millions(each.macs_m),
+        filters.percent(each.sparsity, 1),
+        filters.percent(each.top1_cut),
+        filters.percent(each.top1_recovered),
+    ]
+
+
+def layer_cells(each: LayerChange) -> list[str]:
+    """What pruning left of a layer."""
+    return [
+        f"{each.channels_before} {_ARROW} {each.channels_after}",
+        f"{filters.count(each.params_before)} {_ARROW} {filters.count(each.params_after)}",
+        f"{filters.count(each.macs_before)} {_ARROW} {filters.count(each.macs_after)}",
+        filters.percent(each.macs_share, 1),
+        filters.percent(each.sparsity, 1),
+    ]
+
+
+def recall_cells(each: ClassChange) -> list[str]:
+    """How well a class is recognised, before and after."""
+    found = each.paired
+    return [
+        str(found.count),
+        filters.percent(found.top1_before, 1),
+        filters.percent(found.top1_after, 1),
+        filters.points(found.gain),
+        str(found.won),
+        str(found.lost),
+    ]
+
+
+def recall_sentence(changed: Sequence[ClassChange]) -> str:
+    """How many classes changed, in one line."""
+    if not changed:
+        return "No class changed beyond what chance can do."
+    if len(changed) == 1:
+        return "One class changed beyond chance."
+    return f"{len(changed)} classes changed beyond chance."
+
+
+def mistake_sentence(each: NewlyWrong, classes: Sequence[str]) -> str:
+    """What an image is, and what it is taken for."""
+    label, after = filters.plain(classes[each.label]), filters.plain(classes[each.after])
+    return f"test image {each.row}: {label}, answered {after}"
+
+
+def certainty(each: NewlyWrong) -> str:
+    """How sure the model is of its mistake."""
+    return filters.percent(each.certainty, 0)
+
+
+def card_rows(report: Report) -> list[CardRow]:
+    """The figures of the model card, product and baseline."""
+    after, before = report.product, report.baseline
+    low, high = report.speedup_bounds
+    faster = f"{filters.times(after.speedup)} ({filters.number(low)} to {filters.number(high)})"
+    return [
+        CardRow("top-1 on test", _top1(after), _top1(before)),
+        _card_row("calibration error", calibration, after, before),
+        _card_row("file", lambda each: filters.kib(each.size_kib), after, before),
+        _card_row("parameters", lambda each: filters.count(each.params), after, before),
+        _card_row(
+            "multiply-accumulates", lambda each: filters.millions(each.macs_m), after, before
+        ),
+        _card_row("executed in int8", lambda each: filters.percent(each.int8_macs), after, before),
+        _card_row("time per image", lambda each: filters.milliseconds(each.p50_ms), after, before),
+        CardRow("faster", faster, filters.times(before.speedup)),
+        _card_row("peak memory", lambda each: filters.mib(each.peak_rss_mib), after, before),
+    ]
+
+
+def calibration(each: Variant) -> str:
+    """The calibration error; a dash where it was not measured."""
+    return _NONE if each.ece is None else filters.percent(each.ece)
+
+
+def gain_sentence(found: Paired) -> str:
+    """What the product wins and loses, in one sentence."""
+    low, high = found.gain_bounds()
+    return (
+        f"{filters.points(found.gain)} points of top-1 ({_bounds(low, high)}), "
+        f"{found.won} images won and {found.lost} lost."
+    )
+
+
+def top1_value(each: Variant) -> str:
+    """Top-1 as a number for a machine."""
+    return f"{each.top1:.2f}"
+
+
+def quoted(value: str) -> str:
+    """A string in YAML, whatever is in it: a JSON string is one."""
+    return json.dumps(value)
+
+
+def picture(each: Drawing) -> Markup:
+    """A drawing as part of a page: what it shows stands in its own first element."""
+    head, rest = each.svg.split(">", 1)
+    title = Markup("<title>{}</title>").format(each.text)
+    # Drawn from numbers and the names of our own stages alone.
+    return Markup(f'{head} role="img">') + title + Markup(rest)  # noqa: S704
+
+
+def _bounds(low: float, high: float) -> str:
+    return f"{filters.points(low)} to {filters.points(high)}"
+
+
+def _top1(each: Variant) -> str:
+    return f"{filters.percent(each.top1)} ({filters.percents(each.top1_low, each.top1_high)})"
+
+
+def _card_row(
+    name: str, form: Callable[[Variant], str], after: Variant, before: Variant
+) -> CardRow:
+    return CardRow(name, form(after), form(before))

@@ -1,0 +1,85 @@
+"""The way from the baseline to the product: what each stage of the chain gains and loses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from slimline.measure.paired import Paired
+from slimline.report.results import Results
+from slimline.report.variant import CHAIN, Variant
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one stage, or the chain as a whole, changed; negative is less than before."""
+
+    name: str
+    before: Variant
+    after: Variant
+    paired: Paired | None
+    """The same test images through both; None if the labels are not those of the answers."""
+
+    @property
+    def top1(self) -> float:
+        """Percentage points of test accuracy."""
+        return self.after.top1 - self.before.top1
+
+    @property
+    def size_kib(self) -> float:
+        """KiB of the file."""
+        return self.after.size_kib - self.before.size_kib
+
+    @property
+    def macs_m(self) -> float:
+        """Millions of multiply-accumulates."""
+        return self.after.macs_m - self.before.macs_m
+
+    @property
+    def p50_ms(self) -> float:
+        """Milliseconds of the median time of one image."""
+        return self.after.p50_ms - self.before.p50_ms
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """The steps in order; each figure's steps add up to that of `total`."""
+
+    steps: Sequence[Step]
+    total: Step
+
+
+@dataclass(frozen=True)
+class StepChange:
+    """One step in two commits."""
+
+    before: Step | None
+    """None if the base has not both variants of it."""
+    after: Step
+    is_same_machine: bool
+    """Whether the times may be put side by side."""
+
+
+def waterfall(found: Results, *, is_labelled: bool = True) -> Waterfall:
+    """Return the steps; without labels that belong to the answers, with nothing paired."""
+    chain = [name for name in CHAIN if name in found.variants]
+    steps = [_step(found, *pair, is_labelled=is_labelled) for pair in pairwise(chain)]
+    return Waterfall(steps, _step(found, chain[0], chain[-1], is_labelled=is_labelled))
+
+
+def compare(then: Waterfall, now: Waterfall) -> list[StepChange]:
+    """Return every step of now beside that of the same stages then, the total last."""
+    known = {(each.before.name, each.after.name): each for each in [*then.steps, then.total]}
+    return [
+        _change(known.get((each.before.name, each.after.name)), each)
+        for each in [*now.steps, now.total]
+    ]
+
+
+def _step(found: Results, before: str, after: str, *, is_labelled: bool) -> Step:
+    compared = found.paired(before, after) if is_labelled else None
+    return Step(after, found.variants[before], found.variants[after], compared)
+
+
+def _change(then: Step | None, now: Step) -> StepChange:
+    is_same = then is not None and then.after.machine == now.after.machine
+    return StepChange(then, now, is_same)

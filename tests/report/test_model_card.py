@@ -1,0 +1,59 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import finished
+import numpy as np
+import pytest
+import tiny_model
+from PIL import Image
+from ruamel.yaml import YAML
+
+from slimline.core import description
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return finished.make(tmp_path / "toy", [*tiny_model.CLASSES, *"efghij"])
+
+
+def test_its_ten_lines_run_the_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = finished.run(folder, monkeypatch)["model_card.md"]
+    code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0]
+    assert len(code.splitlines()) == 10
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[20:, :20] = 255
+    Image.fromarray(pixels).convert("RGB").save(folder / "photo.png")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(folder / "photo.png")],
+        cwd=folder / "models" / "int8_export",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "bottom left\n"
+
+
+def test_its_head_is_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = finished.run(folder, monkeypatch)["model_card.md"]
+    head = YAML(typ="safe", pure=True).load(card.split("---\n")[1])
+    assert head["datasets"] == ["toy"]
+    metric = head["model-index"][0]["results"][0]["metrics"][0]
+    assert metric["value"] == 89.75
+
+
+def test_it_tells_where_the_model_comes_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = finished.run(folder, monkeypatch)["model_card.md"]
+    model = folder / "models" / "int8_export"
+    assert description.hash_file(model / "model.onnx") in card
+    assert re.findall(r"^\| (\w+) \| ([\w ]+) \| `", card, re.MULTILINE) == [
+        ("baseline_train", "nothing before it"),
+        ("backbone_swap", "baseline_train"),
+        ("prune", "backbone_swap"),
+        ("qat_finetune", "prune"),
+        ("int8_export", "qat_finetune"),
+    ]
+    assert "Licence: Toy Licence 1.0." in card
+    assert "All training began with random weights." in card

@@ -1,0 +1,51 @@
+from dataclasses import replace
+from pathlib import Path
+
+import finished
+import pytest
+from repository import State
+
+from slimline.report import results, waterfall
+from slimline.report.results import Results
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Results:
+    metrics = finished.make(tmp_path / "toy", state=State(lost=40)) / "metrics"
+    return results.load(metrics / "evaluate", metrics / "latency", metrics / "predictions")
+
+
+def test_the_steps_add_up(found: Results) -> None:
+    way = waterfall.waterfall(found)
+    assert [step.name for step in way.steps] == ["backbone_swap", "prune", "int8_export"]
+    for figure in ("top1", "size_kib", "macs_m", "p50_ms"):
+        parts = [getattr(step, figure) for step in way.steps]
+        assert sum(parts) == pytest.approx(getattr(way.total, figure))
+    assert way.total.size_kib == -39000
+
+
+def test_accuracy_is_that_of_the_images_behind_it(found: Results) -> None:
+    last = waterfall.waterfall(found).steps[-1]
+    assert last.paired is not None
+    assert (last.paired.won, last.paired.lost) == (0, 40)
+    assert last.top1 == pytest.approx(last.paired.gain) == pytest.approx(-2)
+
+
+def test_answers_to_other_images_are_not_paired(found: Results) -> None:
+    way = waterfall.waterfall(found, is_labelled=False)
+    assert way.total.paired is None
+    assert way.total.top1 == pytest.approx(-2)
+
+
+def test_a_commit_without_a_variant_is_compared_where_it_can_be(found: Results) -> None:
+    variants = {name: each for name, each in found.variants.items() if name != "prune"}
+    older = waterfall.waterfall(replace(found, variants=variants))
+    changes = waterfall.compare(older, waterfall.waterfall(found))
+    assert [change.before is not None for change in changes] == [True, False, False, True]
+
+
+def test_times_of_another_cpu_are_not_put_side_by_side(found: Results) -> None:
+    moved = {name: replace(each, cpu="Other CPU") for name, each in found.variants.items()}
+    older = waterfall.waterfall(replace(found, variants=moved))
+    changes = waterfall.compare(older, waterfall.waterfall(found))
+    assert not any(change.is_same_machine for change in changes)
