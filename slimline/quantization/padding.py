@@ -36,15 +36,12 @@ def pad(model: onnx.ModelProto) -> None:
     Left as they are: channels that a split, a concatenation or a flattening shares.
     """
     graph = model.graph
-    names = [node.output[0] for node in graph.node if node.op_type == "Conv"]
-    for name in names:
-        values = Values(graph)
-        conv = values.maker(name)
-        assert conv is not None
-        if _groups(conv) > 1 and _groups(conv) % _MULTIPLE and _is_depthwise(conv, values):
+    for conv in [node for node in graph.node if node.op_type == "Conv" and _groups(node) > 1]:
+        values, more = Values(graph), -_groups(conv) % _MULTIPLE
+        if more and _is_depthwise(conv, values):
             channels = _Channels(conv, values)
             if channels.are_closed:
-                channels.widen(graph, -_groups(conv) % _MULTIPLE)
+                channels.widen(graph, more)
     _add_a_colour(graph, Values(graph))
     del graph.value_info[:]
 
