@@ -86,7 +86,7 @@ def fit(
     steps = loading.num_steps(train, recipe)
     optimizer = _optimizer(network, recipe, head)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    schedule = OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_WARMUP)
+    schedule = OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_warmup(steps))
     keep_zeros = _zero_keeper(network)
     batches = loading.training_batches(train, preprocessing, recipe, seed=seed)
     lesson = _Lesson(train, recipe, teacher, device, steps)
@@ -192,6 +192,11 @@ def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Te
     teacher = functional.log_softmax(answers / temperature, dim=1)
     divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
     return divergence * temperature**2
+
+
+def _warmup(steps: int) -> float:
+    """Return `_WARMUP`, or two steps where that is a single one, for which torch divides by 0."""
+    return _WARMUP if round(_WARMUP * steps, 6) != 1 else 2 / steps
 
 
 def _optimizer(network: nn.Module, recipe: Recipe, head: str) -> torch.optim.Optimizer:

@@ -1,6 +1,7 @@
 import copy
 
 import numpy as np
+import pytest
 import torch
 import toy
 from torch import nn
@@ -49,6 +50,12 @@ def test_it_learns_and_keeps_the_best_state() -> None:
     best = max(row.validation_top1 for row in rows)
     assert best > 90
     assert training.top1(model, VALIDATION, FRAME) == best
+
+
+@pytest.mark.parametrize("steps", range(2, 12))
+def test_a_run_may_be_as_short_as_it_likes(steps: int) -> None:
+    rows = fit(network(), RECIPE.model_copy(update={"epochs": steps / 5, "validations": 1}))
+    assert rows[-1].step == steps
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
