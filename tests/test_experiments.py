@@ -9,8 +9,6 @@ import toy
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = "metrics/history/prune_rounds.tsv"
-
 
 @pytest.fixture(scope="module")
 def workspace(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -70,11 +68,17 @@ def test_temp_runs_the_code_of_its_own_workspace(workspace: Path) -> None:
     assert "edited" in done.stdout
 
 
-def test_a_sweep_is_a_curve_that_dvc_plots(workspace: Path) -> None:
-    shown = toy.dvc(workspace, "plots", "diff", "main", "--json", "--targets", ROUNDS).stdout
-    (plot,) = json.loads(shown)["data"].values()
-    points = json.loads(plot[0]["content"])["data"]["values"]
-    assert {"macs_m", "rev"} <= set(points[0])
+def test_rounds_are_a_curve_that_dvc_plots_beside_that_of_main(workspace: Path) -> None:
+    toy.dvc(workspace, "exp", "run", "-S", "prune.threshold=0.15")
+    shown = json.loads(toy.dvc(workspace, "plots", "diff", "main", "--json").stdout)
+    toy.git(workspace, "restore", ".")
+    toy.dvc(workspace, "checkout")
+    (plot,) = shown["data"]["prune_rounds"]
+    curves: dict[str, dict[str, str]] = {"main": {}, "workspace": {}}
+    for point in plot["content"]["data"]["values"]:
+        curves[point["rev"]][point["macs_m"]] = point["top1_recovered"]
+    assert [len(curve) for curve in curves.values()] == [3, 3]
+    assert min(map(float, curves["main"])) < min(map(float, curves["workspace"]))
 
 
 def test_a_scan_steers_the_rates_and_a_threshold_does_not_repeat_it(workspace: Path) -> None:
