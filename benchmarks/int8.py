@@ -101,7 +101,8 @@ def _subject(backbone: str, size: int, path: Path) -> Subject:
     return Subject(network, images, path)
 
 
-def _ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:
+def quantize_ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:
+    """Write ours as `int8_export` does, with the ranges of all images."""
     prepared = qat.prepare(subject.network, subject.example, weight_bits=8)
     for batch in subject.images.split(BATCH):
         prepared(batch)
@@ -109,11 +110,14 @@ def _ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:
     int8.write(converted, subject.example, path, pad_channels=pad_channels)
 
 
-def _padded(subject: Subject, path: Path) -> None:
-    _ours(subject, path, pad_channels=True)
+def quantize_padded(subject: Subject, path: Path) -> None:
+    """Write the same with `int8_export.pad_channels`."""
+    quantize_ours(subject, path, pad_channels=True)
 
 
-def _onnxruntime(subject: Subject, path: Path) -> None:
+def quantize_onnxruntime(subject: Subject, path: Path) -> None:
+    """Write what ONNX Runtime's `quantize_static` makes of the float file."""
+
     class Reader(ort_quantization.CalibrationDataReader):  # type: ignore[misc]
         """Feeds the images to ONNX Runtime's calibrator, one by one."""
 
@@ -136,17 +140,19 @@ def _onnxruntime(subject: Subject, path: Path) -> None:
     export.save(onnx.load(raw), path)
 
 
-def _nncf(subject: Subject, path: Path) -> None:
+def quantize_nncf(subject: Subject, path: Path) -> None:
+    """Write what NNCF's ONNX backend makes of the float file."""
     import nncf
 
     images = nncf.Dataset(
         list(subject.images.numpy()), lambda image: {export.INPUT: image[np.newaxis]}
     )
-    quantized = nncf.quantize(onnx.load(subject.path), images, subset_size=NUM_CALIBRATION)
+    quantized = nncf.quantize(onnx.load(subject.path), images, subset_size=len(subject.images))
     export.save(quantized, path)
 
 
-def _torchao(subject: Subject, path: Path) -> None:
+def quantize_torchao(subject: Subject, path: Path) -> None:
+    """Write what torchao's quantizer for x86 makes of the network, exported by torch."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
     from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
         X86InductorQuantizer,
@@ -164,11 +170,11 @@ def _torchao(subject: Subject, path: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Subject, Path], None]] = {
-    "ours": _ours,
-    "padded": _padded,
-    "onnxruntime": _onnxruntime,
-    "nncf": _nncf,
-    "torchao": _torchao,
+    "ours": quantize_ours,
+    "padded": quantize_padded,
+    "onnxruntime": quantize_onnxruntime,
+    "nncf": quantize_nncf,
+    "torchao": quantize_torchao,
 }
 SIZES = (*OURS, "onnxruntime")
 """Files whose size is printed."""
