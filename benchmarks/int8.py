@@ -1,13 +1,16 @@
 """Is int8 faster than float, and ours faster than the peers'? By backbone and image size.
 
-    python -m benchmarks.int8 --backbones resnet18 mobilenet_v2 --sizes 96 224
-    python -m benchmarks.int8 --backbones mobilenet_v3_large --sizes 224 --profile
+    python -m benchmarks.int8 write --target /somewhere
+    python -m benchmarks.int8 measure --target /somewhere
+    python -m benchmarks.int8 profile --target /somewhere --backbones mobilenet_v3_small
 
-prints a line per backbone and size: the median time of the float model, one image on one thread,
-and how many times faster each int8 file is, as the median of ratios within blocks; all files of a
-line take turns in one process, in ONNX Runtime. The weights are random, with statistics of
-BatchNorm from random images: time and structure do not depend on them. Weights have 8 bits, one
-scale per output channel, in all files.
+`write` makes the files of every backbone and size; what is there already is left as it is, so that
+an interrupted run goes on. `measure` prints a line per backbone and size: the median time of the
+float model, one image on one thread; how many times faster each int8 file is, as the median of
+ratios within blocks, all files of a line in turns in one process; and how many percent more time
+the better of ours takes than the fastest of the peers', with its 95 % interval. The weights are
+random, with statistics of BatchNorm from random images: time and structure do not depend on them.
+Weights have 8 bits, one scale per output channel, in all files.
 
     ours         as `int8_export` writes it
     padded       the same with `int8_export.pad_channels: true`
@@ -15,7 +18,7 @@ scale per output channel, in all files.
     nncf         NNCF's quantization of the float .onnx; `pip install nncf` to see it
     torchao      its quantizer for x86, exported by torch
 
-`--profile` prints instead what each file spends its time on, operator by operator, as ONNX Runtime
+`profile` prints instead what each file spends its time on, operator by operator, as ONNX Runtime
 accounts for it; the account itself takes time, most where there are many small operators.
 """
 
@@ -23,7 +26,7 @@ import argparse
 import contextlib
 import copy
 import io
-import tempfile
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,13 +41,15 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from slimline.backbones import REGISTRY, Architecture
-from slimline.core import classifier, export, params, runtime
-from slimline.measure import latency, onnx_file, profile
-from slimline.measure.latency import BenchmarkParams, Latency
+from slimline.core import classifier, export, params, runtime, serialize
+from slimline.measure import blocks, chance, latency, onnx_file, profile
+from slimline.measure.latency import BenchmarkParams
 from slimline.quantization import int8, qat
 
 NUM_CALIBRATION, NUM_PROFILED, BATCH = 16, 60, 8
 FLOAT, OURS = "float", ("ours", "padded")
+FAILED = "failed.json"
+"""Beside the files of a backbone: what the cells of the peers say that wrote none."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Subject:
 
     network: nn.Module
     images: Tensor
-    """float32 [count, 3, size, size]."""
+    """float32 [count, channels, height, width], normalised."""
     path: Path
 
     @property
@@ -63,42 +68,58 @@ class Subject:
 
 
 def main() -> None:
-    """Print the table, or the profiles."""
+    """Write files, or print the table or the profiles."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["write", "measure", "profile"])
+    parser.add_argument("--target", type=Path, required=True, help="folder for the files")
     parser.add_argument("--backbones", nargs="+", choices=REGISTRY, default=list(REGISTRY))
     parser.add_argument("--sizes", nargs="+", type=int, default=[96, 224])
     parser.add_argument("--blocks", type=int, default=40, help="turns of each file")
     parser.add_argument("--runs", type=int, default=20, help="images per turn")
-    parser.add_argument("--profile", action="store_true", help="print time by operator instead")
     given = parser.parse_args()
-    settings = BenchmarkParams(blocks=given.blocks, runs=given.runs, batch_size=1, batches=1)
-    if not given.profile:
+    if given.what == "measure":
         sizes = " | ".join(f"{name} KiB" for name in SIZES)
-        print(f"| backbone | px | float ms | {' | '.join(WRITERS)} | {sizes} |")
-        print(f"|---|{(2 + len(WRITERS) + len(SIZES)) * '---:|'}")
+        print(f"| backbone | px | float ms | {' | '.join(WRITERS)} | against peers, % | {sizes} |")
+        print(f"|---|{(3 + len(WRITERS) + len(SIZES)) * '---:|'}")
+    settings = BenchmarkParams(blocks=given.blocks, runs=given.runs, batch_size=1, batches=1)
     for size in given.sizes:
         for backbone in given.backbones:
-            with tempfile.TemporaryDirectory() as folder:
-                subject = _subject(backbone, size, Path(folder) / f"{FLOAT}.onnx")
-                paths, failed = _write(subject, Path(folder))
-                if given.profile:
-                    _print_profiles(f"{backbone}, {size} px", paths, subject)
-                    continue
-                images = subject.images.numpy()
-                times = latency.measure(paths, FLOAT, images, settings, num_threads=1)
-                print(_line(backbone, size, paths, times, failed), flush=True)
+            folder = given.target / f"{backbone}-{size}"
+            if given.what == "write" and not folder.is_dir():
+                with serialize.replacing(folder) as scratch:
+                    write(backbone, size, scratch)
+            elif given.what == "measure":
+                print(_line(backbone, size, folder, settings), flush=True)
+            elif given.what == "profile":
+                _print_profiles(f"{backbone}, {size} px", _paths(folder), size)
 
 
-def _subject(backbone: str, size: int, path: Path) -> Subject:
-    runtime.start(params.load_run().model_copy(update={"num_threads": 1}))
+def write(backbone: str, size: int, folder: Path) -> None:
+    """Write the float file and every int8 file of a backbone.
+
+    Ours must not fail. Whatever a peer fails with is its result.
+    """
+    runtime.start(params.load_run())
     network = classifier.make(Architecture(backbone, 10, 3, 2, 3))
     images = torch.randn(NUM_CALIBRATION, 3, size, size)
     with torch.no_grad():
         for batch in images.split(BATCH):
             network(batch)
     network.eval()
-    export.write_onnx(copy.deepcopy(network), images[:2], path)
-    return Subject(network, images, path)
+    subject = Subject(network, images, folder / f"{FLOAT}.onnx")
+    export.write_onnx(copy.deepcopy(network), images[:2], subject.path)
+    failed = {}
+    for name, quantize in WRITERS.items():
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # NNCF shows its progress there
+                quantize(subject, folder / f"{name}.onnx")
+        except ModuleNotFoundError as error:
+            failed[name] = f"no {error.name}"
+        except Exception as error:
+            if name in OURS:
+                raise
+            failed[name] = f"fails: {type(error).__name__}"
+    serialize.write_json(folder / FAILED, failed)
 
 
 def quantize_ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:
@@ -180,45 +201,48 @@ SIZES = (*OURS, "onnxruntime")
 """Files whose size is printed."""
 
 
-def _write(subject: Subject, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Write every int8 file; return the paths, float's first, and what a missing one's cell says.
-
-    Ours must not fail. Whatever a peer fails with is its result.
-    """
-    paths, failed = {FLOAT: subject.path}, {}
-    for name, write in WRITERS.items():
-        path = folder / f"{name}.onnx"
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # NNCF shows its progress there
-                write(subject, path)
-            paths[name] = path
-        except ModuleNotFoundError as error:
-            failed[name] = f"no {error.name}"
-        except Exception as error:
-            if name in OURS:
-                raise
-            failed[name] = f"fails: {type(error).__name__}"
-    return paths, failed
+def _paths(folder: Path) -> dict[str, Path]:
+    """Return the files that are there, float's first."""
+    named = {name: folder / f"{name}.onnx" for name in (FLOAT, *WRITERS)}
+    return {name: path for name, path in named.items() if path.is_file()}
 
 
-def _line(
-    backbone: str,
-    size: int,
-    paths: Mapping[str, Path],
-    times: Mapping[str, Latency],
-    failed: Mapping[str, str],
-) -> str:
-    cells = [backbone, str(size), f"{times[FLOAT].p50_ms:.3f}"]
-    cells += [failed.get(name) or f"{times[name].speedup:.2f}" for name in WRITERS]
+def _line(backbone: str, size: int, folder: Path, settings: BenchmarkParams) -> str:
+    paths = _paths(folder)
+    failed = json.loads((folder / FAILED).read_text(encoding="utf-8"))
+    single = latency.single_image_times(paths, _images(NUM_CALIBRATION, size), settings)
+    times = {name: np.median(each, axis=1) for name, each in single.items()}
+    cells = [backbone, str(size), f"{np.median(single[FLOAT]):.3f}"]
+    cells += [
+        f"{np.median(times[FLOAT] / times[name]):.2f}" if name in paths else failed[name]
+        for name in WRITERS
+    ]
+    cells.append(_against_peers(times))
     cells += [
         f"{onnx_file.inspect(paths[name]).size_kib:,.0f}" if name in paths else "" for name in SIZES
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _print_profiles(title: str, paths: Mapping[str, Path], subject: Subject) -> None:
+def _against_peers(times: Mapping[str, NDArray[np.float64]]) -> str:
+    """Return percent more time of the better of ours than of the fastest peer, with bounds."""
+    own = min(OURS, key=lambda name: float(np.median(times[name])))
+    peers = [name for name in times if name not in {FLOAT, *OURS}]
+    if not peers:
+        return ""
+    peer = min(peers, key=lambda name: float(np.median(times[name])))
+    value, low, high = blocks.slowdown_in_turns(times[peer], times[own], chance.SURE_95)
+    return f"{value:+.0f} ({low:+.0f} to {high:+.0f})"
+
+
+def _images(count: int, size: int) -> NDArray[np.float32]:
+    images = np.random.default_rng(0).standard_normal([count, 3, size, size])
+    return images.astype(np.float32)
+
+
+def _print_profiles(title: str, paths: Mapping[str, Path], size: int) -> None:
     """Print per file a line for each operator: how many there are, and their time for one image."""
-    images = subject.images[torch.arange(NUM_PROFILED) % len(subject.images)].numpy()
+    images = _images(NUM_PROFILED, size)
     print(f"\n{title}\n\n| file | operator | nodes | us | share, % |\n|---|---|---:|---:|---:|")
     for name, path in paths.items():
         found = _middle_times(profile.kernels(path, images))
