@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measure(commands: dict[str, list[str]], runs: int) -> dict[str, list[float]]:
-    """Return the seconds of each process; a first run of each, which reads the disk, is left out."""
+    """Return the seconds of each process, without those of a first run, which reads the disk."""
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(runs + 1):
         for name, command in commands.items():
