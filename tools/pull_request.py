@@ -10,9 +10,11 @@ Exit codes: 0 every gate is kept; 1 one is broken; 2 there is nothing to judge. 
 written in any case.
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 TIMED_REPRO = Path(__file__).with_name("timed_repro.py")
 _MADE_HERE = """
@@ -40,7 +42,7 @@ def main(base: str, target: Path) -> int:
 
 def give_up(target: Path, title: str, told: str) -> int:
     """Write and print why there is no comparison; return the exit code for that."""
-    target.write_text(f"## Slimline: {title}\n\n    {told}\n", encoding="utf-8")
+    target.write_text(f"## Slimline: {title}\n\n{indent(told, '    ')}\n", encoding="utf-8")
     print(f"{title}: {told}", file=sys.stderr)
     return 2
 
@@ -70,4 +72,8 @@ def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("base", help="a branch or commit to compare with, as origin/main")
+    parser.add_argument("target", type=Path, help="where to write the comment")
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.base, arguments.target))
