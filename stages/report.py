@@ -31,6 +31,7 @@ def main(
     serialize.write_text(target / "report.md", render.markdown(report))
     serialize.write_text(target / "report.html", render.html(report))
     serialize.write_text(target / "model_card.md", render.model_card(report))
+    serialize.write_json(target / "product.json", report.product.headline)
     for model in trained:
         curve = (model / description.HISTORY).read_text(encoding="utf-8")
         serialize.write_text(target / "history" / f"{model.name}.tsv", curve)

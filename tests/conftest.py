@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import bare
 import pytest
 import toy
 
@@ -21,3 +22,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy.dvc(folder, "repro")
     toy.commit(folder, "Run the pipeline")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with numpy, Pillow and onnxruntime, and nothing else."""
+    return bare.make(tmp_path_factory.mktemp("bare") / "venv")

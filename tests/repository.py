@@ -58,8 +58,13 @@ def make(folder: Path, state: State | None = None) -> Path:
 
 
 def write(folder: Path, state: State) -> None:
-    """Write all results of a state, as of the params that the folder has."""
-    metrics = folder / "metrics"
+    """Write all results of a state and the lock, as of the params that the folder has."""
+    write_metrics(folder / "metrics", state)
+    _write_lock(folder, state)
+
+
+def write_metrics(metrics: Path, state: State) -> None:
+    """Write all results of a state, as the stages do under `metrics/`."""
     for name in VARIANTS:
         answers = _answers(state.lost if name == PRODUCT else 0)
         text = accuracy.format_predictions(answers)
@@ -71,7 +76,6 @@ def write(folder: Path, state: State) -> None:
     about = {"classes": list(state.classes), "sha256": state.test_split * 2}
     serialize.write_json(metrics / "predictions" / "test_split.json", about)
     _write_blocks(metrics / "latency" / "blocks.tsv", state)
-    _write_lock(folder, state)
 
 
 def write_top1(folder: Path, name: str) -> None:

@@ -1,6 +1,8 @@
 """What users do all day: `dvc exp run -S ...`, sweeps in the queue, figures side by side."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ def figure(experiment: dict[str, Any], variant: str, key: str) -> float:
     return experiment["metrics"][f"metrics/evaluate/{variant}.json"]["data"][key]
 
 
+def slimline(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "slimline", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=toy.environment(), capture_output=True, text=True, check=False
+    ).stdout
+
+
 def test_a_threshold_reruns_pruning_and_what_follows(workspace: Path) -> None:
     done = toy.dvc(workspace, "exp", "run", "-S", "prune.threshold=0.2")
     ran = [line.split("'")[1] for line in done.stdout.splitlines() if "Running stage" in line]
@@ -33,8 +42,25 @@ def test_a_threshold_reruns_pruning_and_what_follows(workspace: Path) -> None:
     table = toy.dvc(workspace, "metrics", "diff", "--md", "main").stdout
     assert "metrics/evaluate/prune.json" in table
     assert "prune.threshold" in toy.dvc(workspace, "params", "diff", "--md", "main").stdout
+    comment = slimline(workspace, "diff", "main")
+    assert "| prune.threshold | 0.3 | 0.2 |" in comment
+    assert "| multiply-accumulates |" in comment
+    assert len(slimline(workspace, "gate", "--base", "main").splitlines()) == 6
     toy.git(workspace, "restore", ".")
     toy.dvc(workspace, "checkout")
+
+
+def test_a_comment_reruns_its_stage_and_changes_nothing(workspace: Path) -> None:
+    prune = workspace / "stages" / "prune.py"
+    prune.write_text(f"{prune.read_text()}# A comment.\n")
+    done = toy.dvc(workspace, "repro")
+    ran = [line.split("'")[1] for line in done.stdout.splitlines() if "Running stage" in line]
+    assert ran == ["prune"]
+    assert "**int8_export is what it was**" in slimline(workspace, "diff", "main")
+    lines = slimline(workspace, "gate", "--base", "main").splitlines()
+    against_base = [line for line in lines if "max_top1_loss" in line or "_growth" in line]
+    assert [line.split()[0] for line in against_base] == ["kept", "kept"]
+    toy.git(workspace, "restore", ".")
 
 
 @pytest.mark.parametrize(

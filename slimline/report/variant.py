@@ -24,6 +24,8 @@ CHAIN = VARIANTS[:4]
 
 BASELINE, PRODUCT = "baseline_train", "int8_export"
 
+_HEADLINE = ("top1", "size_kib", "macs_m", "p50_ms", "speedup")
+
 
 class ResultsError(SlimlineError):
     """A metric file is missing, damaged, or of another time than the others."""
@@ -69,6 +71,15 @@ class Variant:
     def computation(self) -> tuple[float, ...]:
         """What decides how fast it is on one machine."""
         return self.size_kib, self.params, self.macs_m, self.int8_macs
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """The figures to compare experiments by, under names that no other metric file has.
+
+        Of a name that several files have, `dvc exp show` prints the path as well, and two of those
+        fill a terminal.
+        """
+        return {f"product_{name}": getattr(self, name) for name in _HEADLINE}
 
     @property
     def is_int8(self) -> bool:

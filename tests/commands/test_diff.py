@@ -14,15 +14,6 @@ from slimline.report.render import COMMENT_LIMIT
 Capsys: TypeAlias = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository on a branch of main, before it changes anything."""
-    made = repository.make(tmp_path / "toy")
-    toy.git(made, "switch", "--quiet", "--create", "topic")
-    monkeypatch.chdir(made)
-    return made
-
-
 def diff(capsys: Capsys, base: str = "main") -> str:
     assert main(["diff", base]) == 0
     return capsys.readouterr().out

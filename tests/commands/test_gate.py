@@ -14,15 +14,6 @@ from slimline.__main__ import main
 Capsys: TypeAlias = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository on a branch of main, before it changes anything."""
-    made = repository.make(tmp_path / "toy")
-    toy.git(made, "switch", "--quiet", "--create", "topic")
-    monkeypatch.chdir(made)
-    return made
-
-
 def gate(capsys: Capsys, *arguments: str) -> tuple[int, dict[str, str], str]:
     """The exit code, the verdicts by key, and all that was printed."""
     code = main(["gate", *arguments])

@@ -2,12 +2,14 @@ import json
 import subprocess
 from pathlib import Path
 
+import bare
+import numpy as np
 import pytest
 import tiny_model
 from PIL import Image
 
 from slimline.__main__ import main
-from slimline.core import tracked
+from slimline.core import data, tracked
 
 _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
 
@@ -68,3 +70,21 @@ def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]
     assert main(["package", "mine"]) == 2
     assert "mine: is there already" in capsys.readouterr().err
     assert [path.name for path in (folder / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_product_runs_with_three_packages_as_its_card_says(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare_python: Path
+) -> None:
+    monkeypatch.chdir(pipeline)
+    shipped = tmp_path / "shipped"
+    assert main(["package", str(shipped)]) == 0
+    split = data.load(pipeline / "data/prepared/test")
+    answers = (pipeline / "metrics/predictions/int8_export.txt").read_text().split()
+    code = bare.lines_of(shipped / "model_card.md")
+    for row in range(5):
+        path = tmp_path / f"{row}.png"
+        Image.fromarray(np.asarray(split.images[row]).squeeze()).save(path)
+        label = split.classes[int(answers[row])]
+        told = bare.run(bare_python, "-m", "slimline", "predict", shipped, path)
+        assert told.startswith(f"{path}\t{label}\t")
+        assert bare.run(bare_python, "-c", code, path, folder=shipped) == f"{label}\n"

@@ -1,5 +1,6 @@
 """On real experiments of DVC, whose one stage makes up figures from a threshold."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,8 @@ stages:
         cache: false
     - metrics/latency/int8_export.json:
         cache: false
+    - metrics/product.json:
+        cache: false
 """
 
 # Threshold: top-1, KiB, ms and CPU of the product.
@@ -47,6 +50,10 @@ for name, figures in {
     "evaluate/int8_export": {"top1": top1, "size_kib": size, "macs_m": size / 100},
     "latency/baseline_train": {"p50_ms": 10, "cpu": "Test CPU", "cpu_flags": "avx2"},
     "latency/int8_export": {"p50_ms": ms, "cpu": cpu, "cpu_flags": "avx2"},
+    "product": {
+        "product_top1": top1, "product_size_kib": size, "product_macs_m": size / 100,
+        "product_p50_ms": ms, "product_speedup": 10 / ms,
+    },
 }.items():
     path = Path("metrics", name + ".json")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +94,26 @@ def test_fronts_over_workspace_and_experiments(
         ["workspace", "baseline_train", "front", "front"],
     ]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_the_table_that_the_readme_proposes_fits_a_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (toy.ROOT / "README.md").read_text()
+    (command,) = (line for line in readme.splitlines() if line.startswith("$ dvc exp show"))
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = toy.dvc(folder, *shlex.split(command, comments=True)[2:]).stdout
+    _, header, _, *rows, _ = (line.split() for line in shown.splitlines())
+    assert header[:3] == ["Experiment", "product_top1", "product_size_kib"]
+    assert header[3:] == ["product_speedup", "prune.threshold"]
+    assert {(*row[:1], *row[-4:]) for row in rows if row[0].isalpha()} == {
+        (name, "90", "1000", "20", "0.15") for name in ("workspace", "main")
+    }
+    assert sorted(row[-4:] for row in rows if not row[0].isalpha()) == [
+        ["88", "900", "25", "0.4"],
+        ["89", "800", "16.667", "0.3"],
+    ]
+    assert max(map(len, shown.splitlines())) <= 120
 
 
 def test_a_limit_is_switched_off_as_any_param_is_set(folder: Path) -> None:

@@ -1,8 +1,9 @@
-import os
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
+import bare
 import numpy as np
 import pytest
 import tiny_model
@@ -85,21 +86,29 @@ def test_a_wrong_count_is_told(
     assert "must be a number from 1 up" in capsys.readouterr().err
 
 
-def test_numpy_pillow_and_onnxruntime_are_enough(model: Path, image: Path, tmp_path: Path) -> None:
-    """In a Python that sees these packages and no other."""
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    site = Path(np.__file__).parents[1]
-    for name in ("numpy", "numpy.libs", "PIL", "pillow.libs", "onnxruntime"):
-        if (site / name).exists():
-            (packages / name).symlink_to(site / name)
-    done = subprocess.run(
-        [sys.executable, "-S", "-m", "slimline", "predict", str(model), str(image)],
-        cwd=toy.ROOT,
-        env=os.environ | {"PYTHONPATH": str(packages)},
-        capture_output=True,
-        text=True,
-        check=False,
+def test_numpy_pillow_and_onnxruntime_are_enough(
+    bare_python: Path, model: Path, image: Path
+) -> None:
+    told = bare.run(bare_python, "-m", "slimline", "predict", model, image)
+    assert told == f"{image}\tbottom right\t100.0 %\n"
+
+
+def test_nothing_else_can_be_imported_there(bare_python: Path) -> None:
+    ours = [name.split("==")[0] for name in (toy.ROOT / "requirements.lock").read_text().split()]
+    heavy = ["torch", "pydantic", "dvc", "jinja2", "matplotlib", "onnx", "ruamel.yaml"]
+    assert {name.replace(".", "-") for name in heavy} <= set(ours)
+    code = "import importlib.util as u, sys; print([x for x in sys.argv[1:] if u.find_spec(x)])"
+    names = [name.split(".")[0] for name in heavy]
+    assert bare.run(bare_python, "-c", code, *names) == "[]\n"
+
+
+def test_answering_imports_no_more_than_it_must(model: Path, image: Path) -> None:
+    """What it waits for before it answers; where more is installed, no more is imported."""
+    code = (
+        "import sys; from slimline.__main__ import main; main(['predict', *sys.argv[1:]]);"
+        "print(sorted({name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{image}\tbottom right\t100.0 %\n"
+    command = [sys.executable, "-c", code, str(model), str(image)]
+    told = subprocess.run(command, cwd=toy.ROOT, capture_output=True, text=True, check=True).stdout
+    imported = [name for name in ast.literal_eval(told.splitlines()[1]) if name[0] != "_"]
+    assert imported == ["PIL", "numpy", "onnxruntime", "slimline"]

@@ -1,8 +1,7 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import bare
 import finished
 import numpy as np
 import pytest
@@ -18,22 +17,18 @@ def folder(tmp_path: Path) -> Path:
     return finished.make(tmp_path / "toy", [*tiny_model.CLASSES, *"efghij"])
 
 
-def test_its_ten_lines_run_the_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = finished.run(folder, monkeypatch)["model_card.md"]
-    code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0]
+def test_its_ten_lines_run_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, bare_python: Path
+) -> None:
+    finished.run(folder, monkeypatch)
+    code = bare.lines_of(folder / "metrics" / "model_card.md")
     assert len(code.splitlines()) == 10
     pixels = np.zeros((40, 40), np.uint8)
     pixels[20:, :20] = 255
     Image.fromarray(pixels).convert("RGB").save(folder / "photo.png")
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code, str(folder / "photo.png")],
-        cwd=folder / "models" / "int8_export",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "bottom left\n"
+    model = folder / "models" / "int8_export"
+    told = bare.run(bare_python, "-c", code, folder / "photo.png", folder=model)
+    assert told == "bottom left\n"
 
 
 def test_its_head_is_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,20 @@ def test_what_a_person_reads_is_there(pipeline: Path) -> None:
     assert (metrics / "model_card.md").read_text().startswith("---\n")
 
 
+def test_the_product_has_its_figures_under_names_of_their_own(pipeline: Path) -> None:
+    metrics = pipeline / "metrics"
+    found = serialize.read_json(metrics / "product.json")
+    of_product, other_names = {}, set()
+    for path in metrics.glob("[el]*/*.json"):
+        figures = serialize.read_json(path)
+        other_names |= set(figures)
+        if path.stem == "int8_export":
+            of_product |= {f"product_{name}": value for name, value in figures.items()}
+    assert len(found) == 5
+    assert found.items() <= of_product.items()
+    assert not set(found) & other_names
+
+
 def test_learning_curves_come_into_git(pipeline: Path) -> None:
     for name in ("baseline_train", "backbone_swap", "prune", "qat_finetune"):
         copied = pipeline / "metrics" / "history" / f"{name}.tsv"

@@ -1,0 +1,79 @@
+"""Bring a pull request's results up to date, judge them against the base, write the comment.
+
+  python tools/pull_request.py origin/main comment.md
+
+is what .github/workflows/report.yml runs; it does the same in any clone. Results that are committed
+and of this code and these params stand as they are, and need neither models nor images. Others are
+made anew by `dvc repro`, with all that DVC's cache and remote have.
+
+Exit codes: 0 every gate is kept; 1 one is broken; 2 there is nothing to judge. The comment is
+written in any case.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import indent
+
+TIMED_REPRO = Path(__file__).with_name("timed_repro.py")
+_MADE_HERE = """
+> **These results were made by this run and are not committed.**
+> Run `dvc repro` and commit `dvc.lock` and `metrics/`; the tests refuse results that are older than
+> code and params. On another type of CPU training gives other bytes.
+"""
+
+
+def main(base: str, target: Path) -> int:
+    """Return the exit code."""
+    is_current = results_are_current()
+    if not is_current and not make_results():
+        return give_up(target, "the pipeline failed", "The log of this run says where.")
+    compared = _run("slimline", "diff", base)
+    if compared.returncode:
+        return give_up(target, "there is nothing to compare", compared.stderr.strip())
+    title, rest = compared.stdout.split("\n", 1)
+    note = "" if is_current else _MADE_HERE
+    target.write_text(f"{title}\n{note}{rest}", encoding="utf-8")
+    judged = _run("slimline", "gate", "--base", base)
+    print(judged.stdout + judged.stderr, end="", flush=True)
+    return judged.returncode
+
+
+def give_up(target: Path, title: str, told: str) -> int:
+    """Write and print why there is no comparison; return the exit code for that."""
+    target.write_text(f"## Slimline: {title}\n\n{indent(told, '    ')}\n", encoding="utf-8")
+    print(f"{title}: {told}", file=sys.stderr)
+    return 2
+
+
+def results_are_current() -> bool:
+    """Return whether `dvc repro` has nothing to do but to bring missing files here."""
+    done = _run("dvc", "repro", "--dry", "--allow-missing")
+    if done.returncode == 0 and "Running stage" not in done.stdout:
+        print("The committed results are of this code and these params.", flush=True)
+        return True
+    return False
+
+
+def make_results() -> bool:
+    """Run what is out of date, with what the default remote has; return whether that went well."""
+    if _run("dvc", "config", "core.remote").returncode == 0:
+        fetched = _run("dvc", "fetch", "--run-cache")
+        print(fetched.stdout + fetched.stderr, end="", flush=True)
+        if fetched.returncode:
+            print("The remote cannot be read: what is not here is made anew.", flush=True)
+    return subprocess.run([sys.executable, TIMED_REPRO], check=False).returncode == 0
+
+
+def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("base", help="a branch or commit to compare with, as origin/main")
+    parser.add_argument("target", type=Path, help="where to write the comment")
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.base, arguments.target))
