@@ -71,7 +71,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="images per turn")
     parser.add_argument("--profile", action="store_true", help="print time by operator instead")
     given = parser.parse_args()
-    settings = BenchmarkParams(blocks=given.blocks, runs=given.runs, batch_size=1, batches=1)
+    settings = BenchmarkParams(
+        blocks=given.blocks, runs=given.runs, batch_size=1, batches=1, max_noise=2.5, max_seconds=0
+    )
     if not given.profile:
         sizes = " | ".join(f"{name} KiB" for name in SIZES)
         print(f"| backbone | px | float ms | {' | '.join(WRITERS)} | {sizes} |")

@@ -10,7 +10,7 @@ import numpy as np
 from slimline.core import description
 from slimline.core.errors import ArtifactError
 from slimline.core.revision import Revision
-from slimline.measure import latency, machine, session
+from slimline.measure import latency, machine, session, turns
 from slimline.measure.latency import BenchmarkParams
 from slimline.report.gates import Anew, machine_name
 from slimline.report.variant import PRODUCT
@@ -33,7 +33,15 @@ def measure(base: Revision, settings: BenchmarkParams) -> Anew:
         if _input_shape(before) != shape:
             raise ArtifactError(f"{base}: its model takes images of another shape; drop --measure")
         images = np.random.default_rng(_SEED).standard_normal([1, *shape], np.float32)
-        times = latency.single_image_times({"before": before, "after": after}, images, settings)
+        times = latency.single_image_times(
+            {
+                "before": turns.model(before, num_threads=1),
+                "after": turns.model(after, num_threads=1),
+            },
+            "before",
+            images,
+            settings,
+        )
     cpu = machine.cpu()
     return Anew(
         before=np.median(times["before"], axis=1),
