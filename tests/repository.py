@@ -38,6 +38,8 @@ class State:
     """Seed of the noise of latency."""
     classes: Sequence[str] = field(default_factory=lambda: CLASSES)
     test_split: str = "0" * 32
+    is_noisy: bool = False
+    """Whether the times are called noisy; they are the same."""
 
 
 def make(folder: Path, state: State | None = None) -> Path:
@@ -71,6 +73,7 @@ def write(folder: Path, state: State) -> None:
     about = {"classes": list(state.classes), "sha256": state.test_split * 2}
     serialize.write_json(metrics / "predictions" / "test_split.json", about)
     _write_blocks(metrics / "latency" / "blocks.tsv", state)
+    serialize.write_json(metrics / "latency" / "run.json", _run(state))
     _write_lock(folder, state)
 
 
@@ -118,6 +121,18 @@ def _latency(name: str, state: State) -> dict[str, Any]:
         "speedup": _TIMES[BASELINE] / times,
         "cpu": state.cpu,
         "cpu_flags": "avx2",
+    }
+
+
+def _run(state: State) -> dict[str, Any]:
+    return {
+        "blocks": 40,
+        "noise": 4.1 if state.is_noisy else 1.6,
+        "max_noise": 2.5,
+        "is_noisy": state.is_noisy,
+        "load_before": 0.4,
+        "load_after": 1.1,
+        "others_cpu": 37.0 if state.is_noisy else 3.0,
     }
 
 

@@ -212,7 +212,7 @@ def _size(now: Results, _: float) -> Measured:
 
 def _p50(now: Results, sure: float) -> Measured:
     low, high = chance.median_bounds(now.blocks[PRODUCT], sure)
-    return Figure(now.product.p50_ms, max(0.0, low), high), f"on {_machine(now)}"
+    return Figure(now.product.p50_ms, max(0.0, low), high), _timed_on(now)
 
 
 def _peak_rss(now: Results, _: float) -> Measured:
@@ -230,7 +230,7 @@ def _size_ratio(now: Results, _: float) -> Measured:
 def _speedup(now: Results, sure: float) -> Measured:
     reference, times = now.blocks[BASELINE], now.blocks[PRODUCT]
     low, high = blocks.speedup_bounds(reference, times, sure)
-    return Figure(now.product.speedup, max(0.0, low), high), f"on {_machine(now)}"
+    return Figure(now.product.speedup, max(0.0, low), high), _timed_on(now)
 
 
 def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
@@ -270,6 +270,11 @@ def _lost(compared: paired.Paired, sure: float) -> Figure:
     low, high = compared.gain_bounds(sure)
     # Adding 0 makes no difference of 0 a plain zero, not a negative one.
     return Figure(0 - compared.gain, -high, -low)
+
+
+def _timed_on(results: Results) -> str:
+    is_noisy = results.run is not None and results.run.is_noisy
+    return f"on {_machine(results)}{', which was noisy' if is_noisy else ''}"
 
 
 def _machine(results: Results) -> str:

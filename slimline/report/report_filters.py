@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slimline.report.content import Report
     from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange
+    from slimline.report.results import Run
     from slimline.report.variant import Variant
     from slimline.report.waterfall import Step
 
@@ -174,6 +175,22 @@ def gain_sentence(found: Paired) -> str:
         f"{filters.points(found.gain)} points of top-1 ({_bounds(low, high)}), "
         f"{found.won} images won and {found.lost} lost."
     )
+
+
+def run_sentence(run: Run) -> str:
+    """How sure the times are, and what else the machine did."""
+    known = (
+        "too few to bound a speedup"
+        if run.noise is None
+        else f"every speedup is known within ±{run.noise:.1f} %"
+    )
+    others = (
+        ""
+        if run.others_cpu is None
+        else f", other processes used {filters.percent(run.others_cpu, 0)} of the CPUs"
+    )
+    load = f"load {run.load_before:.2f} before and {run.load_after:.2f} after"
+    return f"{run.blocks} turns of each: {known}. The machine: {load}{others}."
 
 
 def top1_value(each: Variant) -> str:

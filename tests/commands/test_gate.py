@@ -86,6 +86,13 @@ def test_latency_is_judged_beyond_noise(
     assert "two separate runs on Test CPU (avx2)" in told
 
 
+def test_a_noisy_run_is_called_noisy(folder: Path, capsys: Capsys) -> None:
+    assert "noisy" not in gate(capsys, "--base", "main")[2]
+    repository.write(folder, State(is_noisy=True))
+    told = gate(capsys, "--base", "main")[2]
+    assert "on Test CPU (avx2), which was noisy" in told
+
+
 def test_other_cpus_are_not_compared(folder: Path, capsys: Capsys) -> None:
     repository.write(folder, State(cpu="Other CPU", milliseconds=1.9))
     code, verdicts, told = gate(capsys, "--base", "main")
