@@ -38,6 +38,8 @@ class State:
     """Seed of the noise of latency."""
     classes: Sequence[str] = field(default_factory=lambda: CLASSES)
     test_split: str = "0" * 32
+    product_md5: str = ""
+    """Of the product's file in `dvc.lock`; empty: no stage names it."""
     is_noisy: bool = False
     """Whether the times are called noisy; they are the same."""
 
@@ -156,6 +158,10 @@ def _write_lock(folder: Path, state: State) -> None:
         name: {"outs": [{"path": path, "hash": "md5", "md5": md5}]}
         for name, (path, md5) in outs.items()
     }
+    if state.product_md5:
+        path = f"models/{PRODUCT}/model.onnx"
+        dep = {"path": path, "hash": "md5", "md5": state.product_md5}
+        stages["benchmark"] = {"deps": [dep]}
     stages["validate_params"] = {"params": {"params.yaml": params}}
     # JSON is YAML as well.
     (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}, indent=1))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slimline.report import filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slimline.measure.blocks import Times
     from slimline.measure.paired import Paired
     from slimline.report.comparison import Comparison, VariantChange
     from slimline.report.gates import Gate
@@ -199,10 +202,16 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[R
     slower, note = change.slowdown
     if slower is None:
         return []
+    if slower.is_exact:
+        return [Row("time per image", _NONE, _NONE, note, is_same=True)]
     told = (
         f"{filters.points(slower.value)} % of time per image "
         f"({filters.number(slower.low)} to {filters.number(slower.high)}), {filters.cell(note)}"
     )
+    if change.anew:
+        # The recorded figures may be of two CPUs, and are no pair in any case.
+        then, now = _middle(change.anew.before), _middle(change.anew.after)
+        return [Row("time per image", then, now, told)]
     return [
         Row("speedup", filters.times(before.speedup), filters.times(after.speedup), told),
         Row(
@@ -212,6 +221,10 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[R
             "see speedup, which is measured against the baseline in the same process",
         ),
     ]
+
+
+def _middle(times: Times) -> str:
+    return filters.milliseconds(float(np.median(times)))
 
 
 def _row(name: str, form: Callable[[float], str], before: float, after: float) -> Row:
