@@ -148,7 +148,7 @@ def step_row(each: StepChange, name: str = "") -> str:
         cells += [form(each.before) if each.before else _NONE, form(each.after)]
     is_timed = each.before and each.is_same_machine
     cells += [_step_time(each.before) if is_timed and each.before else _NONE]
-    cells += [_step_time(each.after)]
+    cells += [_step_time(each.after), _step_noise(each)]
     return _table_row(cells)
 
 
@@ -170,7 +170,20 @@ def _step_macs(step: Step) -> str:
 
 
 def _step_time(step: Step) -> str:
-    return filters.signed(step.p50_ms, filters.milliseconds)
+    told = filters.signed(step.p50_ms, filters.milliseconds)
+    if step.slower is None:
+        return told
+    value, low, high = map(filters.change, step.slower)
+    return f"{told}, {value} ({low.removesuffix(' %')} to {high.removesuffix(' %')})"
+
+
+def _step_noise(each: StepChange) -> str:
+    """Whether what a stage does to the time differs between the commits by more than noise."""
+    if each.slower is None:
+        return _NONE
+    value, low, high = each.slower
+    verdict = "within noise" if low <= 0 <= high else "beyond noise"
+    return f"{filters.change(value)}, {verdict}"
 
 
 def _accuracy_row(product: VariantChange) -> Row:

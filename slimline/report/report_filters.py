@@ -67,11 +67,12 @@ def level_cells(each: Variant) -> list[str]:
         "",
         filters.milliseconds(each.p50_ms),
         "",
+        "",
     ]
 
 
 def step_cells(step: Step) -> list[str]:
-    """What a stage gains and loses: points, images won and lost, KiB, MACs, ms, each in percent."""
+    """What a stage gains and loses: points, images won and lost, KiB, MACs, ms; all in percent."""
     before, after, found = step.before, step.after, step.paired
     counts = f"{found.won} won, {found.lost} lost" if found else _NONE
     return [
@@ -84,6 +85,7 @@ def step_cells(step: Step) -> list[str]:
         filters.relative(before.macs_m, after.macs_m),
         filters.signed(step.p50_ms, filters.milliseconds),
         filters.relative(before.p50_ms, after.p50_ms),
+        _time_bounds(step),
     ]
 
 
@@ -209,6 +211,13 @@ def picture(each: Drawing) -> Markup:
     title = Markup("<title>{}</title>").format(each.text)
     # Drawn from numbers and the names of our own stages alone.
     return Markup(f'{head} role="img">') + title + Markup(rest)  # noqa: S704
+
+
+def _time_bounds(step: Step) -> str:
+    if step.slower is None:
+        return _NONE
+    _, low, high = step.slower
+    return f"{filters.change(low)} to {filters.change(high)}"
 
 
 def _bounds(low: float, high: float) -> str:

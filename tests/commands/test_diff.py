@@ -1,3 +1,4 @@
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -127,16 +128,22 @@ def test_times_measured_anew_replace_the_recorded_ones(folder: Path) -> None:
 
 
 def test_what_each_stage_gains_is_compared(folder: Path, capsys: Capsys) -> None:
-    repository.write(folder, State(lost=40, size_kib=800))
+    repository.write(folder, State(lost=40, size_kib=800, milliseconds=0.25, day=1))
     told = diff(capsys)
     folded = told[told.index("What each stage gains and loses") :]
-    assert cells(folded, "int8_export") == [
+    *exact, before, after, difference = cells(folded, "int8_export")
+    assert exact == [
         "int8_export",
         *("0.00", "\N{MINUS SIGN}2.00"),
         *("\N{MINUS SIGN}2,000 KiB", "\N{MINUS SIGN}2,200 KiB"),
         *("\N{MINUS SIGN}5 M", "\N{MINUS SIGN}5.5 M"),
-        *("\N{MINUS SIGN}0.100 ms", "\N{MINUS SIGN}0.100 ms"),
     ]
+    number = "\N{MINUS SIGN}" + r"\d+\.\d"
+    interval = rf"{number} % \({number} to {number}\)"
+    assert re.fullmatch("\N{MINUS SIGN}0.100 ms, " + interval, before)
+    assert re.fullmatch("\N{MINUS SIGN}0.350 ms, " + interval, after)
+    assert re.fullmatch(rf"{number} %, beyond noise", difference)
+    assert cells(folded, "prune")[-1].endswith(" %, within noise")
     assert cells(folded, "baseline to product")[3:5] == [
         "\N{MINUS SIGN}39,000 KiB",
         "\N{MINUS SIGN}39,200 KiB",
