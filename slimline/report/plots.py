@@ -173,9 +173,9 @@ def _ratio_steps(
 
     def fill(axes: Axes) -> None:
         levels = [figure(each) for each in _levels(found)]
-        shares = [filters.relative(*pair) for pair in pairwise(levels)]
+        shares = [filters.change(100 * (new / old - 1)) for old, new in pairwise(levels)]
         _bars(axes, _names(found), levels, shares, bounds, is_more_better=False)
-        _logarithmic(axes, levels)
+        _logarithmic(axes, levels, most_ticks=_MOST_TICKS - 1)
 
     return Drawing(title, _told(what, found, told), _drawn(fill, x_label=label))
 
@@ -368,13 +368,15 @@ def _learning(curves: Sequence[Curve]) -> Drawing:
     return Drawing("Learning curves", f"{told}.", _drawn(fill, **labels, legend_rows=2))
 
 
-def _logarithmic(axes: Axes, values: Sequence[float], axis: str = "x") -> None:
-    """Scale an axis by ratios, with plain numbers."""
+def _logarithmic(
+    axes: Axes, values: Sequence[float], axis: str = "x", most_ticks: int = _MOST_TICKS
+) -> None:
+    """Scale an axis by ratios, with plain numbers; a narrow one has room for fewer."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     if min(values) <= 0:
         return
-    ticks = _ticks(min(values) / 1.25, max(values) * 1.25)
+    ticks = _ticks(min(values) / 1.25, max(values) * 1.25, most_ticks)
     scaled = axes.xaxis if axis == "x" else axes.yaxis
     axes.set(**{f"{axis}scale": "log"})
     scaled.set_major_locator(FixedLocator(ticks))
@@ -382,12 +384,12 @@ def _logarithmic(axes: Axes, values: Sequence[float], axis: str = "x") -> None:
     scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, most: int) -> list[float]:
     """Return round numbers between the two, as many as there is room for, or all that there are."""
     for digits in ((1, 2, 5), (1, 3), (1,)):
         steps = [digit * 10.0**power for power in range(-4, 9) for digit in digits]
         found = [step for step in steps if low <= step <= high]
-        if len(found) <= _MOST_TICKS:
+        if len(found) <= most:
             break
     return found
 

@@ -80,11 +80,11 @@ def step_cells(step: Step) -> list[str]:
         _bounds(*found.gain_bounds()) if found else _NONE,
         counts,
         filters.signed(step.size_kib, filters.kib),
-        filters.relative(before.size_kib, after.size_kib),
+        _share(before.size_kib, after.size_kib),
         filters.signed(step.macs_m, filters.millions),
-        filters.relative(before.macs_m, after.macs_m),
+        _share(before.macs_m, after.macs_m),
         filters.signed(step.p50_ms, filters.milliseconds),
-        filters.relative(before.p50_ms, after.p50_ms),
+        _share(before.p50_ms, after.p50_ms),
         _time_bounds(step),
     ]
 
@@ -213,11 +213,15 @@ def picture(each: Drawing) -> Markup:
     return Markup(f'{head} role="img">') + title + Markup(rest)  # noqa: S704
 
 
+def _share(before: float, after: float) -> str:
+    return filters.change(100 * (after / before - 1)) if before else _NONE
+
+
 def _time_bounds(step: Step) -> str:
     if step.slower is None:
         return _NONE
     _, low, high = step.slower
-    return f"{filters.change(low)} to {filters.change(high)}"
+    return f"{filters.change(low).removesuffix(' %')} to {filters.change(high)}"
 
 
 def _bounds(low: float, high: float) -> str:
