@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from slimline.backbones import REGISTRY, Architecture
 from slimline.core import classifier, export, params, runtime, serialize
-from slimline.measure import blocks, chance, latency, onnx_file, profile
+from slimline.measure import blocks, chance, latency, onnx_file, profile, turns
 from slimline.measure.latency import BenchmarkParams
 from slimline.quantization import int8, qat
 
@@ -81,7 +81,9 @@ def main() -> None:
         sizes = " | ".join(f"{name} KiB" for name in SIZES)
         print(f"| backbone | px | float ms | {' | '.join(WRITERS)} | against peers, % | {sizes} |")
         print(f"|---|{(3 + len(WRITERS) + len(SIZES)) * '---:|'}")
-    settings = BenchmarkParams(blocks=given.blocks, runs=given.runs, batch_size=1, batches=1)
+    settings = BenchmarkParams(
+        blocks=given.blocks, runs=given.runs, batch_size=1, batches=1, max_noise=100, max_seconds=0
+    )
     for size in given.sizes:
         for backbone in given.backbones:
             folder = given.target / f"{backbone}-{size}"
@@ -210,7 +212,8 @@ def _paths(folder: Path) -> dict[str, Path]:
 def _line(backbone: str, size: int, folder: Path, settings: BenchmarkParams) -> str:
     paths = _paths(folder)
     failed = json.loads((folder / FAILED).read_text(encoding="utf-8"))
-    single = latency.single_image_times(paths, _images(NUM_CALIBRATION, size), settings)
+    models = {name: turns.model(path, num_threads=1) for name, path in paths.items()}
+    single = latency.single_image_times(models, FLOAT, _images(NUM_CALIBRATION, size), settings)
     times = {name: np.median(each, axis=1) for name, each in single.items()}
     cells = [backbone, str(size), f"{np.median(single[FLOAT]):.3f}"]
     cells += [

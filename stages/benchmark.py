@@ -8,10 +8,11 @@ from slimline.measure import figures, latency, machine
 
 
 def main(calibration: Path, target: Path, reference: Path, *others: Path) -> None:
-    """Write `target/<variant>.json` and `target/blocks.tsv`; speedups are against `reference`."""
+    """Write `target/<variant>.json`, `run.json`, `blocks.tsv`; speedups are against `reference`."""
     settings = params.load("benchmark", latency.BenchmarkParams)
     models = (reference, *others)
     frame = Preprocessing.from_dict(description.read(reference)["preprocessing"])
+    watch = machine.watch()
     measured = latency.measure(
         {model.name: description.onnx_path(model) for model in models},
         reference.name,
@@ -21,6 +22,8 @@ def main(calibration: Path, target: Path, reference: Path, *others: Path) -> Non
     )
     for variant, figure in measured.items():
         serialize.write_json(target / f"{variant}.json", figures.noisy(figure, machine.cpu()))
+    run = figures.run(measured, settings.max_noise, watch.load())
+    serialize.write_json(target / "run.json", run)
     serialize.write_tsv(target / "blocks.tsv", figures.blocks(measured))
 
 

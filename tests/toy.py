@@ -52,6 +52,7 @@ _OVERRIDES: dict[str, Any] = {
     "benchmark.blocks": 3,
     "benchmark.runs": 3,
     "benchmark.batches": 2,
+    "benchmark.max_seconds": 0,
 }
 
 

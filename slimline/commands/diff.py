@@ -8,8 +8,10 @@ folded.
 The text stays below 60,000 characters, of which a comment on GitHub has room for 65,536.
 
 The results in the working tree are compared with those that are committed where this branch left
-REV; neither a DVC cache nor a full history is needed. A shallow clone is compared with the tip of
-REV that it has fetched. Exit 0, whatever the gates say; `gate` is the command that decides.
+REV; neither a DVC cache nor a full history is needed. Where DVC's cache or remote has REV's model,
+both models are timed anew, in turns, as `gate` does; --no-measure compares what was recorded. A
+shallow clone is compared with the tip of REV that it has fetched. Exit 0, whatever the gates say;
+`gate` is the command that decides.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -18,17 +20,24 @@ from argparse import ArgumentParser, Namespace
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("base", metavar="REV", help="a branch or commit, as origin/main")
+    parser.add_argument(
+        "--no-measure",
+        action="store_true",
+        help="do not time REV's model and this one anew; compare what was recorded",
+    )
 
 
 def run(arguments: Namespace) -> int:
     """Print the comment."""
     from slimline.core import params, revision
-    from slimline.report import comparison, render, state
+    from slimline.report import anew, comparison, render, state
     from slimline.report.gates import GatesParams
 
     settings = params.load("gates", GatesParams)
     now = state.workspace()
     base = revision.find(arguments.base)
-    change = comparison.compare(state.of(base, now), now, settings, str(base))
+    then = state.of(base, now)
+    against = anew.against(then, base, now, is_timed=not arguments.no_measure)
+    change = comparison.compare(then, now, settings, against, str(base))
     print(render.diff(change), end="")
     return 0

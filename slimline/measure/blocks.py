@@ -4,7 +4,7 @@
 of one image in that block, ms.
 """
 
-from math import inf, log, sqrt
+from math import inf, isinf, log, sqrt
 from pathlib import Path
 from typing import TypeAlias
 
@@ -29,6 +29,16 @@ def speedup_bounds(reference: Times, times: Times, sure: float) -> tuple[float, 
     return chance.median_bounds(reference / times, sure)
 
 
+def noise(reference: Times, times: Times) -> float:
+    """Return percent by which the ratio of two models may be off: half its 95 % interval.
+
+    Infinite where there are too few blocks. At 3, a change of 5 % is found in about 90 % of runs:
+    the interval is then 2 times 1.96 standard errors wide, and 5 is 1.96 + 1.28 of them.
+    """
+    low, high = speedup_bounds(reference, times, chance.SURE_95)
+    return inf if isinf(high) else 100 * (high - low) / (high + low)
+
+
 def slowdown_in_turns(before: Times, after: Times, sure: float) -> tuple[float, float, float]:
     """Return percent more time per image, with its bounds, of two models timed in one process."""
     low, high = chance.median_bounds(after / before, sure)
@@ -44,7 +54,8 @@ def slowdown(
     Each run gives the times of the same reference and of what is compared: how fast the machine is
     on that day cancels. The bounds of the ratio of two independent ratios are put together from
     those of each (MOVER on logarithms; Zou and Donner, Statistics in Medicine 27, 2008). They hold
-    what varies within a run, not what differs from run to run.
+    what varies from turn to turn, not what one day's machine changes for one model and not for
+    another.
     """
     old, old_low, old_high = _log_speedup(*before, sure)
     new, new_low, new_high = _log_speedup(*after, sure)

@@ -4,11 +4,12 @@ What a figure means is said at the property that it comes from.
 """
 
 from collections.abc import Mapping
+from math import isinf
 from typing import Any
 
 from slimline.measure.accuracy import Accuracy
 from slimline.measure.latency import Latency
-from slimline.measure.machine import Cpu
+from slimline.measure.machine import Cpu, Load
 from slimline.measure.onnx_file import OnnxFile
 
 
@@ -41,6 +42,24 @@ def noisy(latency: Latency, cpu: Cpu) -> dict[str, Any]:
         "speedup": round(latency.speedup, 3),
         "cpu": cpu.model,
         "cpu_flags": " ".join(cpu.flags),
+    }
+
+
+def run(measured: Mapping[str, Latency], max_noise: float, load: Load) -> dict[str, Any]:
+    """Return the content of `metrics/latency/run.json`: how far the figures can be trusted.
+
+    `noise` is the percent by which the least certain speedup may be off; null where there are too
+    few blocks to say.
+    """
+    noise = max(each.noise for each in measured.values())
+    return {
+        "blocks": len(next(iter(measured.values())).block_ms),
+        "noise": None if isinf(noise) else round(noise, 2),
+        "max_noise": max_noise,
+        "is_noisy": noise > max_noise,
+        "load_before": round(load.before, 2),
+        "load_after": round(load.after, 2),
+        "others_cpu": None if load.others is None else round(load.others, 1),
     }
 
 

@@ -1,7 +1,8 @@
 """How fast models answer and how much memory they take. Noisy: never part of a bit-exact check.
 
 All models are measured in one process, in turns of short blocks, so that a slow minute of the
-machine hits all of them alike; ratios are taken block by block.
+machine hits all of them alike; ratios are taken block by block. How a turn goes, and how many there
+are, is in `slimline.measure.turns`.
 """
 
 import re
@@ -12,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
 import numpy as np
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from slimline.core.params import Params
-from slimline.measure import session
+from slimline.measure import blocks, session, turns
+from slimline.measure.turns import Model
 
 _MIB = 1024**2
 _STATUS = Path("/proc/self/status")
 """Tells the peak since the program began; Linux's ru_maxrss counts the parent's memory as well."""
-
 _WARM_UP = 5
-"""Runs before each block that are not counted: the model before has just emptied the caches."""
+"""Images at the beginning of a turn that are not counted."""
 
 
 class BenchmarkParams(Params):
@@ -44,6 +44,12 @@ class BenchmarkParams(Params):
 
     batches: Annotated[int, Field(ge=1, le=10_000)]
     """Batches per model for throughput."""
+
+    max_noise: Annotated[float, Field(gt=0, le=100)]
+    """Percent by which a speedup may be off, half its 95 % interval, before a run is noisy."""
+
+    max_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    """Seconds that turns may take while the run is noisy: `blocks` are added until then."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class Latency:
         return float(np.median(ratios))
 
     @property
+    def noise(self) -> float:
+        """Percent by which `speedup` may be off; infinite where there are too few blocks."""
+        return blocks.noise(np.median(self.reference, axis=1), self.block_ms)
+
+    @property
     def images_per_s(self) -> float:
         """Throughput in batches, by the median batch."""
         return self.batch_size / float(np.median(self.batch_seconds))
@@ -101,8 +112,17 @@ def measure(
     num_threads: int,
 ) -> dict[str, Latency]:
     """Return the times of each model, by name; `images` is float32 [count, channels, h, w]."""
-    single = single_image_times(models, images, settings)
-    batch = _batch_times(models, images, settings, num_threads)
+    single = single_image_times(
+        {name: turns.model(path, num_threads=1) for name, path in models.items()},
+        reference,
+        images,
+        settings,
+    )
+    batch = _batch_times(
+        {name: turns.model(path, num_threads=num_threads) for name, path in models.items()},
+        images[np.arange(settings.batch_size) % len(images)],
+        settings,
+    )
     return {
         name: Latency(
             milliseconds=single[name],
@@ -116,44 +136,33 @@ def measure(
 
 
 def single_image_times(
-    models: Mapping[str, Path], images: NDArray[np.float32], settings: BenchmarkParams
+    models: Mapping[str, Model],
+    reference: str,
+    images: NDArray[np.float32],
+    settings: BenchmarkParams,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return ms of one image on one thread, [blocks, runs] of each model, measured in turns."""
-    sessions = {name: session.load(path, num_threads=1) for name, path in models.items()}
-    times = {name: np.empty([settings.blocks, settings.runs]) for name in models}
-    order = np.random.default_rng(0)
-    names = list(models)
-    for block in range(settings.blocks):
-        for name in order.permutation(names).tolist():
-            for run in range(-_WARM_UP, settings.runs):
-                image = images[run % len(images)][np.newaxis]
-                seconds = _seconds(sessions[name], image)
-                if run >= 0:
-                    times[name][block, run] = 1000 * seconds
-    return times
+    """Return ms of one image, [blocks, runs] of each model, measured in turns until quiet."""
+    # Drawn anew in every run: that chance knows no order is what the intervals rest on.
+    order = np.random.default_rng()
+    batches = [image[np.newaxis] for image in images]
+    return turns.until_quiet(
+        lambda: turns.block(models, batches, order, runs=settings.runs, warm_up=_WARM_UP),
+        reference,
+        num_blocks=settings.blocks,
+        max_noise=settings.max_noise,
+        max_seconds=settings.max_seconds,
+    )
 
 
 def _batch_times(
-    models: Mapping[str, Path],
-    images: NDArray[np.float32],
-    settings: BenchmarkParams,
-    num_threads: int,
+    models: Mapping[str, Model], batch: NDArray[np.float32], settings: BenchmarkParams
 ) -> dict[str, NDArray[np.float64]]:
-    sessions = {name: session.load(path, num_threads=num_threads) for name, path in models.items()}
-    batch = images[np.arange(settings.batch_size) % len(images)]
-    times = {name: np.empty(settings.batches) for name in models}
-    for turn in range(-1, settings.batches):
-        for name in models:
-            seconds = _seconds(sessions[name], batch)
-            if turn >= 0:
-                times[name][turn] = seconds
-    return times
-
-
-def _seconds(runtime: session.Session, images: NDArray[np.float32]) -> float:
-    start = perf_counter()
-    session.run(runtime, images)
-    return perf_counter() - start
+    """Return seconds of one batch, [batches] of each model."""
+    order = np.random.default_rng()
+    taken = [
+        turns.block(models, [batch], order, runs=1, warm_up=1) for _ in range(settings.batches)
+    ]
+    return {name: np.concatenate([each[name] for each in taken]) / 1000 for name in models}
 
 
 def _peak_rss_bytes(path: Path, image: NDArray[np.float32]) -> int:

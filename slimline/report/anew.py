@@ -3,57 +3,105 @@
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from slimline.core import description
+from slimline.core import description, params, tracked
 from slimline.core.errors import ArtifactError
 from slimline.core.revision import Revision
-from slimline.measure import latency, machine, session
-from slimline.measure.latency import BenchmarkParams
-from slimline.report.gates import Anew, machine_name
-from slimline.report.variant import PRODUCT
+from slimline.report import state
+from slimline.report.gates import Anew, Base, machine_name
+from slimline.report.state import State
+from slimline.report.variant import PRODUCT_FILE
 
-_MODELS = Path("models")
+_RUNTIME = "onnxruntime"
 _SEED = 0
+_PATIENCE = 300
+"""Seconds that a remote may take to give a model."""
 
 
-def measure(base: Revision, settings: BenchmarkParams) -> Anew:
+def against(then: State, revision: Revision, now: State, *, is_timed: bool) -> Base:
+    """Return a state to compare with, with the times of both products or why there are none.
+
+    Nothing is timed where the product is the same file, or where it was not asked for.
+    """
+    base = state.as_base(then, now)
+    if base.is_same_product:
+        return base
+    if not is_timed:
+        return replace(base, not_anew="that was switched off")
+    try:
+        return replace(base, anew=_measure(revision, now))
+    except ArtifactError as error:
+        return replace(base, not_anew=str(error))
+
+
+def _measure(revision: Revision, now: State) -> Anew:
     """Return the times of the base's product and of the one in the working tree.
 
     Raises:
         ArtifactError: one of the models is not here, or they take images of different shapes.
     """
-    after = description.onnx_path(_MODELS / PRODUCT)
+    if find_spec(_RUNTIME) is None:
+        raise ArtifactError(f"{_RUNTIME} is not installed")
+    from slimline.measure import latency, machine, turns
+
+    after = Path(PRODUCT_FILE)
+    _check(after, now)
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder) / description.ONNX
-        _fetch(base, before)
+        _fetch(revision, before)
         shape = _input_shape(after)
         if _input_shape(before) != shape:
-            raise ArtifactError(f"{base}: its model takes images of another shape; drop --measure")
-        images = np.random.default_rng(_SEED).standard_normal([1, *shape], np.float32)
-        times = latency.single_image_times({"before": before, "after": after}, images, settings)
+            raise ArtifactError("the base's model takes images of another shape")
+        settings = params.load("benchmark", latency.BenchmarkParams)
+        paths = {"before": before, "after": after}
+        times = latency.single_image_times(
+            {name: turns.model(path, num_threads=1) for name, path in paths.items()},
+            "before",
+            np.random.default_rng(_SEED).standard_normal([1, *shape], np.float32),
+            settings,
+        )
     cpu = machine.cpu()
+    medians = {name: np.median(each, axis=1) for name, each in times.items()}
     return Anew(
-        before=np.median(times["before"], axis=1),
-        after=np.median(times["after"], axis=1),
+        **medians,
+        max_noise=settings.max_noise,
         machine=machine_name(cpu.model, " ".join(cpu.flags)),
     )
 
 
+def _check(path: Path, now: State) -> None:
+    """Refuse a file that is not the one that the figures are of."""
+    if not path.is_file():
+        raise ArtifactError(f"{path} is not here; `dvc checkout` brings it")
+    expected = now.lock.md5(PRODUCT_FILE)
+    if expected is not None and tracked.hash_file(path) != expected:
+        raise ArtifactError(f"{path} is not the one that dvc.lock names; `dvc checkout` brings it")
+
+
 def _fetch(base: Revision, target: Path) -> None:
     """Copy the base's model out of DVC's cache, or its remote."""
-    path = str(_MODELS / PRODUCT / description.ONNX)
-    command = [sys.executable, "-m", "dvc", "get", ".", path, "--rev", base.commit, "--out"]
-    done = subprocess.run([*command, str(target)], capture_output=True, text=True, check=False)
-    if done.returncode or not target.is_file():
-        raise ArtifactError(
-            f"{base}: neither DVC's cache nor a remote has its {path}; `dvc fetch` it, or drop "
-            f"--measure and compare the recorded speedups"
+    command = [sys.executable, "-m", "dvc", "get", ".", PRODUCT_FILE, "--rev", base.commit, "--out"]
+    try:
+        done = subprocess.run(
+            [*command, str(target)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
         )
+    except subprocess.TimeoutExpired:
+        raise ArtifactError(f"the remote did not give the base's model in {_PATIENCE} s") from None
+    if done.returncode or not target.is_file():
+        raise ArtifactError(f"neither DVC's cache nor a remote has the base's {PRODUCT_FILE}")
 
 
 def _input_shape(path: Path) -> tuple[int, ...]:
     """Return channels, height and width."""
+    from slimline.measure import session
+
     return tuple(session.load(path, num_threads=1).get_inputs()[0].shape[1:])

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slimline.report import filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slimline.measure.blocks import Times
     from slimline.measure.paired import Paired
     from slimline.report.comparison import Comparison, VariantChange
     from slimline.report.gates import Gate
@@ -145,7 +148,7 @@ def step_row(each: StepChange, name: str = "") -> str:
         cells += [form(each.before) if each.before else _NONE, form(each.after)]
     is_timed = each.before and each.is_same_machine
     cells += [_step_time(each.before) if is_timed and each.before else _NONE]
-    cells += [_step_time(each.after)]
+    cells += [_step_time(each.after), _step_noise(each)]
     return _table_row(cells)
 
 
@@ -167,7 +170,20 @@ def _step_macs(step: Step) -> str:
 
 
 def _step_time(step: Step) -> str:
-    return filters.signed(step.p50_ms, filters.milliseconds)
+    told = filters.signed(step.p50_ms, filters.milliseconds)
+    if step.slower is None:
+        return told
+    value, low, high = map(filters.change, step.slower)
+    return f"{told}, {value} ({low.removesuffix(' %')} to {high.removesuffix(' %')})"
+
+
+def _step_noise(each: StepChange) -> str:
+    """Whether what a stage does to the time differs between the commits by more than noise."""
+    if each.slower is None:
+        return _NONE
+    value, low, high = each.slower
+    verdict = "within noise" if low <= 0 <= high else "beyond noise"
+    return f"{filters.change(value)}, {verdict}"
 
 
 def _accuracy_row(product: VariantChange) -> Row:
@@ -199,10 +215,16 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[R
     slower, note = change.slowdown
     if slower is None:
         return []
+    if slower.is_exact:
+        return [Row("time per image", _NONE, _NONE, note, is_same=True)]
     told = (
         f"{filters.points(slower.value)} % of time per image "
         f"({filters.number(slower.low)} to {filters.number(slower.high)}), {filters.cell(note)}"
     )
+    if change.anew:
+        # The recorded figures may be of two CPUs, and are no pair in any case.
+        then, now = _middle(change.anew.before), _middle(change.anew.after)
+        return [Row("time per image", then, now, told)]
     return [
         Row("speedup", filters.times(before.speedup), filters.times(after.speedup), told),
         Row(
@@ -212,6 +234,10 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[R
             "see speedup, which is measured against the baseline in the same process",
         ),
     ]
+
+
+def _middle(times: Times) -> str:
+    return filters.milliseconds(float(np.median(times)))
 
 
 def _row(name: str, form: Callable[[float], str], before: float, after: float) -> Row:

@@ -7,8 +7,8 @@ from typing import Any
 from slimline.measure import paired
 from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
-from slimline.report import gates, recall, state, waterfall
-from slimline.report.gates import Base, Gate, GatesParams, Measured
+from slimline.report import gates, recall, waterfall
+from slimline.report.gates import Anew, Base, Gate, GatesParams, Measured
 from slimline.report.recall import ClassChange
 from slimline.report.results import Results
 from slimline.report.state import State
@@ -59,6 +59,8 @@ class Comparison:
     params: Sequence[ParamChange]
     stale_params: Sequence[str]
     slowdown: Measured
+    anew: Anew | None
+    """Times of both products, where they were measured again."""
     waterfall: Sequence[StepChange]
     """What each stage gains and loses, in both commits; the whole chain last."""
 
@@ -93,9 +95,8 @@ class Comparison:
         return [each for each in self.variants if not each.is_changed]
 
 
-def compare(then: State, now: State, settings: GatesParams, base: str) -> Comparison:
-    """Return what changed from one state to the other."""
-    against = state.as_base(then, now)
+def compare(then: State, now: State, settings: GatesParams, against: Base, base: str) -> Comparison:
+    """Return what changed from one state to the other; `base` is what the former is called."""
     return Comparison(
         base=base,
         gates=gates.judge(now.results, settings, against),
@@ -104,6 +105,7 @@ def compare(then: State, now: State, settings: GatesParams, base: str) -> Compar
         params=_params(then, now),
         stale_params=now.stale_params,
         slowdown=gates.slowdown(now.results, against, SURE_95),
+        anew=against.anew,
         waterfall=_waterfall(against, now.results),
     )
 

@@ -16,7 +16,7 @@ from slimline.report.curves import Curve
 from slimline.report.gates import Gate, GatesParams
 from slimline.report.lineage import Data, Link
 from slimline.report.recall import ClassChange
-from slimline.report.results import Results
+from slimline.report.results import Results, Run
 from slimline.report.scan import Scan
 from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, Variant
 from slimline.report.waterfall import Waterfall
@@ -62,6 +62,12 @@ class Report:
     def product(self) -> Variant:
         """What is shipped."""
         return self.results.product
+
+    @property
+    def run(self) -> Run:
+        """How latency was measured."""
+        assert self.results.run is not None, "only an older commit may lack it"
+        return self.results.run
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -153,11 +159,23 @@ class Report:
     def notes(self) -> list[str]:
         """What a reader could be misled about, said plainly."""
         return [
+            *self._noisy_run(),
             *self._slow_int8(),
             *self._useless_zeros(),
             *self._undone_round(),
             *self._worse_than_ptq(),
             *self._more_macs(),
+        ]
+
+    def _noisy_run(self) -> list[str]:
+        run = self.run
+        if not run.is_noisy:
+            return []
+        off = "by more than they can say" if run.noise is None else f"by {run.noise:.1f} %"
+        return [
+            f"The machine was noisy while latency was measured: after {run.blocks} turns of each "
+            f"variant, speedups may still be off {off}, where benchmark.max_noise asks for "
+            f"{run.max_noise:g} %. `make benchmark` on a quieter machine measures anew."
         ]
 
     def _slow_int8(self) -> list[str]:

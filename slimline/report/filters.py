@@ -52,6 +52,15 @@ def relative(before: float, after: float) -> str:
     return "the same" if before == after else f"{points(100 * (after / before - 1))} %"
 
 
+def change(value: float) -> str:
+    """A change in percent, as much of it as noise leaves: `+12.3 %`; infinite where unknown."""
+    if isinf(value):
+        return f"{'+' if value > 0 else MINUS}\N{INFINITY} %"
+    rounded = round(value, 1)
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.1f} %"
+
+
 def times(value: float) -> str:
     """A ratio: `12.3 x`, two digits after the point below 10."""
     return f"{value:.2f} x" if value < 10 else f"{value:.1f} x"

@@ -111,7 +111,14 @@ class Anew:
 
     before: Times
     after: Times
+    max_noise: float
+    """Percent that the ratio of the two may be off by, to be called quiet."""
     machine: str
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether it still was when the time for it was over."""
+        return blocks.noise(self.before, self.after) > self.max_noise
 
 
 @dataclass(frozen=True)
@@ -123,8 +130,12 @@ class Base:
     """Whether the test images are the same: only then can answers be compared."""
     is_same_baseline: bool
     """Whether the baseline computes the same: only then can speedups be compared."""
+    is_same_product: bool = False
+    """Whether the product is the same file."""
     anew: Anew | None = None
     """Times of both products, where they were measured again."""
+    not_anew: str = ""
+    """Why they were not, if that was tried or refused."""
 
 
 Verdict: TypeAlias = Literal["kept", "within noise", "broken", "not judged"]
@@ -212,7 +223,7 @@ def _size(now: Results, _: float) -> Measured:
 
 def _p50(now: Results, sure: float) -> Measured:
     low, high = chance.median_bounds(now.blocks[PRODUCT], sure)
-    return Figure(now.product.p50_ms, max(0.0, low), high), f"on {_machine(now)}"
+    return Figure(now.product.p50_ms, max(0.0, low), high), _timed_on(now)
 
 
 def _peak_rss(now: Results, _: float) -> Measured:
@@ -230,7 +241,7 @@ def _size_ratio(now: Results, _: float) -> Measured:
 def _speedup(now: Results, sure: float) -> Measured:
     reference, times = now.blocks[BASELINE], now.blocks[PRODUCT]
     low, high = blocks.speedup_bounds(reference, times, sure)
-    return Figure(now.product.speedup, max(0.0, low), high), f"on {_machine(now)}"
+    return Figure(now.product.speedup, max(0.0, low), high), _timed_on(now)
 
 
 def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
@@ -247,10 +258,24 @@ def _size_growth(now: Results, base: Base, _: float) -> Measured:
 
 
 def slowdown(now: Results, base: Base, sure: float) -> Measured:
-    """Return percent more time per image than on the base branch, or why it is not compared."""
+    """Return percent more time per image than on the base branch, or why it is not compared.
+
+    Both models timed in turns are what to trust; two separate runs are asked only where there is no
+    such pair, and never those of two CPUs.
+    """
+    if base.is_same_product:
+        return _exact(0.0), "the model is the same file"
     if base.anew:
         timed = blocks.slowdown_in_turns(base.anew.before, base.anew.after, sure)
-        return Figure(*timed), f"both measured anew, in turns, on {base.anew.machine}"
+        noisy = ", which was noisy" if base.anew.is_noisy else ""
+        told = f"both models measured anew, in turns, on {base.anew.machine}{noisy}"
+        return Figure(*timed), told
+    figure, note = _recorded_slowdown(now, base, sure)
+    return figure, f"{note}; not measured anew: {base.not_anew}" if base.not_anew else note
+
+
+def _recorded_slowdown(now: Results, base: Base, sure: float) -> Measured:
+    """Compare the speedups that both commits have recorded."""
     here, there = now.product.machine, base.results.product.machine
     if here != there:
         return None, (
@@ -262,7 +287,7 @@ def slowdown(now: Results, base: Base, sure: float) -> Measured:
     if not base.is_same_baseline:
         return None, "the baseline model is another, so speedups against it cannot be compared"
     before, after = ((each.blocks[BASELINE], each.blocks[PRODUCT]) for each in (base.results, now))
-    note = f"by the speedups of two separate runs on {_machine(now)}"
+    note = f"by the speedups of two separate runs {_timed_on(now)}"
     return Figure(*blocks.slowdown(before, after, sure)), note
 
 
@@ -270,6 +295,11 @@ def _lost(compared: paired.Paired, sure: float) -> Figure:
     low, high = compared.gain_bounds(sure)
     # Adding 0 makes no difference of 0 a plain zero, not a negative one.
     return Figure(0 - compared.gain, -high, -low)
+
+
+def _timed_on(results: Results) -> str:
+    is_noisy = results.run is not None and results.run.is_noisy
+    return f"on {_machine(results)}{', which was noisy' if is_noisy else ''}"
 
 
 def _machine(results: Results) -> str:

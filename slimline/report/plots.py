@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from math import isinf
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from slimline.measure import chance
 from slimline.measure.chance import SURE_95
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from slimline.report.content import Report
     from slimline.report.curves import Curve
     from slimline.report.variant import Variant
-    from slimline.report.waterfall import Waterfall
+    from slimline.report.waterfall import Step, Waterfall
 
 _INK, _SOFT, _LINE, _PAPER = "#010201", "#010202", "#010203", "#010204"
 _MARK, _BAD, _THIRD, _FOURTH = "#010205", "#010206", "#010207", "#010208"
@@ -71,6 +72,9 @@ _STYLE: dict[Any, Any] = {
     "lines.markersize": 6,
 }
 
+_Bounds: TypeAlias = tuple[float, float] | None
+"""Of the level that a step leads to; None where it is exact or has no interval."""
+
 _SHAPES = "osD^vP"
 _MOST_TICKS = 5
 _SERIES = (_MARK, _BAD, _THIRD, _FOURTH)
@@ -90,7 +94,9 @@ def draw(report: Report) -> list[Drawing]:
     """Return the drawings, in the order in which they are read."""
     found = [
         _accuracy_steps(report.waterfall),
+        _time_steps(report.waterfall),
         _size_steps(report.waterfall),
+        _mac_steps(report.waterfall),
         _accuracy_by_size(report),
         _accuracy_by_latency(report),
         _rounds(report),
@@ -104,7 +110,8 @@ def _accuracy_steps(found: Waterfall) -> Drawing:
 
     def fill(axes: Axes) -> None:
         levels = [each.top1 for each in _levels(found)]
-        _bars(axes, _names(found), levels, told, is_more_better=True)
+        bounds = [_top1_bounds(each) for each in found.steps]
+        _bars(axes, _names(found), levels, told, bounds, is_more_better=True)
 
     return Drawing(
         "Test accuracy, stage by stage",
@@ -113,20 +120,79 @@ def _accuracy_steps(found: Waterfall) -> Drawing:
     )
 
 
+def _time_steps(found: Waterfall) -> Drawing:
+    told = [filters.signed(each.p50_ms, filters.milliseconds) for each in found.steps]
+    return _ratio_steps(
+        found,
+        told,
+        figure=lambda each: each.p50_ms,
+        bounds=[_time_bounds(each) for each in found.steps],
+        title="Time per image, stage by stage",
+        what="Milliseconds of one image",
+        label="ms per image (p50), logarithmic",
+    )
+
+
 def _size_steps(found: Waterfall) -> Drawing:
     told = [filters.signed(each.size_kib, filters.kib) for each in found.steps]
+    return _ratio_steps(
+        found,
+        told,
+        figure=lambda each: each.size_kib,
+        bounds=[None for _ in found.steps],
+        title="Size of the file, stage by stage",
+        what="KiB of the file",
+        label="KiB, logarithmic",
+    )
+
+
+def _mac_steps(found: Waterfall) -> Drawing:
+    told = [filters.signed(each.macs_m, filters.millions) for each in found.steps]
+    return _ratio_steps(
+        found,
+        told,
+        figure=lambda each: each.macs_m,
+        bounds=[None for _ in found.steps],
+        title="Multiply-accumulates, stage by stage",
+        what="Millions of multiply-accumulates of one image",
+        label="MACs, millions, logarithmic",
+    )
+
+
+def _ratio_steps(
+    found: Waterfall,
+    told: Sequence[str],
+    *,
+    figure: Callable[[Variant], float],
+    bounds: Sequence[_Bounds],
+    title: str,
+    what: str,
+    label: str,
+) -> Drawing:
+    """Draw steps of a figure of which less is better, each as a share of what was there."""
 
     def fill(axes: Axes) -> None:
-        levels = [each.size_kib for each in _levels(found)]
-        shares = [filters.relative(*pair) for pair in pairwise(levels)]
-        _bars(axes, _names(found), levels, shares, is_more_better=False)
-        _logarithmic(axes, levels)
+        levels = [figure(each) for each in _levels(found)]
+        shares = [filters.change(100 * (new / old - 1)) for old, new in pairwise(levels)]
+        _bars(axes, _names(found), levels, shares, bounds, is_more_better=False)
+        _logarithmic(axes, levels, most_ticks=_MOST_TICKS - 1)
 
-    return Drawing(
-        "Size of the file, stage by stage",
-        _told("KiB of the file", found, told),
-        _drawn(fill, x_label="KiB, logarithmic"),
-    )
+    return Drawing(title, _told(what, found, told), _drawn(fill, x_label=label))
+
+
+def _top1_bounds(step: Step) -> _Bounds:
+    if step.paired is None:
+        return None
+    low, high = step.paired.gain_bounds()
+    return step.before.top1 + low, step.before.top1 + high
+
+
+def _time_bounds(step: Step) -> _Bounds:
+    """Return the bounds of the time after a step, given that before it."""
+    if step.slower is None or isinf(step.slower[2]):
+        return None
+    _, low, high = step.slower
+    return step.before.p50_ms * (1 + low / 100), step.before.p50_ms * (1 + high / 100)
 
 
 def _levels(found: Waterfall) -> list[Variant]:
@@ -147,19 +213,23 @@ def _bars(
     names: Sequence[str],
     levels: Sequence[float],
     told: Sequence[str],
+    bounds: Sequence[_Bounds],
     *,
     is_more_better: bool,
 ) -> None:
     """Draw a bar from level to level for each step, between two marks for the first and last."""
     last = len(names) + 1
     for row, (before, after) in enumerate(pairwise(levels), start=1):
+        interval = bounds[row - 1]
         is_better = (after > before) == is_more_better
         colour = _MARK if is_better else _BAD
         axes.barh(row, after - before, left=before, height=0.55, color=colour)
         axes.plot([after, after], [row, row + 1], color=_SOFT, linewidth=0.8)
+        if interval:
+            axes.plot(interval, [row, row], color=_INK, linewidth=1.2)
         axes.annotate(
             told[row - 1],
-            (max(before, after), row),
+            (max(before, after, *(interval or ())), row),
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
@@ -298,13 +368,15 @@ def _learning(curves: Sequence[Curve]) -> Drawing:
     return Drawing("Learning curves", f"{told}.", _drawn(fill, **labels, legend_rows=2))
 
 
-def _logarithmic(axes: Axes, values: Sequence[float], axis: str = "x") -> None:
-    """Scale an axis by ratios, with plain numbers."""
+def _logarithmic(
+    axes: Axes, values: Sequence[float], axis: str = "x", most_ticks: int = _MOST_TICKS
+) -> None:
+    """Scale an axis by ratios, with plain numbers; a narrow one has room for fewer."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     if min(values) <= 0:
         return
-    ticks = _ticks(min(values) / 1.25, max(values) * 1.25)
+    ticks = _ticks(min(values) / 1.25, max(values) * 1.25, most_ticks)
     scaled = axes.xaxis if axis == "x" else axes.yaxis
     axes.set(**{f"{axis}scale": "log"})
     scaled.set_major_locator(FixedLocator(ticks))
@@ -312,12 +384,12 @@ def _logarithmic(axes: Axes, values: Sequence[float], axis: str = "x") -> None:
     scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, most: int) -> list[float]:
     """Return round numbers between the two, as many as there is room for, or all that there are."""
     for digits in ((1, 2, 5), (1, 3), (1,)):
         steps = [digit * 10.0**power for power in range(-4, 9) for digit in digits]
         found = [step for step in steps if low <= step <= high]
-        if len(found) <= _MOST_TICKS:
+        if len(found) <= most:
             break
     return found
 

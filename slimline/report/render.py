@@ -89,6 +89,7 @@ def _environment() -> Environment:
         report_filters.card_rows,
         report_filters.calibration,
         report_filters.gain_sentence,
+        report_filters.run_sentence,
         report_filters.top1_value,
         report_filters.quoted,
         report_filters.picture,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slimline.report.content import Report
     from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange
+    from slimline.report.results import Run
     from slimline.report.variant import Variant
     from slimline.report.waterfall import Step
 
@@ -66,11 +67,12 @@ def level_cells(each: Variant) -> list[str]:
         "",
         filters.milliseconds(each.p50_ms),
         "",
+        "",
     ]
 
 
 def step_cells(step: Step) -> list[str]:
-    """What a stage gains and loses: points, images won and lost, KiB, MACs, ms, each in percent."""
+    """What a stage gains and loses: points, images won and lost, KiB, MACs, ms; all in percent."""
     before, after, found = step.before, step.after, step.paired
     counts = f"{found.won} won, {found.lost} lost" if found else _NONE
     return [
@@ -78,11 +80,12 @@ def step_cells(step: Step) -> list[str]:
         _bounds(*found.gain_bounds()) if found else _NONE,
         counts,
         filters.signed(step.size_kib, filters.kib),
-        filters.relative(before.size_kib, after.size_kib),
+        _share(before.size_kib, after.size_kib),
         filters.signed(step.macs_m, filters.millions),
-        filters.relative(before.macs_m, after.macs_m),
+        _share(before.macs_m, after.macs_m),
         filters.signed(step.p50_ms, filters.milliseconds),
-        filters.relative(before.p50_ms, after.p50_ms),
+        _share(before.p50_ms, after.p50_ms),
+        _time_bounds(step),
     ]
 
 
@@ -176,6 +179,22 @@ def gain_sentence(found: Paired) -> str:
     )
 
 
+def run_sentence(run: Run) -> str:
+    """How sure the times are, and what else the machine did."""
+    known = (
+        "too few to bound a speedup"
+        if run.noise is None
+        else f"every speedup is known within ±{run.noise:.1f} %"
+    )
+    others = (
+        ""
+        if run.others_cpu is None
+        else f", other processes used {filters.percent(run.others_cpu, 0)} of the CPUs"
+    )
+    load = f"load {run.load_before:.2f} before and {run.load_after:.2f} after"
+    return f"{run.blocks} turns of each: {known}. The machine: {load}{others}."
+
+
 def top1_value(each: Variant) -> str:
     """Top-1 as a number for a machine."""
     return f"{each.top1:.2f}"
@@ -192,6 +211,17 @@ def picture(each: Drawing) -> Markup:
     title = Markup("<title>{}</title>").format(each.text)
     # Drawn from numbers and the names of our own stages alone.
     return Markup(f'{head} role="img">') + title + Markup(rest)  # noqa: S704
+
+
+def _share(before: float, after: float) -> str:
+    return filters.change(100 * (after / before - 1)) if before else _NONE
+
+
+def _time_bounds(step: Step) -> str:
+    if step.slower is None:
+        return _NONE
+    _, low, high = step.slower
+    return f"{filters.change(low).removesuffix(' %')} to {filters.change(high)}"
 
 
 def _bounds(low: float, high: float) -> str:

@@ -14,10 +14,25 @@ from slimline.measure.paired import Paired
 from slimline.report import variant
 from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, ResultsError, Variant
 
-LABELS, TEST_SPLIT, BLOCKS = "labels.txt", "test_split.json", "blocks.tsv"
+LABELS, TEST_SPLIT, BLOCKS, RUN = "labels.txt", "test_split.json", "blocks.tsv", "run.json"
 
 _ROUNDING = 0.001
 """Half a digit of `top1` as it is written, and what floats add."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the times were taken, see `slimline.measure.figures.run`."""
+
+    blocks: int
+    noise: float | None
+    """Percent by which the least certain speedup may be off; None with too few blocks."""
+    max_noise: float
+    is_noisy: bool
+    load_before: float
+    load_after: float
+    others_cpu: float | None
+    """Percent of the CPUs' time; None where the system did not tell."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,8 @@ class Results:
     test_sha256: str
     """Of the test images and labels; empty where a commit did not keep it."""
     blocks: Mapping[str, Times]
+    run: Run | None
+    """None where a commit did not keep it."""
 
     @property
     def product(self) -> Variant:
@@ -60,13 +77,14 @@ def load(
     """Return the figures of all variants.
 
     With `newer`, they are those of another commit, which may lack what is there today: then the
-    labels and classes are taken over, blocks, variants and the hash of the split are left out.
+    labels and classes are taken over; blocks, how they were taken, variants and the hash of the
+    split are left out.
 
     Raises:
         ResultsError: a file or figure is missing, or a prediction does not fit the labels.
     """
     names = [name for name in VARIANTS if newer is None or (evaluate / f"{name}.json").is_file()]
-    labels_path, blocks_path = predictions / LABELS, latency / BLOCKS
+    labels_path, blocks_path, run_path = predictions / LABELS, latency / BLOCKS, latency / RUN
     is_older = newer is not None and not labels_path.is_file()
     try:
         about: dict[str, Any] = {} if is_older else variant.read_json(predictions / TEST_SPLIT)
@@ -77,12 +95,21 @@ def load(
             classes=newer.classes if newer and is_older else about["classes"],
             test_sha256=about.get("sha256", ""),
             blocks=blocks.read(blocks_path) if newer is None or blocks_path.is_file() else {},
+            run=_run(run_path) if newer is None or run_path.is_file() else None,
         )
     except FileNotFoundError as error:
         raise ResultsError(f"{error.filename}: is missing; run `dvc repro`") from None
     if not is_older:
         _check(found, predictions)
     return found
+
+
+def _run(path: Path) -> Run:
+    content = variant.read_json(path)
+    try:
+        return Run(**content)
+    except TypeError as error:
+        raise ResultsError(f"{path}: is of another version; run `dvc repro`: {error}") from None
 
 
 def _answers(path: Path) -> NDArray[np.int64]:

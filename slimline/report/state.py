@@ -16,7 +16,7 @@ from slimline.core.tracked import Lock
 from slimline.report import results
 from slimline.report.gates import Base
 from slimline.report.results import Results
-from slimline.report.variant import BASELINE, PRODUCT, ResultsError
+from slimline.report.variant import BASELINE, PRODUCT, PRODUCT_FILE, ResultsError
 
 ROOT = Path()
 """Commands run at the root, as stages do: the package is never installed."""
@@ -80,6 +80,7 @@ def as_base(then: State, now: State) -> Base:
         is_same_test=_have_same_test(then, now),
         # Other weights in the same network take the same time.
         is_same_baseline=before.computation == after.computation,
+        is_same_product=_have_same(PRODUCT_FILE, then, now),
     )
 
 
@@ -87,8 +88,13 @@ def _have_same_test(then: State, now: State) -> bool:
     """Compare the hashes of the test images; of an older commit, those that DVC has."""
     if then.results.test_sha256:
         return then.results.test_sha256 == now.results.test_sha256
-    md5 = then.lock.md5(_TEST)
-    return md5 is not None and md5 == now.lock.md5(_TEST)
+    return _have_same(_TEST, then, now)
+
+
+def _have_same(path: str, then: State, now: State) -> bool:
+    """Compare what the figures were made with, by the hashes that DVC wrote down."""
+    md5 = then.lock.md5(path)
+    return md5 is not None and md5 == now.lock.md5(path)
 
 
 def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from slimline.core import serialize
+from slimline.core import description, serialize
 from slimline.core.errors import SlimlineError
 
 VARIANTS = (
@@ -23,6 +23,8 @@ CHAIN = VARIANTS[:4]
 """From the baseline to the product, each made from the one before it."""
 
 BASELINE, PRODUCT = "baseline_train", "int8_export"
+PRODUCT_FILE = f"models/{PRODUCT}/{description.ONNX}"
+"""As DVC names it: what is shipped."""
 
 _HEADLINE = ("top1", "size_kib", "macs_m", "p50_ms", "speedup")
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from slimline.measure import blocks
+from slimline.measure.blocks import Times
+from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
 from slimline.report.results import Results
 from slimline.report.variant import CHAIN, Variant
@@ -18,6 +21,8 @@ class Step:
     after: Variant
     paired: Paired | None
     """The same test images through both; None if the labels are not those of the answers."""
+    times: tuple[Times, Times] | None
+    """Both models' times in the same blocks; None where a commit did not keep them."""
 
     @property
     def top1(self) -> float:
@@ -39,6 +44,11 @@ class Step:
         """Milliseconds of the median time of one image."""
         return self.after.p50_ms - self.before.p50_ms
 
+    @property
+    def slower(self) -> tuple[float, float, float] | None:
+        """Percent more time per image, block by block, with the bounds of its 95 % interval."""
+        return blocks.slowdown_in_turns(*self.times, SURE_95) if self.times else None
+
 
 @dataclass(frozen=True)
 class Waterfall:
@@ -57,6 +67,17 @@ class StepChange:
     after: Step
     is_same_machine: bool
     """Whether the times may be put side by side."""
+
+    @property
+    def slower(self) -> tuple[float, float, float] | None:
+        """Percent that the step takes of time now more than then, with its 95 % interval.
+
+        By two separate runs, each of which has its own blocks; None where they cannot be compared.
+        """
+        if self.before is None or not self.is_same_machine:
+            return None
+        then, now = self.before.times, self.after.times
+        return blocks.slowdown(then, now, SURE_95) if then and now else None
 
 
 def waterfall(found: Results, *, is_labelled: bool = True) -> Waterfall:
@@ -77,7 +98,9 @@ def compare(then: Waterfall, now: Waterfall) -> list[StepChange]:
 
 def _step(found: Results, before: str, after: str, *, is_labelled: bool) -> Step:
     compared = found.paired(before, after) if is_labelled else None
-    return Step(after, found.variants[before], found.variants[after], compared)
+    times = found.blocks
+    pair = (times[before], times[after]) if {before, after} <= set(times) else None
+    return Step(after, found.variants[before], found.variants[after], compared, pair)
 
 
 def _change(then: Step | None, now: Step) -> StepChange:

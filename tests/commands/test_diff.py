@@ -1,14 +1,19 @@
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import pytest
 import repository
 import toy
 from repository import State
 
 from slimline.__main__ import main
+from slimline.core import params, revision
+from slimline.report import comparison, render, state
+from slimline.report.gates import Anew, GatesParams
 from slimline.report.render import COMMENT_LIMIT
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
@@ -95,17 +100,41 @@ def test_same_cpus_are_compared(folder: Path, capsys: Capsys) -> None:
     assert row[3].startswith("\N{MINUS SIGN}")
 
 
+def test_times_measured_anew_replace_the_recorded_ones(folder: Path) -> None:
+    found = revision.find("main")
+    repository.write(folder, State(cpu="Other CPU", milliseconds=0.25))
+    now = state.workspace()
+    then = state.of(found, now)
+    before, slower = np.linspace(0.9, 1.1, 21), np.linspace(1.9, 2.1, 21)
+    timed = Anew(before, slower * before, max_noise=2.5, machine="This CPU")
+    against = replace(state.as_base(then, now), anew=timed)
+    settings = params.load("gates", GatesParams)
+    told = render.diff(comparison.compare(then, now, settings, against, "main"))
+    row = cells(told, "time per image")
+    assert row[1:3] == ["1.00 ms", "2.00 ms"]
+    # The sixth and the sixteenth of 21 values bound their median.
+    assert row[3].startswith("+100.00 % of time per image (95.00 to 105), both models measured")
+    assert "| speedup |" not in told, "the recorded ones are of two CPUs"
+    assert cells(told, "**broken**")[1] == "slower than the base"
+
+
 def test_what_each_stage_gains_is_compared(folder: Path, capsys: Capsys) -> None:
-    repository.write(folder, State(lost=40, size_kib=800))
+    repository.write(folder, State(lost=40, size_kib=800, milliseconds=0.25, day=1))
     told = diff(capsys)
     folded = told[told.index("What each stage gains and loses") :]
-    assert cells(folded, "int8_export") == [
+    *exact, before, after, difference = cells(folded, "int8_export")
+    assert exact == [
         "int8_export",
         *("0.00", "\N{MINUS SIGN}2.00"),
         *("\N{MINUS SIGN}2,000 KiB", "\N{MINUS SIGN}2,200 KiB"),
         *("\N{MINUS SIGN}5 M", "\N{MINUS SIGN}5.5 M"),
-        *("\N{MINUS SIGN}0.100 ms", "\N{MINUS SIGN}0.100 ms"),
     ]
+    number = "\N{MINUS SIGN}" + r"\d+\.\d"
+    interval = rf"{number} % \({number} to {number}\)"
+    assert re.fullmatch("\N{MINUS SIGN}0.100 ms, " + interval, before)
+    assert re.fullmatch("\N{MINUS SIGN}0.350 ms, " + interval, after)
+    assert re.fullmatch(rf"{number} %, beyond noise", difference)
+    assert cells(folded, "prune")[-1].endswith(" %, within noise")
     assert cells(folded, "baseline to product")[3:5] == [
         "\N{MINUS SIGN}39,000 KiB",
         "\N{MINUS SIGN}39,200 KiB",

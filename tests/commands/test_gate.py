@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+import onnx
 import pytest
 import repository
 import tiny_model
@@ -10,6 +11,7 @@ import toy
 from repository import State
 
 from slimline.__main__ import main
+from slimline.report import anew
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
 
@@ -75,6 +77,13 @@ def test_latency_is_judged_beyond_noise(
     assert verdicts["max_slowdown"] == verdict
     assert code == (verdict == "broken")
     assert "two separate runs on Test CPU (avx2)" in told
+
+
+def test_a_noisy_run_is_called_noisy(folder: Path, capsys: Capsys) -> None:
+    assert "noisy" not in gate(capsys, "--base", "main")[2]
+    repository.write(folder, State(is_noisy=True))
+    told = gate(capsys, "--base", "main")[2]
+    assert "on Test CPU (avx2), which was noisy" in told
 
 
 def test_other_cpus_are_not_compared(folder: Path, capsys: Capsys) -> None:
@@ -164,8 +173,6 @@ def test_mistakes_are_one_sentence(folder: Path, capsys: Capsys) -> None:
         "params.yaml: prune.threshold: changed since the figures were made; run `dvc repro`\n"
     )
     toy.git(folder, "restore", ".")
-    assert main(["gate", "--measure"]) == 2
-    assert "name it by --base REV" in capsys.readouterr().err
     (folder / "metrics/predictions/prune.txt").write_text("1\n2\n")
     assert main(["gate"]) == 2
     assert "prune.txt: has 2 answers for 2000 labels" in capsys.readouterr().err
@@ -216,22 +223,71 @@ def test_outside_of_a_repository_is_one_sentence(
     assert capsys.readouterr().err == "params.yaml: the file is missing\n"
 
 
-def test_latency_is_measured_anew_where_dvc_has_the_models(folder: Path, capsys: Capsys) -> None:
-    """Which is faster is not asked here: only that both were timed, and that it is said."""
+def with_models(folder: Path) -> None:
+    """Give main and the branch a model each, tracked by DVC, of which the first is in the cache."""
     toy.git(folder, "switch", "--quiet", "main")
     toy.dvc(folder, "init", "--quiet")
     tiny_model.write(folder / "models/int8_export")
     toy.dvc(folder, "add", "--quiet", "models/int8_export")
     toy.commit(folder, "Add the model")
-    toy.git(folder, "switch", "--quiet", "--create", "other-cpu")
+    toy.git(folder, "switch", "--quiet", "--create", "other")
+    path = folder / "models/int8_export/model.onnx"
+    model = onnx.load(path)
+    model.doc_string = "other"
+    path.unlink()
+    onnx.save(model, path)
+    quick = {"benchmark.blocks": 7, "benchmark.max_seconds": 0}
+    toy.set_params(folder, {"gates.max_slowdown": 100_000} | quick)
+
+
+def test_latency_is_measured_anew_where_dvc_has_the_models(folder: Path, capsys: Capsys) -> None:
+    """Which is faster is not asked here: only that both were timed, and that it is said."""
+    with_models(folder)
     repository.write(folder, State(cpu="Other CPU"))
-    toy.set_params(folder, {"gates.max_slowdown": 100_000, "benchmark.blocks": 7})
-    repository.write(folder, State(cpu="Other CPU"))
-    code, verdicts, told = gate(capsys, "--base", "main", "--measure")
+    code, verdicts, told = gate(capsys, "--base", "main")
     assert (code, verdicts["max_slowdown"]) == (0, "kept")
-    assert "both measured anew, in turns, on " in told
-    shutil.rmtree(folder / ".dvc/cache")
-    assert main(["gate", "--base", "main", "--measure"]) == 2
-    assert "neither DVC's cache nor a remote has its models/int8_export/model.onnx" in (
-        capsys.readouterr().err
+    assert "both models measured anew, in turns, on " in told
+    _, verdicts, told = gate(capsys, "--base", "main", "--no-measure")
+    assert verdicts["max_slowdown"] == "not judged"
+    assert (
+        "figures of different CPUs are not compared; not measured anew: that was switched" in told
     )
+    shutil.rmtree(folder / ".dvc/cache")
+    repository.write(folder, State())
+    _, verdicts, told = gate(capsys, "--base", "main")
+    assert verdicts["max_slowdown"] == "kept"
+    assert (
+        "by the speedups of two separate runs on Test CPU (avx2); not measured anew: neither "
+        in (told)
+    )
+
+
+def test_a_model_of_another_run_is_not_timed(folder: Path, capsys: Capsys) -> None:
+    with_models(folder)
+    repository.write(folder, State(product_md5="3" * 32))
+    told = gate(capsys, "--base", "main")[2]
+    assert "not measured anew: models/int8_export/model.onnx is not the one that dvc.lock" in told
+    shutil.rmtree(folder / "models")
+    told = gate(capsys, "--base", "main")[2]
+    assert "not measured anew: models/int8_export/model.onnx is not here" in told
+
+
+def test_the_same_file_is_exactly_as_fast(folder: Path, capsys: Capsys) -> None:
+    toy.git(folder, "switch", "--quiet", "main")
+    repository.write(folder, State(product_md5="3" * 32))
+    toy.commit(folder, "Name the product's hash")
+    toy.git(folder, "switch", "--quiet", "--create", "other")
+    repository.write(folder, State(product_md5="3" * 32, cpu="Other CPU", milliseconds=1.9))
+    toy.set_params(folder, {"gates.max_slowdown": 0, "gates.min_speedup": "none"})
+    code, verdicts, told = gate(capsys, "--base", "main")
+    assert (code, verdicts["max_slowdown"]) == (0, "kept")
+    assert "slower than the base: 0.00 %, at most 0.00 %; the model is the same file" in told
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_onnxruntime_the_recorded_speedups_are_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    monkeypatch.setattr(anew, "_RUNTIME", "no_such_package")
+    told = gate(capsys, "--base", "main")[2]
+    assert "two separate runs on Test CPU (avx2); not measured anew: no_such_package is not" in told

@@ -1,7 +1,15 @@
+from math import inf
+
 import numpy as np
 import pytest
 
+from slimline.measure import figures
 from slimline.measure.latency import Latency
+from slimline.measure.machine import Load
+
+
+def latency(reference: np.ndarray, times: np.ndarray) -> Latency:
+    return Latency(times[:, np.newaxis], reference[:, np.newaxis], np.ones(1), 1, 0)
 
 
 def test_figures_worked_out_by_hand() -> None:
@@ -17,3 +25,24 @@ def test_figures_worked_out_by_hand() -> None:
     assert found.speedup == 3
     assert found.images_per_s == 40
     assert found.peak_rss_mib == 3
+    assert found.noise == inf
+
+
+def test_the_least_certain_speedup_says_whether_a_run_was_noisy() -> None:
+    ones, ramp = np.ones(10), np.linspace(0.91, 1.0, 10)
+    measured = {"a": latency(ones, ones), "b": latency(ones, 1 / ramp)}
+    assert measured["a"].noise == 0
+    # The second and the ninth of ten values bound their median: 0.92 and 0.99.
+    assert measured["b"].noise == pytest.approx(100 * 0.035 / 0.955, rel=1e-9)
+    load = Load(before=0.5, after=1.25, others=None)
+    run = figures.run(measured, max_noise=2.5, load=load)
+    assert run == {
+        "blocks": 10,
+        "noise": 3.66,
+        "max_noise": 2.5,
+        "is_noisy": True,
+        "load_before": 0.5,
+        "load_after": 1.25,
+        "others_cpu": None,
+    }
+    assert not figures.run(measured, max_noise=4, load=load)["is_noisy"]

@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 
 from slimline.report import filters
@@ -54,3 +56,11 @@ def test_bounds_share_their_unit() -> None:
 def test_a_ratio_is_told_as_a_change() -> None:
     assert filters.relative(200, 150) == "\N{MINUS SIGN}25.00 %"
     assert filters.relative(2, 2) == "the same"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12.34, "+12.3 %"), (-0.04, "0.0 %"), (-3, "\N{MINUS SIGN}3.0 %"), (inf, "+\N{INFINITY} %")],
+)
+def test_a_noisy_change_has_one_digit(value: float, text: str) -> None:
+    assert filters.change(value) == text

@@ -22,7 +22,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_each_drawing_tells_what_it_shows(page: str) -> None:
     drawings = SVG.findall(page)
-    assert len(drawings) == 6
+    assert len(drawings) == 8
     assert all(
         re.match(r'<svg viewBox="[^"]*" role="img"><title>.{40,}?</title>', each)
         for each in drawings
@@ -69,7 +69,7 @@ def test_what_is_missing_is_not_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
     blocks = folder / "metrics" / "latency" / "blocks.tsv"
     blocks.write_text("".join(blocks.read_text().splitlines(keepends=True)[:4]))
     documents = finished.run(folder, monkeypatch)
-    assert len(SVG.findall(documents["report.html"])) == 5
+    assert len(SVG.findall(documents["report.html"])) == 7
     assert "nan" not in documents["report.html"]
     assert "100.00 %" in documents["model_card.md"]
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import finished
+import numpy as np
 import pytest
 from repository import State
 
@@ -49,3 +50,34 @@ def test_times_of_another_cpu_are_not_put_side_by_side(found: Results) -> None:
     older = waterfall.waterfall(replace(found, variants=moved))
     changes = waterfall.compare(older, waterfall.waterfall(found))
     assert not any(change.is_same_machine for change in changes)
+
+
+def test_the_time_of_a_step_has_an_interval_of_its_own(found: Results) -> None:
+    turns = np.linspace(0.98, 1.02, 21)
+    drift = np.linspace(1, 3, 21)  # a machine that slows down hits both alike
+    times = found.blocks | {"backbone_swap": drift, "prune": 0.6 * turns * drift}
+    way = waterfall.waterfall(replace(found, blocks=times))
+    # The sixth and the sixteenth of 21 values bound their median.
+    assert way.steps[1].slower == pytest.approx(
+        (-40, 100 * (0.6 * 0.99 - 1), 100 * 0.6 * 1.01 - 100)
+    )
+    assert waterfall.waterfall(replace(found, blocks={})).steps[1].slower is None
+
+
+def test_a_step_that_spares_less_time_than_it_did_is_found(found: Results) -> None:
+    slower = found.blocks | {"prune": 1.1 * found.blocks["prune"]}
+    same, changed = (
+        waterfall.compare(waterfall.waterfall(found), waterfall.waterfall(each))
+        for each in (found, replace(found, blocks=slower))
+    )
+    assert same[1].slower is not None
+    assert same[1].slower[1] < 0 < same[1].slower[2]
+    assert changed[1].slower is not None
+    assert changed[1].slower == pytest.approx((10, 8, 12), abs=2)
+    assert changed[1].slower[1] > 0
+
+
+def test_times_of_another_cpu_are_not_compared(found: Results) -> None:
+    moved = {name: replace(each, cpu="Other CPU") for name, each in found.variants.items()}
+    older = waterfall.waterfall(replace(found, variants=moved))
+    assert all(each.slower is None for each in waterfall.compare(older, waterfall.waterfall(found)))

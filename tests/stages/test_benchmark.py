@@ -20,3 +20,8 @@ def test_the_reference_is_as_fast_as_itself(pipeline: Path) -> None:
         assert figures["images_per_s"] > 0
         assert 10 < figures["peak_rss_mib"] < 4096
         assert figures["cpu"]
+    run = serialize.read_json(pipeline / "metrics" / "latency" / "run.json")
+    assert run["blocks"] == 3
+    assert (run["is_noisy"], run["noise"]) == (True, None), "three blocks bound nothing"
+    assert run["load_before"] >= 0
+    assert run["load_after"] >= 0
