@@ -13,6 +13,8 @@ OTHER = np.array([[2, 1], [1, 2], [2, 1], [1, 2]], np.float32)
 def bounds(written: float, optimised: float, difference: float) -> Int8ExportParams:
     return Int8ExportParams(
         pad_channels=False,
+        opset=18,
+        ir_version=8,
         min_agreement=written,
         min_agreement_optimised=optimised,
         max_top1_difference=difference,
