@@ -34,6 +34,7 @@ QAT = QatFinetuneParams(
 ANY_PARITY = Int8ExportParams(
     pad_channels=False, opset=18, ir_version=8,
     min_agreement=0, min_agreement_optimised=0, max_top1_difference=100,
+    max_logit_difference=100, max_logit_difference_optimised=100,
 )  # fmt: skip
 
 

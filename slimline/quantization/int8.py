@@ -1,5 +1,6 @@
 """The product: an int8 ONNX file in QDQ form, made from fake-quant and checked against it."""
 
+import copy
 from pathlib import Path
 
 from torch import Tensor, fx
@@ -7,10 +8,25 @@ from torch import Tensor, fx
 from slimline.core import artifacts, classifier, description, export, serialize, training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
+from slimline.core.errors import ParityError
 from slimline.core.portability import oldest_ir_version, oldest_runtime
 from slimline.measure import session
-from slimline.quantization import fusible, gates, grey_stem, moves, opsets, padding, parity, qat
+from slimline.quantization import (
+    biases,
+    fusible,
+    gates,
+    grey_stem,
+    moves,
+    opsets,
+    padding,
+    parity,
+    parting,
+    qat,
+)
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
+
+_NUM_LOOKED_INTO = 32
+"""Images with which the layer is found at which two forms part."""
 
 
 def load_prepared(folder: Path) -> Classifier:
@@ -47,6 +63,7 @@ def write(
     """
     exported = export.to_onnx(converted, example)
     gates.to_integers(exported)
+    biases.make_room(exported)
     fusible.make_fusible(exported)
     moves.move_bytes(exported)
     if pad_channels:
@@ -72,6 +89,7 @@ def save(
     """
     trained = training.predict(model.network, validation, model.preprocessing)
     assert isinstance(model.network, fx.GraphModule)
+    network = copy.deepcopy(model.network)
     converted = qat.convert(model.network)
     with serialize.replacing(target) as folder:
         path = folder / description.ONNX
@@ -92,7 +110,16 @@ def save(
             for optimised in (False, True)
         )
         compared = parity.compare(trained.numpy(), written, optimised, validation.labels)
-        compared.check(settings)
+        broken = compared.broken(settings)
+        if broken is not None:
+            where = parting.explain(
+                network,
+                path,
+                model.preprocessing.normalise(validation.images[:_NUM_LOOKED_INTO]),
+                optimised=broken.optimised,
+                num_threads=num_threads,
+            )
+            raise ParityError(f"{broken.text}; {where}")
         content = artifacts.describe(model, data=validation, settings=settings, parent=parent) | {
             "opset": settings.opset,
             "ir_version": settings.ir_version,

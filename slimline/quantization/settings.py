@@ -72,6 +72,13 @@ class Int8ExportParams(Params):
     max_top1_difference: Annotated[float, Field(ge=0, le=100)]
     """Percentage points of accuracy, either way."""
 
+    max_logit_difference: Annotated[float, Field(ge=0, le=100)]
+    """The largest difference of any logit, the file run as it is written, in percent of the spread
+    from the smallest to the largest logit."""
+
+    max_logit_difference_optimised: Annotated[float, Field(ge=0, le=100)]
+    """The same for the file as ONNX Runtime optimises it."""
+
     @field_validator("ir_version")
     @classmethod
     def _is_not_older_than_opset(cls, version: int, known: ValidationInfo) -> int:
