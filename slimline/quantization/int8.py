@@ -13,6 +13,7 @@ from slimline.core.portability import oldest_ir_version, oldest_runtime
 from slimline.measure import session
 from slimline.quantization import (
     biases,
+    defaults,
     fusible,
     gates,
     grey_stem,
@@ -70,6 +71,7 @@ def write(
         padding.pad(exported)
     grey_stem.widen(exported)
     opsets.set_versions(exported, opset=opset, ir_version=ir_version)
+    defaults.leave_out(exported)
     export.save(exported, path)
 
 
