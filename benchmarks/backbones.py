@@ -54,6 +54,13 @@ class Candidate:
 
 
 _PLAIN = {"none", "keep"}
+NO_BOUNDS = {
+    "min_agreement": 0,
+    "min_agreement_optimised": 0,
+    "max_top1_difference": 100,
+    "max_logit_difference": 100,
+    "max_logit_difference_optimised": 100,
+}
 _HEADER = [
     "| backbone | float top-1 | int8 top-1 | agree, % | float KiB | int8 KiB | MACs, M | float ms "
     "| int8 ms | int8 faster | trained, images/s |",
@@ -107,9 +114,7 @@ def train(candidate: Candidate, target: Path, run: RunParams) -> None:
     )
     artifacts.save(target / "float", model, data=images, settings=swap)
     prepared, _ = qat.finetune(model, images, calibration, validation, fine, seed=run.seed)
-    any_parity = Int8ExportParams(
-        pad_channels=False, min_agreement=0, min_agreement_optimised=0, max_top1_difference=100
-    )
+    any_parity = params.load("int8_export", Int8ExportParams).model_copy(update=NO_BOUNDS)
     int8.save(
         target / "int8",
         prepared,

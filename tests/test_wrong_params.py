@@ -53,6 +53,8 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("prune.method", "luck", ["'luck'", "structured_magnitude"]),
         ("qat_finetune.activation_type", "int4", ["'uint8' or 'int8'"]),
         ("qat_finetune.calibrator", "auto", ["'auto'", "'mse'"]),
+        ("int8_export.opset", 12, ["greater than or equal to 13", "12"]),
+        ("int8_export.ir_version", 7, ["must be 8 to 10 with opset 18", "given 7"]),
         ("int8_ptq.calibrator", "mse", ["minmax, percentile, entropy or auto with quantizer"]),
         ("prune.threshold", 0.95, ["at most 0.9 in unit layer_share", "0.95"]),
         ("prune.unit", "absolute", ["relative unless method is magnitude", "'absolute'"]),

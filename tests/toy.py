@@ -49,6 +49,8 @@ _OVERRIDES: dict[str, Any] = {
     "int8_export.min_agreement": 98,
     "int8_export.min_agreement_optimised": 95,
     "int8_export.max_top1_difference": 2,
+    "int8_export.max_logit_difference": 10,
+    "int8_export.max_logit_difference_optimised": 30,
     "benchmark.blocks": 3,
     "benchmark.runs": 3,
     "benchmark.batches": 2,

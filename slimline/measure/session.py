@@ -15,15 +15,19 @@ Session: TypeAlias = onnxruntime.InferenceSession
 _BATCH = 100
 
 
-def load(path: Path, *, num_threads: int, optimised: bool = True) -> Session:
-    """Return a session on the CPU; without optimisation every operator runs as it is written."""
+def load(model: Path | bytes, *, num_threads: int, optimised: bool = True) -> Session:
+    """Return a session on the CPU, of a file or its content.
+
+    Without optimisation every operator runs as it is written.
+    """
     options = onnxruntime.SessionOptions()
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return Session(str(path), options, providers=["CPUExecutionProvider"])
+    given = model if isinstance(model, bytes) else str(model)
+    return Session(given, options, providers=["CPUExecutionProvider"])
 
 
 def run(session: Session, images: NDArray[np.float32]) -> NDArray[np.float32]:

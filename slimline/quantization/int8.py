@@ -1,5 +1,6 @@
 """The product: an int8 ONNX file in QDQ form, made from fake-quant and checked against it."""
 
+import copy
 from pathlib import Path
 
 from torch import Tensor, fx
@@ -7,9 +8,26 @@ from torch import Tensor, fx
 from slimline.core import artifacts, classifier, description, export, serialize, training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
+from slimline.core.errors import ParityError
+from slimline.core.portability import oldest_ir_version, oldest_runtime
 from slimline.measure import session
-from slimline.quantization import fusible, gates, grey_stem, moves, padding, parity, qat
+from slimline.quantization import (
+    biases,
+    defaults,
+    fusible,
+    gates,
+    grey_stem,
+    moves,
+    opsets,
+    padding,
+    parity,
+    parting,
+    qat,
+)
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
+
+_NUM_LOOKED_INTO = 32
+"""Images with which the layer is found at which two forms part."""
 
 
 def load_prepared(folder: Path) -> Classifier:
@@ -28,19 +46,32 @@ def load_prepared(folder: Path) -> Classifier:
 
 
 def write(
-    converted: fx.GraphModule, example: Tensor, path: Path, *, pad_channels: bool = False
+    converted: fx.GraphModule,
+    example: Tensor,
+    path: Path,
+    *,
+    pad_channels: bool = False,
+    opset: int = export.OPSET,
+    ir_version: int = oldest_ir_version(export.OPSET),
 ) -> None:
     """Export a converted network to an .onnx that ONNX Runtime executes in int8.
 
-    `example` is float32 [2 or more, channels, height, width]. The settings say what padding does.
+    `example` is float32 [2 or more, channels, height, width]. What can be chosen is described in
+    `slimline.quantization.settings.Int8ExportParams`.
+
+    Raises:
+        ParamsError: the opset is too old for an operator of the network.
     """
     exported = export.to_onnx(converted, example)
     gates.to_integers(exported)
+    biases.make_room(exported)
     fusible.make_fusible(exported)
     moves.move_bytes(exported)
     if pad_channels:
         padding.pad(exported)
     grey_stem.widen(exported)
+    opsets.set_versions(exported, opset=opset, ir_version=ir_version)
+    defaults.leave_out(exported)
     export.save(exported, path)
 
 
@@ -60,10 +91,18 @@ def save(
     """
     trained = training.predict(model.network, validation, model.preprocessing)
     assert isinstance(model.network, fx.GraphModule)
+    network = copy.deepcopy(model.network)
     converted = qat.convert(model.network)
     with serialize.replacing(target) as folder:
         path = folder / description.ONNX
-        write(converted, model.example, path, pad_channels=settings.pad_channels)
+        write(
+            converted,
+            model.example,
+            path,
+            pad_channels=settings.pad_channels,
+            opset=settings.opset,
+            ir_version=settings.ir_version,
+        )
         written, optimised = (
             session.predict(
                 session.load(path, num_threads=num_threads, optimised=optimised),
@@ -73,9 +112,21 @@ def save(
             for optimised in (False, True)
         )
         compared = parity.compare(trained.numpy(), written, optimised, validation.labels)
-        compared.check(settings)
-        content = artifacts.describe(model, data=validation, settings=settings, parent=parent)
-        serialize.write_json(
-            folder / description.DESCRIPTION, content | {"parity": compared.to_dict()}
-        )
+        broken = compared.broken(settings)
+        if broken is not None:
+            where = parting.explain(
+                network,
+                path,
+                model.preprocessing.normalise(validation.images[:_NUM_LOOKED_INTO]),
+                optimised=broken.optimised,
+                num_threads=num_threads,
+            )
+            raise ParityError(f"{broken.text}; {where}")
+        content = artifacts.describe(model, data=validation, settings=settings, parent=parent) | {
+            "opset": settings.opset,
+            "ir_version": settings.ir_version,
+            "oldest_onnxruntime": oldest_runtime(settings.opset, settings.ir_version),
+            "parity": compared.to_dict(),
+        }
+        serialize.write_json(folder / description.DESCRIPTION, content)
     return compared

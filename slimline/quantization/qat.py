@@ -6,6 +6,7 @@ twenty seconds faster, which torchao spends on looking for BatchNorm patterns.
 """
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -28,6 +29,8 @@ from slimline.quantization.settings import (
     Weights,
 )
 
+_PHASE = "qat"
+
 
 def finetune(
     model: Classifier,
@@ -38,9 +41,14 @@ def finetune(
     *,
     seed: int,
 ) -> tuple[Classifier, list[Row]]:
-    """Return the model with trained fake-quant, not yet converted, and its learning curve."""
+    """Return the model with trained fake-quant, not yet converted, and its learning curve.
+
+    The curve begins at step 0, which is quantization without training; if nothing that training
+    does is better on validation, that is what is returned.
+    """
     network = prepare_as(settings, model)
     calibrate(network, calibration_images, model, settings.calibrator)
+    start, untrained = _measure_start(network, validation, model)
     rows = training.fit(
         network,
         train,
@@ -48,11 +56,20 @@ def finetune(
         settings.recipe,
         preprocessing=model.preprocessing,
         seed=seed,
-        phase="qat",
+        phase=_PHASE,
         teacher=model.network,
         after_step=_range_freezer(network, settings.observe),
     )
-    return model.with_network(network), rows
+    best = max(rows, key=_rank)
+    if best.validation_top1 <= start.validation_top1:
+        print(
+            f"qat: training gains nothing: top-1 on validation is {start.validation_top1:.2f} % "
+            f"before it, and {best.validation_top1:.2f} % at best"
+        )
+    if _rank(start) >= _rank(best):
+        network.load_state_dict(untrained)
+    freeze_ranges(network)
+    return model.with_network(network), [start, *rows]
 
 
 def prepare_as(settings: QuantizerParams, model: Classifier) -> fx.GraphModule:
@@ -150,6 +167,34 @@ def fold_batchnorm(network: nn.Module) -> fx.GraphModule:
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph.eval()
+
+
+def _measure_start(
+    network: fx.GraphModule, validation: Split, model: Classifier
+) -> tuple[Row, dict[str, Tensor]]:
+    """Return the first row of the curve, and the state that it is of.
+
+    Ranges are frozen meanwhile: validation images must not widen them.
+    """
+    untrained = copy.deepcopy(network.state_dict())
+    freeze_ranges(network)
+    score = training.measure(network, validation, model.preprocessing)
+    _for_each_fake_quant(network, lambda each: each.enable_observer())
+    row = Row(
+        phase=_PHASE,
+        step=0,
+        epoch=0.0,
+        learning_rate=0.0,
+        train_loss=math.nan,
+        validation_loss=score.loss,
+        validation_top1=score.top1,
+    )
+    return row, untrained
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    """Return what makes a state better than another, as in `training.fit`."""
+    return row.validation_top1, -row.validation_loss
 
 
 def _range_freezer(network: fx.GraphModule, observe: float) -> Callable[[int, int], None]:

@@ -5,6 +5,12 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, ValidationInfo, field_validator
 
 from slimline.core.params import Params
+from slimline.core.portability import (
+    NEWEST_IR_VERSION,
+    NEWEST_OPSET,
+    OLDEST_OPSET,
+    oldest_ir_version,
+)
 from slimline.core.recipe import DistilledRecipe
 
 ActivationType: TypeAlias = Literal["uint8", "int8"]
@@ -50,6 +56,12 @@ class Int8ExportParams(Params):
     """Pad depthwise convolutions to multiples of 16 channels, and colour images to 4, with zeros:
     the same answers, faster in ONNX Runtime on x86, in a larger file with more multiplications."""
 
+    opset: Annotated[int, Field(ge=OLDEST_OPSET, le=NEWEST_OPSET)]
+    """Version of the operators in the file; an older one is read by older runtimes."""
+
+    ir_version: Annotated[int, Field(ge=oldest_ir_version(OLDEST_OPSET), le=NEWEST_IR_VERSION)]
+    """Version of the file's own format, not older than the opset."""
+
     min_agreement: Annotated[float, Field(ge=0, le=100)]
     """Percent of images with the same top-1, the file run as it is written: is it what was trained?
     """
@@ -59,6 +71,22 @@ class Int8ExportParams(Params):
 
     max_top1_difference: Annotated[float, Field(ge=0, le=100)]
     """Percentage points of accuracy, either way."""
+
+    max_logit_difference: Annotated[float, Field(ge=0, le=100)]
+    """The largest difference of any logit, the file run as it is written, in percent of the spread
+    from the smallest to the largest logit."""
+
+    max_logit_difference_optimised: Annotated[float, Field(ge=0, le=100)]
+    """The same for the file as ONNX Runtime optimises it."""
+
+    @field_validator("ir_version")
+    @classmethod
+    def _is_not_older_than_opset(cls, version: int, known: ValidationInfo) -> int:
+        opset = known.data.get("opset", OLDEST_OPSET)
+        oldest = oldest_ir_version(opset)
+        if version < oldest:
+            raise ValueError(f"must be {oldest} to {NEWEST_IR_VERSION} with opset {opset}")
+        return version
 
 
 class Int8PtqParams(QuantizerParams):

@@ -21,6 +21,8 @@ from slimline.report.scan import Scan
 from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, Variant
 from slimline.report.waterfall import Waterfall
 
+_PTQ = "int8_ptq"
+
 _WEAKEST = 5
 """Classes that the model card names as such."""
 
@@ -163,6 +165,7 @@ class Report:
             *self._slow_int8(),
             *self._useless_zeros(),
             *self._undone_round(),
+            *self._useless_training(),
             *self._worse_than_ptq(),
             *self._more_macs(),
         ]
@@ -210,13 +213,24 @@ class Report:
             if not each.is_kept
         ]
 
-    def _worse_than_ptq(self) -> list[str]:
-        ptq = next(each for each in self.variants if each.name == "int8_ptq")
-        if self.product.top1_high >= ptq.top1_low:
+    def _useless_training(self) -> list[str]:
+        curve = next(each for each in self.curves if each.name == "qat_finetune")
+        start, best = curve.top1[0], max(curve.top1[1:], default=0.0)
+        if curve.epochs[0] > 0 or best > start:
             return []
         return [
-            f"int8_export is less accurate than int8_ptq, beyond noise: {self.product.top1:.2f} % "
-            f"against {ptq.top1:.2f} %."
+            f"qat_finetune gained nothing: {start:.2f} % on validation before training, "
+            f"{best:.2f} % at best after it."
+        ]
+
+    def _worse_than_ptq(self) -> list[str]:
+        compared = self.results.paired(_PTQ, PRODUCT)
+        if compared.gain >= 0 or compared.p_value >= 2 * (1 - SURE_95):
+            return []
+        return [
+            f"{PRODUCT} is less accurate than {_PTQ}, which is not trained, beyond noise: "
+            f"{compared.top1_after:.2f} % against {compared.top1_before:.2f} %; of the test "
+            f"images it wins {compared.won} and loses {compared.lost}."
         ]
 
     def _more_macs(self) -> list[str]:

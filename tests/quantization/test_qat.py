@@ -1,11 +1,24 @@
+import math
+
 import entries
 import pytest
 import torch
+import toy
 from torch import fx, nn
 
 from slimline.backbones import Architecture
-from slimline.core import classifier
+from slimline.core import classifier, training
+from slimline.core.classifier import Classifier
+from slimline.core.data import Split
+from slimline.core.recipe import Distill, DistilledRecipe
 from slimline.quantization import qat
+from slimline.quantization.settings import QatFinetuneParams
+
+RECIPE = DistilledRecipe(
+    epochs=2, batch_size=30, optimizer="adamw", learning_rate=0.01, weight_decay=0.0,
+    label_smoothing=0.0, validations=2, augment=toy.NO_AUGMENT, balance="none", num_workers=0,
+    distill=Distill(weight=0.0, temperature=2.0, last=1.0),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", entries.ALL)
@@ -25,3 +38,64 @@ def test_the_original_is_left_alone() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     assert isinstance(qat.fold_batchnorm(network), fx.GraphModule)
     assert isinstance(network[1], nn.BatchNorm2d)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
+    return toy.splits(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture(scope="module")
+def trained(splits: dict[str, Split]) -> Classifier:
+    """A tiny classifier that has learnt something in float."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10),
+    )  # fmt: skip
+    frame = splits["train"].preprocessing
+    training.fit(
+        network, splits["train"], splits["validation"], RECIPE,
+        preprocessing=frame, seed=1, phase="float",
+    )  # fmt: skip
+    return Classifier(network, Architecture("any", 10, 1, 2, 3), splits["train"].classes, frame)
+
+
+def finetuned(
+    model: Classifier, splits: dict[str, Split], learning_rate: float
+) -> tuple[nn.Module, list[training.Row]]:
+    recipe = RECIPE.model_copy(update={"epochs": 0.5, "learning_rate": learning_rate})
+    settings = QatFinetuneParams(
+        activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
+        observe=0.5, recipe=recipe,
+    )  # fmt: skip
+    parts = (splits[name] for name in ("train", "calibration", "validation"))
+    quantized, rows = qat.finetune(model, *parts, settings, seed=1)
+    return quantized.network, rows
+
+
+@pytest.mark.parametrize("learning_rate", [0.003, 30.0])
+def test_validation_never_ends_below_its_start(
+    learning_rate: float,
+    trained: Classifier,
+    splits: dict[str, Split],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    network, rows = finetuned(trained, splits, learning_rate)
+    assert [row.step for row in rows] == [0, 12, 25]
+    assert math.isnan(rows[0].train_loss)
+    top1 = training.top1(network, splits["validation"], trained.preprocessing)
+    assert top1 == max(row.validation_top1 for row in rows)
+    assert top1 > 50
+    is_told = "qat: training gains nothing: top-1 on validation is" in capsys.readouterr().out
+    assert is_told == (rows[0].validation_top1 == top1)
+
+
+def test_training_that_ruins_is_undone(trained: Classifier, splits: dict[str, Split]) -> None:
+    network, rows = finetuned(trained, splits, 30.0)
+    assert rows[0].validation_top1 > max(row.validation_top1 for row in rows[1:]) + 10
+    untrained = qat.prepare(trained.network, trained.example, weight_bits=7)
+    qat.calibrate(untrained, splits["calibration"], trained)
+    qat.freeze_ranges(untrained)
+    found, expected = network.state_dict(), untrained.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
