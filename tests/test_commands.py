@@ -77,6 +77,7 @@ def test_all_commands_on_a_pipeline(
     assert len(lines) == 6
     against_base = [line for line in lines if "max_top1_loss" in line or "_growth" in line]
     assert all(line.startswith("kept") for line in against_base)
+    assert any("slower than the base: 0.00 %" in line for line in lines), "it is the same file"
     assert main(["diff", "HEAD"]) == 0
     assert "**int8_export is what it was**" in capsys.readouterr().out
     assert main(["pareto"]) == 0
