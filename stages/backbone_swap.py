@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from slimline.core import artifacts, cli, data, params, runtime, transfer
+from slimline.measure import hand_over
 
 
 def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target: Path) -> None:
@@ -10,11 +11,11 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
     settings = params.load("backbone_swap", transfer.BackboneSwapParams)
     run = params.load_run()
     runtime.start(run)
-    images = data.load(train)
+    images, unseen = data.load(train), data.load(validation)
     model, history, phases = transfer.swap(
         artifacts.load(baseline),
         images,
-        data.load(validation),
+        unseen,
         settings,
         weights_folder=pretrained,
         seed=run.seed,
@@ -28,6 +29,7 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
         parent=baseline,
         history=history,
         extra=extra,
+        check=hand_over.checker(model, unseen, num_threads=run.num_threads),
     )
 
 

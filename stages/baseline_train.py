@@ -4,6 +4,7 @@ from pathlib import Path
 
 from slimline.core import artifacts, classifier, cli, data, params, runtime, training
 from slimline.core.recipe import BaselineTrainParams
+from slimline.measure import hand_over
 
 
 def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
@@ -11,18 +12,25 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     settings = params.load("baseline_train", BaselineTrainParams)
     run = params.load_run()
     runtime.start(run)
-    images = data.load(train)
+    images, unseen = data.load(train), data.load(validation)
     model = classifier.build(settings, images, pretrained)
     history = training.fit(
         model.network,
         images,
-        data.load(validation),
+        unseen,
         settings.recipe,
         preprocessing=model.preprocessing,
         seed=run.seed,
         phase="train",
     )
-    artifacts.save(target, model, data=images, settings=settings, history=history)
+    artifacts.save(
+        target,
+        model,
+        data=images,
+        settings=settings,
+        history=history,
+        check=hand_over.checker(model, unseen, num_threads=run.num_threads),
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from slimline import pruning
 from slimline.core import artifacts, classifier, cli, data, params, runtime
+from slimline.measure import hand_over
 from slimline.pruning import rounds, scan, times
 from slimline.pruning.choice import Tables
 
@@ -22,13 +23,13 @@ def main(
     settings = pruning.load(params.PARAMS_PATH)
     run = params.load_run()
     runtime.start(run)
-    model, images = artifacts.load(source), data.load(train)
+    model, images, unseen = artifacts.load(source), data.load(train), data.load(validation)
     teacher = artifacts.load(baseline) if settings.teacher == baseline.name else model
     outcome = rounds.prune(
         model,
         images,
         data.load(calibration),
-        data.load(validation),
+        unseen,
         settings,
         teacher=classifier.adapted(teacher, model.preprocessing),
         tables=Tables(scan.read(sensitivity), times.read(layer_times)),
@@ -42,6 +43,7 @@ def main(
         parent=source,
         history=outcome.history,
         extra=outcome.account(),
+        check=hand_over.checker(outcome.model, unseen, num_threads=run.num_threads),
     )
 
 

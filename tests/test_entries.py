@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cuts
 import entries
-import numpy as np
 import pytest
 import torch
 import toy
@@ -15,7 +14,7 @@ from slimline.backbones import REGISTRY
 from slimline.core import artifacts, classifier, data, training, transfer
 from slimline.core.classifier import Classifier
 from slimline.core.recipe import Distill, DistilledRecipe, ModelParams
-from slimline.measure import onnx_file, profile, session
+from slimline.measure import hand_over, onnx_file, profile
 from slimline.pruning import cost
 from slimline.quantization import int8, qat
 from slimline.quantization.parity import Parity
@@ -81,11 +80,6 @@ def journey(
     return Journey(folder, built, trained, pruned, compared)
 
 
-def deployed(folder: Path, split: data.Split) -> np.ndarray:
-    runtime = session.load(folder / "model.onnx", num_threads=2)
-    return session.predict(runtime, split.images, split.preprocessing)
-
-
 def test_a_step_changes_what_is_not_frozen(journey: Journey) -> None:
     network = copy.deepcopy(journey.built.network)
     backbone = journey.built.architecture.backbone
@@ -107,9 +101,7 @@ def test_reloads_strictly_with_equal_outputs(journey: Journey, split: data.Split
     expected = training.predict(journey.pruned.network, split, split.preprocessing)
     reloaded = artifacts.load(journey.folder / "pruned")
     assert torch.equal(training.predict(reloaded.network, split, split.preprocessing), expected)
-    answers = deployed(journey.folder / "pruned", split)
-    assert np.abs(answers - expected.numpy()).max() < 1e-3 * max(1, np.abs(answers).max())
-    assert (answers.argmax(1) == expected.numpy().argmax(1)).mean() > 0.99
+    hand_over.check(reloaded, split, journey.folder / "pruned" / "model.onnx", num_threads=2)
 
 
 def test_pruning_removes_work(journey: Journey) -> None:

@@ -4,7 +4,7 @@
 An int8 product has no weights file: its .onnx is all there is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from slimline.backbones import Architecture
-from slimline.core import classifier, description, export, runtime, serialize
+from slimline.core import classifier, description, export, portability, runtime, serialize
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
@@ -35,15 +35,19 @@ def save(
     history: Sequence[Row] | None = None,
     extra: Mapping[str, Any] | None = None,
     with_onnx: bool = True,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a trained model's folder at once; `extra` goes into `model.json`.
 
+    `check` is given the .onnx; nothing is written if it raises.
     A history without a row is that of a stage that had nothing to train, as at threshold 0.
     """
     with serialize.replacing(target) as folder:
         save_weights(folder, model.network.state_dict())
         if with_onnx:
             export.write_onnx(model.network, model.example, folder / ONNX)
+        if check is not None:
+            check(folder / ONNX)
         if history is not None:
             rows = [row.to_dict() for row in history]
             serialize.write_tsv(folder / HISTORY, rows, header=[each.name for each in fields(Row)])
@@ -81,7 +85,7 @@ def describe(
         "output": {"name": export.OUTPUT, "dtype": "float32"},
         "preprocessing": frame.to_dict() | {"steps": list(STEPS)},
         "pretrained": dict(model.pretrained) if model.pretrained else None,
-        "opset": export.OPSET,
+        **portability.describe(export.OPSET, export.IR_VERSION),
         "made_with": {
             "device": runtime.device().type,
             "num_threads": torch.get_num_threads(),

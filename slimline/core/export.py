@@ -17,6 +17,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from slimline.core import portability
+
 INPUT, OUTPUT = "input", "logits"
 
 _WEIGHTED = {"Conv", "Gemm", "MatMul", "MatMulInteger"}
@@ -25,7 +27,10 @@ _SHAPED = {"Reshape", "Expand", "ConstantOfShape"}
 """Operators that are told a shape."""
 
 OPSET = 18
-"""The oldest opset that torch's exporter writes without converting; ONNX Runtime 1.14 reads it."""
+"""The oldest opset that torch's exporter writes without converting."""
+
+IR_VERSION = portability.oldest_ir_version(OPSET)
+"""The exporter writes a newer one, which ONNX Runtime reads from 1.18 on, this one from 1.14 on."""
 
 
 def write_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
@@ -54,6 +59,7 @@ def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
+    model.ir_version = IR_VERSION
     _open_batch(model.graph, len(example))
     return model
 

@@ -3,6 +3,8 @@
 An opset fixes what the operators mean, the IR version how the file is laid out.
 """
 
+from typing import Any
+
 OLDEST_OPSET = 13
 """The first in which weights can be quantized per channel."""
 
@@ -29,6 +31,15 @@ _OPSETS_OF_IR = {7: 13, 8: 15, 9: 19, 10: 21}
 
 NEWEST_OPSET = _RELEASES[-1][1]
 NEWEST_IR_VERSION = _RELEASES[-1][2]
+
+
+def describe(opset: int, ir_version: int) -> dict[str, Any]:
+    """Return what `model.json` says of a file of these versions."""
+    return {
+        "opset": opset,
+        "ir_version": ir_version,
+        "oldest_onnxruntime": oldest_runtime(opset, ir_version),
+    }
 
 
 def oldest_ir_version(opset: int) -> int:

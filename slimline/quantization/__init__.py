@@ -3,9 +3,8 @@
 `settings` needs no torch. `quantizer` says where fake-quant goes, `ranges`, `calibrators` and
 `calibration` what it covers, `qat` prepares and converts. `int8` writes the product, in forms that
 ONNX Runtime fuses: `gates`, `biases`, `fusible`, `moves` and `grey_stem` rewrite the graph, and
-`opsets` for older runtimes; `defaults` leaves out what need not be said, `values` finds their way.
-`parity` checks the file, and `parting` finds the layer where it is wrong; `ptq` and `comparators`
-make what it is compared with.
+`opsets` for older runtimes; `defaults` leaves out what need not be said. `parity` checks the file;
+`ptq` and `comparators` make what it is compared with.
 """
 
 import logging

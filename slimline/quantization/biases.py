@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
-from slimline.quantization.values import Values
+from slimline.measure.values import Values
 
 _LAYERS = {"Conv", "Gemm"}
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from slimline.core import description, export, serialize
+from slimline.core import description, export, portability, serialize
 from slimline.core.data import Split
 from slimline.core.errors import ArtifactError
 from slimline.core.params import Params
@@ -85,8 +85,16 @@ def save_dynamic(target: Path, source: Path) -> None:
 
     content = describe(source, settings=None, data="")
     with serialize.replacing(target) as folder:
-        export.save(_quantized(source, quantize), folder / description.ONNX)
-        serialize.write_json(folder / description.DESCRIPTION, content)
+        path = folder / description.ONNX
+        export.save(_quantized(source, quantize), path)
+        serialize.write_json(folder / description.DESCRIPTION, content | versions(path))
+
+
+def versions(path: Path) -> dict[str, Any]:
+    """Return what `model.json` says of the versions of a file."""
+    model = onnx.load(path)
+    opset = next(each.version for each in model.opset_import if not each.domain)
+    return portability.describe(opset, model.ir_version)
 
 
 def describe(source: Path, settings: Params | None, *, data: str) -> dict[str, Any]:

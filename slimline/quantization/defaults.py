@@ -10,7 +10,7 @@ import onnx
 import onnx.defs
 from onnx import AttributeProto, NodeProto, helper
 
-from slimline.quantization.values import Values
+from slimline.measure.values import Values
 
 _WINDOWS = {"Conv", "MaxPool", "AveragePool"}
 

@@ -5,12 +5,19 @@ from pathlib import Path
 
 from torch import Tensor, fx
 
-from slimline.core import artifacts, classifier, description, export, serialize, training
+from slimline.core import (
+    artifacts,
+    classifier,
+    description,
+    export,
+    portability,
+    serialize,
+    training,
+)
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.errors import ParityError
-from slimline.core.portability import oldest_ir_version, oldest_runtime
-from slimline.measure import session
+from slimline.measure import parting, session
 from slimline.quantization import (
     biases,
     defaults,
@@ -21,7 +28,6 @@ from slimline.quantization import (
     opsets,
     padding,
     parity,
-    parting,
     qat,
 )
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
@@ -52,7 +58,7 @@ def write(
     *,
     pad_channels: bool = False,
     opset: int = export.OPSET,
-    ir_version: int = oldest_ir_version(export.OPSET),
+    ir_version: int = export.IR_VERSION,
 ) -> None:
     """Export a converted network to an .onnx that ONNX Runtime executes in int8.
 
@@ -123,9 +129,7 @@ def save(
             )
             raise ParityError(f"{broken.text}; {where}")
         content = artifacts.describe(model, data=validation, settings=settings, parent=parent) | {
-            "opset": settings.opset,
-            "ir_version": settings.ir_version,
-            "oldest_onnxruntime": oldest_runtime(settings.opset, settings.ir_version),
+            **portability.describe(settings.opset, settings.ir_version),
             "parity": compared.to_dict(),
         }
         serialize.write_json(folder / description.DESCRIPTION, content)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import onnx
 
-from slimline.quantization.values import Values
+from slimline.measure.values import Values
 
 _MOVES = {"Concat", "Split"}
 

@@ -11,7 +11,7 @@ from onnx import NodeProto, helper
 
 from slimline.core.errors import ParamsError
 from slimline.core.portability import NEWEST_OPSET
-from slimline.quantization.values import Values
+from slimline.measure.values import Values
 
 _AXES_BECAME_INPUT = {"ReduceMean": 18}
 """Operators, and the opset in which their attribute `axes` became an input."""

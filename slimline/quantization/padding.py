@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from slimline.quantization.values import Values
+from slimline.measure.values import Values
 
 _MULTIPLE = 16
 _COLOURS = 3

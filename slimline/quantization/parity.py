@@ -1,6 +1,6 @@
 """Do two forms of one model give the same answers? Checked wherever a model changes its form.
 
-At which layer they part is found by `slimline.quantization.parting`.
+At which layer they part is found by `slimline.measure.parting`.
 """
 
 from collections.abc import Iterator

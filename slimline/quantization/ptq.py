@@ -44,6 +44,7 @@ def save(
             content["calibrators"] = tried
         chosen = max(tried, key=lambda name: tried[name]) if tried else settings.calibrators[0]
         shutil.copyfile(paths[chosen], folder / description.ONNX)
+        content |= comparators.versions(paths[chosen])
         serialize.write_json(folder / description.DESCRIPTION, content)
     return tried
 

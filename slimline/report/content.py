@@ -126,6 +126,11 @@ class Report:
         times = self.results.blocks
         return blocks.speedup_bounds(times[BASELINE], times[PRODUCT], SURE_95)
 
+    def noise(self, name: str) -> float:
+        """Return percent by which a variant's speedup may be off: half its 95 % interval."""
+        times = self.results.blocks
+        return blocks.noise(times[BASELINE], times[name])
+
     @property
     def smallest(self) -> list[Variant]:
         """The front of accuracy against size: no other is as accurate and smaller."""

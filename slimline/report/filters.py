@@ -39,6 +39,11 @@ def margin(value: float) -> str:
     return f"±{value:.2f}"
 
 
+def spread(value: float) -> str:
+    """How far a figure may be off, in percent of it: `±1.2 %`; a dash where that is unknown."""
+    return "\N{EN DASH}" if isinf(value) else f"±{value:.1f} %"
+
+
 def signed(value: float, form: Callable[[float], str]) -> str:
     """What was gained or lost, in the form of the figure itself: `+1.23 ms`; a true minus."""
     told = form(abs(value))

@@ -74,6 +74,7 @@ def _environment() -> Environment:
         filters.count,
         filters.millions,
         filters.plain,
+        filters.spread,
         filters.cell,
         filters.gate_value,
         filters.gate_limit,

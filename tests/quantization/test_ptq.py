@@ -79,6 +79,21 @@ def test_ours_leaves_no_float(source: Path, splits: dict[str, data.Split], tmp_p
     assert sorted(each.name for each in path.parent.iterdir()) == ["model.json", "model.onnx"]
 
 
+@pytest.mark.parametrize("quantizer", ["none", "slimline", "onnxruntime"])
+def test_the_oldest_runtime_is_that_of_the_file(
+    quantizer: str, source: Path, splits: dict[str, data.Split], tmp_path: Path
+) -> None:
+    folder = source
+    if quantizer != "none":
+        folder = tmp_path / "int8"
+        saved(source, splits, folder, quantizer=quantizer)
+    model = onnx.load(folder / description.ONNX)
+    told = description.read(folder)
+    assert (told["opset"], told["ir_version"]) == (18, model.ir_version)
+    assert [each.version for each in model.opset_import if not each.domain] == [18]
+    assert told["oldest_onnxruntime"] == "1.14"
+
+
 def test_what_a_peer_cannot_do_is_told_in_a_sentence(
     splits: dict[str, data.Split], tmp_path: Path
 ) -> None:

@@ -64,3 +64,8 @@ def test_a_ratio_is_told_as_a_change() -> None:
 )
 def test_a_noisy_change_has_one_digit(value: float, text: str) -> None:
     assert filters.change(value) == text
+
+
+def test_what_is_unknown_has_no_spread() -> None:
+    assert filters.spread(1.24) == "±1.2 %"
+    assert filters.spread(inf) == "\N{EN DASH}"

@@ -17,7 +17,8 @@ from slimline.backbones import Architecture
 from slimline.core import data, serialize
 from slimline.core.classifier import Classifier
 from slimline.core.errors import ParityError
-from slimline.quantization import int8, parting, qat
+from slimline.measure import parting
+from slimline.quantization import int8, qat
 from slimline.quantization.settings import Int8ExportParams
 
 Break = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]

@@ -1,10 +1,10 @@
-"""Names the layer at which an .onnx file parts from the fake-quant network that it was made from.
+"""Names the layer at which an .onnx file parts from the network that it was made from.
 
 Convolutions and linear layers stand in the file in the order in which the network runs them, so
-that the n-th of one is the n-th of the other. Of each, what follows its activation is compared:
-bytes in the file, which are asked for as outputs of their own and leave ONNX Runtime's fusions as
-they are. The network goes on from what the file has, so that a layer is not blamed for its input:
-last bits that rounding turned would add up to many steps in a deep network.
+that the n-th of one is the n-th of the other. Of each, what follows its activation is compared: in
+an int8 file the bytes, which are asked for as outputs and leave ONNX Runtime's fusions as they are.
+The network goes on from what the file has, so that a layer is not blamed for its input: last bits
+that rounding turned would add up to many steps in a deep network.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
 from torch import fx
-from torchao.quantization.pt2e import FakeQuantizeBase
 
 from slimline.core import export
 from slimline.measure import session
-from slimline.quantization.values import Values
+from slimline.measure.values import Values
 
 _aten = torch.ops.aten
 
 _LAYERS = {_aten.conv2d.default, _aten.linear.default}
 _ACTIVATIONS = {
+    _aten.batch_norm.default,
     _aten.relu.default,
     _aten.relu_.default,
     _aten.hardtanh.default,
@@ -35,15 +35,15 @@ _ACTIVATIONS = {
     _aten.hardsigmoid.default,
     _aten.hardsigmoid_.default,
 }
-"""What a layer may compute together with its own result."""
+"""What the file computes together with a layer, BatchNorm as part of its weights."""
 
 _ONNX_LAYERS = {"Conv", "Gemm"}
 _ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
 _ONNX_MOVES = ("Reshape", "Transpose")
 """What `slimline.quantization.grey_stem` puts after a convolution's bytes."""
 
-_LEVELS = 255
-"""Steps that a range has, for values which stay float."""
+INT8_LEVELS = 255
+"""Steps that a range has."""
 
 _ROUNDING = 1.5
 """More than the one step that rounding may turn."""
@@ -56,7 +56,7 @@ class Layer:
     name: str
     """As in the network's weights, without `.weight`."""
     steps: float
-    """The largest difference, in steps of the layer's own quantization."""
+    """The largest difference, in steps of the layer's own quantization, or of its float range."""
 
     @property
     def parts(self) -> bool:
@@ -71,16 +71,22 @@ def explain(
     *,
     optimised: bool,
     num_threads: int,
+    levels: int = INT8_LEVELS,
 ) -> str:
     """Return half a sentence that names the first layer which parts. Arguments as of `compare`."""
-    layers = compare(network, path, images, optimised=optimised, num_threads=num_threads)
+    layers = compare(
+        network, path, images, optimised=optimised, num_threads=num_threads, levels=levels
+    )
     parting = next((each for each in layers if each.parts), None)
     if parting is None:
         return (
             f"no layer alone differs by more than one step on {len(images)} images: what rounding "
             "does adds up"
         )
-    return f"they part at layer {parting.name}, which differs by up to {parting.steps:.0f} steps"
+    return (
+        f"they part at layer {parting.name}, which differs by up to {parting.steps:.0f} of "
+        f"{levels} steps"
+    )
 
 
 def compare(
@@ -90,18 +96,20 @@ def compare(
     *,
     optimised: bool,
     num_threads: int,
+    levels: int = INT8_LEVELS,
 ) -> list[Layer]:
     """Return all layers in order of execution.
 
-    `network` is prepared, not converted, and in evaluation mode; `images` are normalised, float32
-    [count, channels, height, width].
+    `network` is exported, in evaluation mode, and may have fake-quant that is not yet converted;
+    `images` are normalised, float32 [count, channels, height, width]. `levels` is how many steps
+    there are in the range of values that stay float.
     """
     model = onnx.load(path)
     ends = list(_onnx_ends(model.graph))
     layers = dict(_torch_ends(network))
     assert len(ends) == len(layers), "a file has the layers of its network"
     found = _onnx_values(model, ends, images, optimised=optimised, num_threads=num_threads)
-    comparer = _Comparer(network, dict(zip(layers, found, strict=True)))
+    comparer = _Comparer(network, dict(zip(layers, found, strict=True)), levels)
     with torch.no_grad():
         comparer.run(torch.from_numpy(images))
     return [Layer(name, comparer.steps[end]) for end, name in layers.items()]
@@ -119,9 +127,11 @@ class _Found:
 class _Comparer(fx.Interpreter):
     """Runs a network, and goes on from each layer with what the file has there."""
 
-    def __init__(self, network: fx.GraphModule, found: Mapping[fx.Node, _Found]) -> None:
+    def __init__(
+        self, network: fx.GraphModule, found: Mapping[fx.Node, _Found], levels: int
+    ) -> None:
         super().__init__(network)
-        self._found = found
+        self._found, self._levels = found, levels
         self.steps: dict[fx.Node, float] = {}
 
     def run_node(self, n: fx.Node) -> Any:
@@ -129,7 +139,7 @@ class _Comparer(fx.Interpreter):
         if n not in self._found:
             return value
         found = self._found[n]
-        step = found.step or float(value.max() - value.min()) / _LEVELS
+        step = found.step or float(value.max() - value.min()) / self._levels
         # Padding adds channels of 0 behind those of the network.
         own = torch.from_numpy(found.values[:, : value.shape[1]]).reshape(value.shape)
         self.steps[n] = float((own - value).abs().max()) / step
@@ -140,20 +150,15 @@ def _torch_ends(network: fx.GraphModule) -> Iterator[tuple[fx.Node, str]]:
     """Yield the node that has each layer's values after its activation, and the layer's name."""
     for node in network.graph.nodes:
         if node.target in _LAYERS:
-            yield _torch_end(network, node), _name(node)
+            yield _torch_end(node), _name(node)
 
 
-def _torch_end(network: fx.GraphModule, node: fx.Node) -> fx.Node:
+def _torch_end(node: fx.Node) -> fx.Node:
     users = list(node.users)
     while len(users) == 1 and users[0].target in _ACTIVATIONS:
         node, users = users[0], list(users[0].users)
-    return next((each for each in users if _is_fake_quant(network, each)), node)
-
-
-def _is_fake_quant(network: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op != "call_module":
-        return False
-    return isinstance(network.get_submodule(str(node.target)), FakeQuantizeBase)
+    # An exported network calls no module but fake-quant.
+    return next((each for each in users if each.op == "call_module"), node)
 
 
 def _name(layer: fx.Node) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from slimline.quantization.values import Values
+from slimline.measure.values import Values
 
 FIRST = helper.make_node("Add", ["input", "one"], ["a"])
 TWICE = helper.make_node("Mul", ["a", "a"], ["b"])
