@@ -43,9 +43,11 @@ def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
 
     `example` is float32 [2 or more, channels, height, width]. The network is traced at that batch,
     which is opened afterwards: torch takes three times as long to trace a symbolic one, and finds
-    the same graph. Weights that training left channels-last would make it spell out strides.
+    the same graph. Weights that training left channels-last, or images that were, would make it
+    spell out strides, which holds for this one batch.
     """
     network.cpu().to(memory_format=torch.contiguous_format)
+    example = example.clone(memory_format=torch.contiguous_format)
     with quiet_exporter():
         program = torch.onnx.export(
             network,
