@@ -63,8 +63,8 @@ class Subject:
 
     @property
     def example(self) -> Tensor:
-        """Two images to trace the network with, laid out as the exporter expects them."""
-        return self.images[:2].clone(memory_format=torch.contiguous_format)
+        """Two images to trace the network with."""
+        return self.images[:2]
 
 
 def main() -> None:
