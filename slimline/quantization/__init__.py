@@ -2,8 +2,10 @@
 
 `settings` needs no torch. `quantizer` says where fake-quant goes, `ranges`, `calibrators` and
 `calibration` what it covers, `qat` prepares and converts. `int8` writes the product, in forms that
-ONNX Runtime fuses: `gates`, `fusible`, `moves` and `grey_stem` rewrite the graph, `values` finds
-their way in it. `parity` checks it; `ptq` and `comparators` make what it is compared with.
+ONNX Runtime fuses: `gates`, `fusible`, `moves`, `grey_stem` and `islands` rewrite the graph,
+`values` finds their way in it. `parity` checks it; `ptq` and `comparators` make what it is compared
+with. `mixed` chooses layers that stay float, from the tables of `int8_scan` (made by `sensitivity`)
+and `int8_times`; `placement` says what else in the graph is float then.
 """
 
 import logging

@@ -7,8 +7,8 @@ from torch import Tensor, fx
 from slimline.core import artifacts, classifier, description, export, serialize, training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
-from slimline.measure import session
-from slimline.quantization import fusible, gates, grey_stem, moves, padding, parity, qat
+from slimline.measure import int8_layers, session
+from slimline.quantization import fusible, gates, grey_stem, islands, moves, padding, parity, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 
 
@@ -19,9 +19,10 @@ def load_prepared(folder: Path) -> Classifier:
         ArtifactError: the folder is incomplete, or its weights are not those of its description.
     """
     model, tensors = artifacts.load_parts(folder)
-    settings = QatFinetuneParams.model_validate(description.read(folder)["settings"])
+    content = description.read(folder)
+    settings = QatFinetuneParams.model_validate(content["settings"])
     classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
-    prepared = qat.prepare_as(settings, model)
+    prepared = qat.prepare_as(settings, model, int8_layers.float_layers(int8_layers.read(content)))
     prepared.load_state_dict(tensors, strict=True)
     qat.freeze_ranges(prepared)
     return model.with_network(prepared)
@@ -41,6 +42,7 @@ def write(
     if pad_channels:
         padding.pad(exported)
     grey_stem.widen(exported)
+    islands.keep_float(exported)
     export.save(exported, path)
 
 
