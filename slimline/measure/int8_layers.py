@@ -15,9 +15,9 @@ class LayerChoice:
     regained: float | None
     """Points that the int8 network gains with this layer alone in float."""
     float_us: float | None
-    """Time for one image in float, microseconds."""
+    """Time for one image in float between neighbours in int8, microseconds."""
     int8_us: float | None
-    """The same in int8."""
+    """Time in int8."""
     reason: str
     """Why it runs in float: named, accuracy or time; empty for a layer in int8."""
 

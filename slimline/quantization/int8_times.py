@@ -15,14 +15,14 @@ from slimline.core.errors import ParamsError
 
 @dataclass(frozen=True)
 class Time:
-    """A layer's own time for one image on one thread, the activation fused with it included."""
+    """How long a layer takes for one image on one thread, where its neighbours are in int8."""
 
     weights: int
     """Entries of its weight, by which it is known again."""
     float_us: float
-    """Microseconds."""
+    """Microseconds in float, with all that turns bytes into floats and back."""
     int8_us: float
-    """Microseconds; what turns bytes into floats for a neighbour in float is not in it."""
+    """Microseconds in int8."""
 
     @property
     def is_gain(self) -> bool:

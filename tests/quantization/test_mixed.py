@@ -5,29 +5,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import toy
 
-from slimline.core import classifier
+from slimline.core import artifacts, classifier, params
 from slimline.core.classifier import Classifier
+from slimline.core.data import Split
 from slimline.core.errors import ParamsError
 from slimline.core.recipe import ModelParams
+from slimline.measure import int8_layers, onnx_file
 from slimline.measure.int8_layers import LayerChoice
-from slimline.quantization import int8_scan, int8_times, mixed
+from slimline.quantization import int8, int8_scan, int8_times, mixed, qat
 from slimline.quantization.int8_scan import Row
 from slimline.quantization.int8_times import Int8Times, Time
 from slimline.quantization.mixed import Tables
-from slimline.quantization.settings import MixedParams
+from slimline.quantization.settings import MixedParams, QatFinetuneParams
 
 NOTHING = Tables([], Int8Times("", (1, 28, 28), {}))
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
+    return toy.splits(tmp_path_factory.mktemp("raw"), calibration_images=20)
+
+
+@pytest.fixture(scope="module")
+def model(splits: dict[str, Split]) -> Classifier:
     settings = ModelParams(
         backbone="resnet18", pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
     )
-    raw = tmp_path_factory.mktemp("raw")
-    return classifier.build(settings, toy.splits(raw)["train"], raw)
+    torch.manual_seed(0)
+    found = classifier.build(settings, splits["train"], Path("nowhere"))
+    found.network.eval()
+    return found
 
 
 def choose(model: Classifier, tables: Tables = NOTHING, **changes: Any) -> list[LayerChoice]:
@@ -103,6 +113,31 @@ def test_times_of_another_network_are_refused(model: Classifier) -> None:
     ):
         with pytest.raises(ParamsError, match=rf"{told} is not in it; run .*benchmarks.int8_times"):
             choose(model, Tables([], other), only_faster=True)
+
+
+def test_a_folder_is_rebuilt_with_the_same_layers_in_float(
+    model: Classifier, splits: dict[str, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toy.ROOT)
+    settings = params.load("qat_finetune", QatFinetuneParams)
+    choices = choose(model, float_layers=["conv1", "fc"])
+    network = qat.prepare_as(settings, model, int8_layers.float_layers(choices))
+    qat.calibrate(network, splits["calibration"], model)
+    qat.freeze_ranges(network)
+    artifacts.save(
+        tmp_path / "qat",
+        model.with_network(network),
+        data=splits["train"],
+        settings=settings,
+        extra={"mixed": [each.to_dict() for each in choices]},
+        with_onnx=False,
+    )
+    again = int8.load_prepared(tmp_path / "qat").network
+    images = torch.from_numpy(model.preprocessing.normalise(splits["validation"].images[:8]))
+    assert torch.equal(again(images), network(images))
+    int8.write(qat.convert(again), model.example, tmp_path / "int8.onnx")
+    nodes = list(onnx_file.weight_entries(tmp_path / "int8.onnx"))
+    assert onnx_file.executed_in_int8(tmp_path / "int8.onnx") == set(nodes[1:-1])
 
 
 def test_tables_are_read_as_they_were_written(model: Classifier, tmp_path: Path) -> None:
