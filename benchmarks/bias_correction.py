@@ -13,12 +13,14 @@ channel by on the calibration images.
 """
 
 import argparse
-import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, fx
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
 
 from slimline.core import artifacts, data, params, runtime, training
 from slimline.core.classifier import Classifier
@@ -35,36 +37,49 @@ def main() -> None:
     """Print a line of Markdown per model and kind of weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path, nargs="+", help="folders of float models")
+    parser.add_argument("--images", type=int, help="of validation, the first; all by default")
     given = parser.parse_args()
     runtime.start(params.load_run())
     calibration, validation = (data.load(PREPARED / name) for name in ("calibration", "validation"))
+    validation = _first(validation, given.images or len(validation))
     print(f"| {' | '.join(_COLUMNS)} |\n|---|---|{6 * '---:|'}")
     settings = params.load("qat_finetune", QatFinetuneParams)
     for folder in given.models:
-        for weights, bits in (("per_channel", 8), ("per_channel", 7), ("per_tensor", 8)):
+        model = artifacts.load(folder)
+        in_float = _answers(model.network, model, validation)
+        for weights, bits in (("per_channel", 7), ("per_tensor", 8)):
             changed = settings.model_copy(update={"weights": weights, "weight_bits": bits})
-            cells = _compare(artifacts.load(folder), calibration, validation, changed)
-            print(f"| {folder.parent.name} | {weights}, {bits} bits | {' | '.join(cells)} |")
+            answers = [in_float, *_compare(model, calibration, validation, changed)]
+            top1 = [100 * float((each == validation.labels).mean()) for each in answers]
+            found = paired.compare(answers[1], answers[2], validation.labels)
+            figures = [*(f"{each:.2f}" for each in top1), str(found.won), str(found.lost)]
+            cells = [folder.parent.name, f"{weights}, {bits} bits", *figures]
+            print(f"| {' | '.join(cells)} | {found.p_value:.2f} |")
 
 
 def _compare(
     model: Classifier, calibration: Split, validation: Split, settings: QatFinetuneParams
-) -> list[str]:
+) -> list[NDArray[np.int64]]:
+    """Return the answers of the quantized network, and of the same with its biases corrected."""
     network = qat.prepare_as(settings, model)
     qat.calibrate(network, calibration, model, settings.calibrator)
     qat.freeze_ranges(network)
     images = torch.from_numpy(model.preprocessing.normalise(calibration.images[:]))
-    answers = [_answers(each, model, validation) for each in (model.network, network)]
+    before = _answers(network, model, validation)
     correct(network, images)
-    answers.append(_answers(network, model, validation))
-    top1 = [100 * float((each == validation.labels).mean()) for each in answers]
-    found = paired.compare(answers[1], answers[2], validation.labels)
-    chance = f"{found.p_value:.2f}"
-    return [*(f"{each:.2f}" for each in top1), str(found.won), str(found.lost), chance]
+    return [before, _answers(network, model, validation)]
 
 
-def _answers(network: Any, model: Classifier, split: Split) -> Any:
-    return training.predict(network, split, model.preprocessing).argmax(1).numpy()
+def _answers(network: nn.Module, model: Classifier, split: Split) -> NDArray[np.int64]:
+    answers: NDArray[np.int64] = (
+        training.predict(network, split, model.preprocessing).argmax(1).numpy()
+    )
+    return answers
+
+
+def _first(split: Split, count: int) -> Split:
+    rows = np.arange(count)
+    return replace(split, images=data.take(split.images, rows), labels=split.labels[rows])
 
 
 @torch.no_grad()
@@ -74,7 +89,7 @@ def correct(network: fx.GraphModule, images: Tensor) -> None:
     All images go through at once, so that one pass corrects each layer with those before corrected.
     """
     in_float = placement.without_fake_quant(network, placement.layers(network.graph))
-    before = _Means(copy.deepcopy(in_float))
+    before = _Means(in_float)
     before.run(images)
     _Correcting(network, before.means).run(images)
 
