@@ -10,7 +10,12 @@ from slimline.core.params import RunParams
 from slimline.core.recipe import BaselineTrainParams
 from slimline.core.transfer import BackboneSwapParams, check_unfreeze
 from slimline.measure.latency import BenchmarkParams
-from slimline.quantization.settings import Int8ExportParams, Int8PtqParams, QatFinetuneParams
+from slimline.quantization.settings import (
+    Int8ExportParams,
+    Int8PtqParams,
+    Int8SensitivityParams,
+    QatFinetuneParams,
+)
 from slimline.report.gates import GatesParams
 
 
@@ -22,6 +27,7 @@ class ParamsFile(RunParams):
     backbone_swap: BackboneSwapParams
     sensitivity: pruning.SensitivityParams
     prune: pruning.PruneParams
+    int8_sensitivity: Int8SensitivityParams
     qat_finetune: QatFinetuneParams
     int8_export: Int8ExportParams
     int8_ptq: Int8PtqParams
@@ -44,4 +50,12 @@ def check(path: Path) -> ParamsFile:
                 "[0.2, 0.4, 0.6] (given [])"
             ]
         )
+    for section, chosen in (("qat_finetune", content.qat_finetune), ("int8_ptq", content.int8_ptq)):
+        if chosen.mixed.goes_by_scan and not content.int8_sensitivity.scan:
+            raise ParamsError(
+                [
+                    f"{path}: {section}.mixed.max_drop: needs a scan unless it is 100: set "
+                    f"int8_sensitivity.scan to true (given {chosen.mixed.max_drop:g})"
+                ]
+            )
     return content

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from slimline.core import cli, description, params, serialize
+from slimline.measure import int8_layers
 from slimline.report import content, gates, render, results
 
 
@@ -38,6 +39,11 @@ def main(
     rounds = [vars(each) for each in report.rounds]
     serialize.write_tsv(target / "history" / "prune_rounds.tsv", rounds)
     serialize.write_tsv(target / "history" / "confusion.tsv", report.confusion)
+    serialize.write_tsv(
+        target / "history" / "int8_layers.tsv",
+        [each.to_row() for each in report.int8_layers],
+        header=int8_layers.COLUMNS,
+    )
     scan = sensitivity.read_text(encoding="utf-8")
     serialize.write_text(target / "history" / "sensitivity.tsv", scan)
 

@@ -13,6 +13,7 @@ from repository import State
 from slimline.core import description, serialize
 from slimline.core.data import Split
 from slimline.measure import accuracy, newly_wrong
+from slimline.measure.int8_layers import LayerChoice
 from slimline.measure.pruned import LayerChange, Round
 from slimline.report.variant import BASELINE, PRODUCT, VARIANTS
 from stages import report
@@ -46,6 +47,11 @@ _ROUNDS = (
     Round(0, 0.0, 1_263_422, 10.57, 0.0, 89.9, 89.9, is_kept=True),
     Round(1, 0.15, 853_000, 7.18, 0.0, 32.9, 90.8, is_kept=True),
     Round(2, 0.3, 500_000, 4.1, 0.0, 12.0, 87.1, is_kept=False),
+)
+_MIXED = (
+    LayerChoice("conv1.0", 0.4, 0.3, 4.31, 4.08, "named"),
+    LayerChoice("stage2.branches.0.0", 1.25, -0.05, 1.49, 1.1, "accuracy"),
+    LayerChoice("fc", 0.0, 0.0, None, None, ""),
 )
 _LAYERS = (LayerChange("conv1.0", 24, 16, 264, 176, 190_000, 127_000, 0, 0),)
 
@@ -106,6 +112,8 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
             "rounds": [each.to_dict() for each in _ROUNDS],
             "layers": [each.to_dict() for each in _LAYERS],
         }
+    if name == "qat_finetune":
+        content["mixed"] = [each.to_dict() for each in _MIXED]
     if name == PRODUCT:
         content["parity"] = {"agreement": 99.9, "agreement_written": 100.0}
     serialize.write_json(folder / description.DESCRIPTION, content)

@@ -121,6 +121,28 @@ def test_a_scan_steers_the_rates_and_a_threshold_does_not_repeat_it(workspace: P
     toy.dvc(workspace, "checkout")
 
 
+def test_layers_stay_float_by_name_and_by_a_scan(workspace: Path) -> None:
+    asked = [
+        "qat_finetune.mixed.float_layers=[conv1.0,fc]",
+        "qat_finetune.mixed.max_drop=50",
+        "int8_sensitivity.scan=true",
+        "int8_sensitivity.images=20",
+    ]
+    toy.dvc(workspace, "exp", "run", *(part for each in asked for part in ("-S", each)))
+    found = json.loads((workspace / "metrics" / "evaluate" / "int8_export.json").read_text())
+    assert 50 < found["int8_macs"] < 100
+    table = (workspace / "metrics" / "history" / "int8_layers.tsv").read_text().splitlines()
+    rows = [dict(zip(table[0].split("\t"), line.split("\t"), strict=True)) for line in table[1:]]
+    assert {row["layer"] for row in rows if row["reason"] == "named"} == {"conv1.0", "fc"}
+    assert all(row["lost"] for row in rows)
+    assert "layers run in float" in (workspace / "metrics" / "report.md").read_text()
+    done = toy.dvc(workspace, "exp", "run", "-S", "qat_finetune.mixed.max_drop=40")
+    assert "Running stage 'qat_finetune'" in done.stdout
+    assert "Running stage 'int8_sensitivity'" not in done.stdout
+    toy.git(workspace, "restore", ".")
+    toy.dvc(workspace, "checkout")
+
+
 def test_a_target_is_met(workspace: Path) -> None:
     toy.dvc(
         workspace, "exp", "run", "-S", "prune.target.macs=0.5", "-S", "prune.channel_multiple=4"

@@ -64,6 +64,9 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("prune.rates", "auto", ["sensitivity.shares", "[0.2, 0.4, 0.6]"]),
         ("prune.max_drop", -1, ["greater", "-1"]),
         ("sensitivity.shares", [0.5, 1.5], ["less than 1", "1.5"]),
+        ("qat_finetune.mixed.max_drop", 0.5, ["needs a scan", "int8_sensitivity.scan to true"]),
+        ("int8_ptq.mixed.max_drop", -1, ["greater than or equal to 0", "-1"]),
+        ("qat_finetune.mixed.float_layers", "fc", ["valid list", "'fc'"]),
     ],
 )
 def test_one_line_names_key_and_choices(

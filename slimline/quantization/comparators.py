@@ -7,7 +7,7 @@ cleaned as ours is.
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,16 @@ _ACTIVATION_TYPES = {
 
 
 def quantize_static(
-    source: Path, calibration: Split, settings: Int8PtqParams, calibrator: Calibrator
+    source: Path,
+    calibration: Split,
+    settings: Int8PtqParams,
+    calibrator: Calibrator,
+    *,
+    float_nodes: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """Return a folder's model with int8 weights and activations, ranges from calibration.
+
+    `float_nodes` names nodes of the folder's .onnx that stay as they are.
 
     Raises:
         ArtifactError: ONNX Runtime's calibrator cannot handle the model, as where an activation is
@@ -58,6 +65,7 @@ def quantize_static(
             activation_type=_ACTIVATION_TYPES[settings.activation_type],
             weight_type=ort_quantization.QuantType.QInt8,
             calibrate_method=_METHODS[calibrator],
+            nodes_to_exclude=list(float_nodes),
         )
 
     try:

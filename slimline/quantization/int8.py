@@ -17,13 +17,14 @@ from slimline.core import (
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.errors import ParityError
-from slimline.measure import parting, session
+from slimline.measure import int8_layers, parting, session
 from slimline.quantization import (
     biases,
     defaults,
     fusible,
     gates,
     grey_stem,
+    islands,
     moves,
     opsets,
     padding,
@@ -43,9 +44,10 @@ def load_prepared(folder: Path) -> Classifier:
         ArtifactError: the folder is incomplete, or its weights are not those of its description.
     """
     model, tensors = artifacts.load_parts(folder)
-    settings = QatFinetuneParams.model_validate(description.read(folder)["settings"])
+    content = description.read(folder)
+    settings = QatFinetuneParams.model_validate(content["settings"])
     classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
-    prepared = qat.prepare_as(settings, model)
+    prepared = qat.prepare_as(settings, model, int8_layers.float_layers(int8_layers.read(content)))
     prepared.load_state_dict(tensors, strict=True)
     qat.freeze_ranges(prepared)
     return model.with_network(prepared)
@@ -76,6 +78,7 @@ def write(
     if pad_channels:
         padding.pad(exported)
     grey_stem.widen(exported)
+    islands.keep_float(exported)
     opsets.set_versions(exported, opset=opset, ir_version=ir_version)
     defaults.leave_out(exported)
     export.save(exported, path)

@@ -5,13 +5,15 @@ Both start from the pruned model and the calibration split, and write the same k
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from slimline.core import artifacts, description, export, serialize
+from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.preprocessing import Preprocessing
-from slimline.measure import session
-from slimline.quantization import comparators, int8, qat
+from slimline.measure import int8_layers, onnx_file, session
+from slimline.quantization import comparators, int8, islands, mixed, qat
 from slimline.quantization.settings import Calibrator, Int8PtqParams
 
 
@@ -21,6 +23,7 @@ def save(
     calibration: Split,
     validation: Split,
     settings: Int8PtqParams,
+    tables: mixed.Tables,
     *,
     num_threads: int,
 ) -> dict[Calibrator, float]:
@@ -30,12 +33,17 @@ def save(
 
     Raises:
         ArtifactError: `source` is no folder of a float model.
+        ParamsError: which layers stay float cannot be said, as in `mixed.choose`.
     """
+    model = artifacts.load(source)
+    choices = mixed.choose(model, settings.mixed, tables, section="int8_ptq")
     content = comparators.describe(source, settings, data=calibration.digest)
+    content["mixed"] = [each.to_dict() for each in choices]
+    floats = int8_layers.float_layers(choices)
     with serialize.replacing(target) as folder, tempfile.TemporaryDirectory() as scratch:
         paths = {name: Path(scratch) / f"{name}.onnx" for name in settings.calibrators}
         for name, path in paths.items():
-            _write(path, source, calibration, settings, name)
+            _write(path, source, model, calibration, settings, name, float_layers=floats)
         tried: dict[Calibrator, float] = {}
         if settings.calibrator == "auto":
             tried = {
@@ -50,15 +58,36 @@ def save(
 
 
 def _write(
-    path: Path, source: Path, calibration: Split, settings: Int8PtqParams, calibrator: Calibrator
+    path: Path,
+    source: Path,
+    model: Classifier,
+    calibration: Split,
+    settings: Int8PtqParams,
+    calibrator: Calibrator,
+    *,
+    float_layers: Sequence[str],
 ) -> None:
     if settings.quantizer == "onnxruntime":
-        export.save(comparators.quantize_static(source, calibration, settings, calibrator), path)
+        nodes = _nodes(description.onnx_path(source), model, float_layers)
+        quantized = comparators.quantize_static(
+            source, calibration, settings, calibrator, float_nodes=nodes
+        )
+        islands.keep_float(quantized)
+        export.save(quantized, path)
         return
-    model = artifacts.load(source)
-    prepared = qat.prepare_as(settings, model)
+    prepared = qat.prepare_as(settings, model, float_layers)
     qat.calibrate(prepared, calibration, model, calibrator)
     int8.write(qat.convert(prepared), model.example, path)
+
+
+def _nodes(path: Path, model: Classifier, float_layers: Sequence[str]) -> list[str]:
+    """Return the nodes of layers in a float .onnx, where they stand in the order of the network."""
+    if not float_layers:
+        return []
+    entries, weights = onnx_file.weight_entries(path), mixed.layers(model.network)
+    assert list(entries.values()) == list(weights.values()), "layers and nodes differ in order"
+    nodes = dict(zip(weights, entries, strict=True))
+    return [nodes[name] for name in float_layers]
 
 
 def _top1(path: Path, source: Path, validation: Split, num_threads: int) -> float:

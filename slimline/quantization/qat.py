@@ -7,7 +7,7 @@ twenty seconds faster, which torchao spends on looking for BatchNorm patterns.
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, fx, nn
@@ -40,13 +40,14 @@ def finetune(
     settings: QatFinetuneParams,
     *,
     seed: int,
+    float_layers: Collection[str] = (),
 ) -> tuple[Classifier, list[Row]]:
     """Return the model with trained fake-quant, not yet converted, and its learning curve.
 
     The curve begins at step 0, which is quantization without training; if nothing that training
     does is better on validation, that is what is returned.
     """
-    network = prepare_as(settings, model)
+    network = prepare_as(settings, model, float_layers)
     calibrate(network, calibration_images, model, settings.calibrator)
     start, untrained = _measure_start(network, validation, model)
     rows = training.fit(
@@ -72,14 +73,17 @@ def finetune(
     return model.with_network(network), [start, *rows]
 
 
-def prepare_as(settings: QuantizerParams, model: Classifier) -> fx.GraphModule:
-    """Return a classifier's network, prepared as the settings say."""
+def prepare_as(
+    settings: QuantizerParams, model: Classifier, float_layers: Collection[str] = ()
+) -> fx.GraphModule:
+    """Return a classifier's network, prepared as the settings say, some layers left in float."""
     return prepare(
         model.network,
         model.example,
         weight_bits=settings.weight_bits,
         activation_type=settings.activation_type,
         weights=settings.weights,
+        float_layers=float_layers,
     )
 
 
@@ -90,13 +94,17 @@ def prepare(
     weight_bits: int,
     activation_type: ActivationType = "uint8",
     weights: Weights = "per_channel",
+    float_layers: Collection[str] = (),
 ) -> fx.GraphModule:
     """Return the network as an exported graph with BatchNorm folded and fake-quant in place.
 
     `example` is float32 [2 or more, channels, height, width]; the graph takes any batch from 1 up.
     """
     quantizer = OrtQuantizer(
-        weight_bits=weight_bits, activation_type=activation_type, weights=weights
+        weight_bits=weight_bits,
+        activation_type=activation_type,
+        weights=weights,
+        float_layers=float_layers,
     )
     batch = torch.export.Dim("batch", min=1)
     folded = fold_batchnorm(network)

@@ -12,14 +12,15 @@ float. So each operator is annotated together with the activation that follows i
     SiLU                               as x * sigmoid(x)
     split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
 
-`slimline.quantization.gates` says why hard-swish and hard-sigmoid are treated so.
+`slimline.quantization.gates` says why hard-swish and hard-sigmoid are treated so, and
+`slimline.quantization.placement` what joins layers that stay float.
 
 Fake-quant is torchao's plain module. Its fused one derives scales and zero points from the range by
 another rule than `convert_pt2e` does, so that what is trained is not what is exported.
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -37,12 +38,13 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from slimline.quantization import placement
+from slimline.quantization.placement import WEIGHTED, tensor_inputs
 from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
 from slimline.quantization.settings import ActivationType, Weights
 
 _aten = torch.ops.aten
 
-_WEIGHTED = {_aten.conv2d.default, _aten.linear.default}
 _BINARY = {_aten.add.Tensor, _aten.add_.Tensor, _aten.mul.Tensor, _aten.mul_.Tensor}
 _FUSED_ACTIVATIONS = {
     _aten.relu.default,
@@ -82,7 +84,8 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates an exported graph, BatchNorm already folded, for ONNX Runtime's QDQ fusions.
 
     Activations are affine, one range per tensor; weights are int8 and symmetric. What can be chosen
-    is described in `slimline.quantization.settings.QuantizerParams`.
+    is described in `slimline.quantization.settings.QuantizerParams`. Of `float_layers`, by name,
+    neither weight nor input nor output is quantized, unless an int8 neighbour needs it to be.
     """
 
     def __init__(
@@ -91,7 +94,9 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         weight_bits: int = 8,
         activation_type: ActivationType = "uint8",
         weights: Weights = "per_channel",
+        float_layers: Collection[str] = (),
     ) -> None:
+        self._float_layers = float_layers
         self._activation = _activation_spec(activation_type, MovingAverageMinMaxObserver)
         self._swish = _activation_spec(activation_type, SwishObserver)
         self._only_swish = _activation_spec(activation_type, OnlySwishObserver)
@@ -107,8 +112,10 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Write on every node what of it is quantized; in order, since ranges are handed on."""
+        floats = placement.float_nodes(model.graph, self._float_layers)
         for node in model.graph.nodes:
-            if node.op == "call_function" and _ANNOTATION not in node.meta:
+            is_open = _ANNOTATION not in node.meta and node not in floats
+            if node.op == "call_function" and is_open:
                 self._annotate_node(node)
         return model
 
@@ -116,15 +123,15 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         """Accept every annotation that `annotate` makes."""
 
     def _annotate_node(self, node: Node) -> None:
-        if node.target in _WEIGHTED:
-            image, weight = _tensor_inputs(node)[:2]
+        if node.target in WEIGHTED:
+            image, weight = tensor_inputs(node)[:2]
             self._annotate_fused(node, {image: self._activation, weight: self._weight})
-        elif node.target in _BINARY and len(_tensor_inputs(node)) == 2:
-            self._annotate_fused(node, dict.fromkeys(_tensor_inputs(node), self._activation))
+        elif node.target in _BINARY and len(tensor_inputs(node)) == 2:
+            self._annotate_fused(node, dict.fromkeys(tensor_inputs(node), self._activation))
         elif node.target in _UNARY:
-            self._annotate_fused(node, {_tensor_inputs(node)[0]: self._activation})
+            self._annotate_fused(node, {tensor_inputs(node)[0]: self._activation})
         elif node.target in _HARD_SWISH:
-            image = _tensor_inputs(node)[0]
+            image = tensor_inputs(node)[0]
             _annotate(node, {image: self._range_for(image)}, self._activation)
         elif node.target is _aten.cat.default:
             _annotate_cat(node, self._activation)
@@ -153,7 +160,7 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
 
 def _spell_out(silu: Node) -> None:
     """Put `x * sigmoid(x)` in the place of a SiLU."""
-    image = _tensor_inputs(silu)[0]
+    image = tensor_inputs(silu)[0]
     with silu.graph.inserting_before(silu):
         gate = silu.graph.call_function(_aten.sigmoid.default, (image,))
         product = silu.graph.call_function(_aten.mul.Tensor, (image, gate))
@@ -210,7 +217,7 @@ def _annotate(
 
 def _annotate_cat(node: Node, activation: QuantizationSpec) -> None:
     """Give all parts one range, so that concatenation copies bytes instead of rescaling them."""
-    parts = list(dict.fromkeys(_tensor_inputs(node)))
+    parts = list(dict.fromkeys(tensor_inputs(node)))
     shared = SharedQuantizationSpec((parts[0], node))
     inputs: dict[Node, Any] = dict.fromkeys(parts, shared)
     inputs[parts[0]] = activation
@@ -219,8 +226,8 @@ def _annotate_cat(node: Node, activation: QuantizationSpec) -> None:
 
 def _annotate_move(node: Node) -> None:
     """Share the range of a quantized input, looking through a split, whose parts are one range."""
-    given = _tensor_inputs(node)[0]
-    source = _tensor_inputs(given)[0] if given.target in _SPLITS else given
+    given = tensor_inputs(node)[0]
+    source = tensor_inputs(given)[0] if given.target in _SPLITS else given
     annotation = source.meta.get(_ANNOTATION)
     if annotation is None or annotation.output_qspec is None:
         return
@@ -242,17 +249,4 @@ def _fused_activation(node: Node) -> Node:
 
 def _has_own_range(node: Node) -> bool:
     """Is the output's range its own, not one that a concatenation or a move shares with others?"""
-    return all(user.target in _WEIGHTED | _BINARY for user in node.users)
-
-
-def _tensor_inputs(node: Node) -> list[Node]:
-    """Return the nodes among the arguments that carry tensors, lists of them flattened."""
-    found: list[Node] = []
-    pending: list[Any] = list(node.args)
-    while pending:
-        argument = pending.pop(0)
-        if isinstance(argument, Node) and not isinstance(argument.meta.get("val"), torch.SymInt):
-            found.append(argument)
-        elif isinstance(argument, list | tuple):
-            pending[:0] = argument
-    return found
+    return all(user.target in WEIGHTED | _BINARY for user in node.users)

@@ -1,5 +1,6 @@
 """Settings of all that quantizes. Free of torch."""
 
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -17,6 +18,37 @@ ActivationType: TypeAlias = Literal["uint8", "int8"]
 Weights: TypeAlias = Literal["per_channel", "per_tensor"]
 Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
 
+_ANY_DROP = 100
+"""Percentage points: more cannot be lost."""
+
+
+class MixedParams(Params):
+    """Which layers stay float in an int8 model. A layer stays float for any one of the reasons."""
+
+    float_layers: list[str]
+    """Patterns of layer names, as `conv1.*`; each must fit a layer."""
+
+    max_drop: Annotated[float, Field(ge=0, le=100)]
+    """Percentage points of validation accuracy that a layer may cost, alone in int8 in the float
+    network, by the scan of stage `int8_sensitivity`; 100 allows any."""
+
+    only_faster: bool
+    """Leave float what int8 does not make faster, by data/int8_times.json."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every layer runs in int8."""
+        return not (self.float_layers or self.goes_by_scan or self.only_faster)
+
+    @property
+    def goes_by_scan(self) -> bool:
+        """Whether accuracy may keep a layer in float."""
+        return self.max_drop < _ANY_DROP
+
+    def names(self, layer: str) -> bool:
+        """Return whether a pattern fits the name of a layer."""
+        return any(fnmatchcase(layer, pattern) for pattern in self.float_layers)
+
 
 class QuantizerParams(Params):
     """What int8 means, in training and in both static quantizers."""
@@ -33,6 +65,9 @@ class QuantizerParams(Params):
     """One scale per output channel, or one for all of a layer, for runtimes that want it; that cost
     EfficientNet-Lite0 8 points where channels cost 0.2."""
 
+    mixed: MixedParams
+    """Layers that stay float."""
+
 
 class QatFinetuneParams(QuantizerParams):
     """Section `qat_finetune`."""
@@ -47,6 +82,16 @@ class QatFinetuneParams(QuantizerParams):
 
     recipe: DistilledRecipe
     """Fine-tuning with fake-quant; the teacher is the float model it starts from."""
+
+
+class Int8SensitivityParams(Params):
+    """Section `int8_sensitivity`: what `mixed.max_drop` rests on; off unless asked for."""
+
+    scan: bool
+    """Whether each layer is measured."""
+
+    images: Annotated[int, Field(ge=0)]
+    """Validation images per measurement, the first of the split; 0: all."""
 
 
 class Int8ExportParams(Params):

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from slimline.core import description, serialize
-from slimline.measure import blocks, newly_wrong, pruned
+from slimline.measure import blocks, int8_layers, newly_wrong, pruned
 from slimline.measure.chance import SURE_95
+from slimline.measure.int8_layers import LayerChoice
 from slimline.measure.newly_wrong import NewlyWrong
 from slimline.measure.paired import Paired
 from slimline.measure.pruned import LayerChange, Round
@@ -150,6 +151,12 @@ class Report:
     def layers(self) -> list[LayerChange]:
         """What pruning left of each layer."""
         return pruned.layers(self.descriptions["prune"])
+
+    @property
+    def int8_layers(self) -> list[LayerChoice]:
+        """What each layer runs in, and why; empty where nothing was asked and nothing measured."""
+        (trained,) = (link.content for link in self.lineage if link.name == "qat_finetune")
+        return int8_layers.read(trained)
 
     @property
     def parity(self) -> dict[str, float]:

@@ -76,6 +76,11 @@ def milliseconds(value: float) -> str:
     return f"{value:#.3g} ms".replace(". ms", " ms")
 
 
+def microseconds(value: float) -> str:
+    """A short duration: `4.1 µs`."""
+    return f"{value:.1f} \N{MICRO SIGN}s"
+
+
 def kib(value: float) -> str:
     """A size: `1,234 KiB`."""
     return f"{value:,.0f} KiB"

@@ -83,6 +83,8 @@ def _environment() -> Environment:
         report_filters.step_cells,
         report_filters.round_cells,
         report_filters.layer_cells,
+        report_filters.int8_layer_cells,
+        report_filters.int8_layers_sentence,
         report_filters.recall_cells,
         report_filters.recall_sentence,
         report_filters.mistake_sentence,

@@ -13,6 +13,7 @@ from slimline.report import filters
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from slimline.measure.int8_layers import LayerChoice
     from slimline.measure.newly_wrong import NewlyWrong
     from slimline.measure.paired import Paired
     from slimline.measure.pruned import LayerChange, Round
@@ -110,6 +111,29 @@ def layer_cells(each: LayerChange) -> list[str]:
         filters.percent(each.macs_share, 1),
         filters.percent(each.sparsity, 1),
     ]
+
+
+def int8_layer_cells(each: LayerChoice) -> list[str]:
+    """What int8 costs and gains in a layer."""
+    points = [None if each.lost is None else -each.lost, each.regained]
+    return [
+        f"float: {each.reason}" if each.is_float else "int8",
+        *(_NONE if value is None else filters.points(value) for value in points),
+        *(
+            _NONE if value is None else filters.microseconds(value)
+            for value in (each.float_us, each.int8_us)
+        ),
+    ]
+
+
+def int8_layers_sentence(layers: Sequence[LayerChoice]) -> str:
+    """How many layers run in float, in one line."""
+    count = sum(each.is_float for each in layers)
+    if not count:
+        return f"All {len(layers)} layers run in int8."
+    if count == 1:
+        return f"One of {len(layers)} layers runs in float."
+    return f"{count} of {len(layers)} layers run in float."
 
 
 def recall_cells(each: ClassChange) -> list[str]:

@@ -1,6 +1,7 @@
 """Quantization without training, by either quantizer, of a small untrained model."""
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -11,8 +12,10 @@ from slimline.core import artifacts, classifier, data, description
 from slimline.core.errors import ArtifactError, ParamsError
 from slimline.core.params import check
 from slimline.core.recipe import ModelParams
-from slimline.measure import onnx_file
+from slimline.measure import int8_layers, onnx_file
 from slimline.quantization import ptq
+from slimline.quantization.int8_times import Int8Times
+from slimline.quantization.mixed import Tables
 from slimline.quantization.settings import Int8PtqParams
 
 SETTINGS = {
@@ -20,8 +23,10 @@ SETTINGS = {
     "activation_type": "uint8",
     "weight_bits": 7,
     "weights": "per_channel",
+    "mixed": {"float_layers": [], "max_drop": 100, "only_faster": False},
     "calibrator": "minmax",
 }
+NO_TABLES = Tables([], Int8Times("", (1, 28, 28), {}))
 MODEL = ModelParams(
     backbone="mobilenet_v3_small", pretrained="none", stem_stride=2, stem_kernel=3,
     activation="keep",
@@ -51,11 +56,11 @@ def model_folder(splits: dict[str, data.Split], parent: Path, *, is_alive: bool)
 
 
 def saved(
-    source: Path, splits: dict[str, data.Split], target: Path, **changes: str
+    source: Path, splits: dict[str, data.Split], target: Path, **changes: Any
 ) -> dict[str, float]:
     settings = Int8PtqParams.model_validate(SETTINGS | changes)
     calibration, validation = splits["calibration"], splits["validation"]
-    return ptq.save(target, source, calibration, validation, settings, num_threads=1)
+    return ptq.save(target, source, calibration, validation, settings, NO_TABLES, num_threads=1)
 
 
 def test_auto_takes_what_is_most_accurate_on_validation(
@@ -92,6 +97,21 @@ def test_the_oldest_runtime_is_that_of_the_file(
     assert (told["opset"], told["ir_version"]) == (18, model.ir_version)
     assert [each.version for each in model.opset_import if not each.domain] == [18]
     assert told["oldest_onnxruntime"] == "1.14"
+
+
+@pytest.mark.parametrize("quantizer", ["slimline", "onnxruntime"])
+def test_layers_stay_float_by_either_quantizer(
+    quantizer: str, source: Path, splits: dict[str, data.Split], tmp_path: Path
+) -> None:
+    names = ["features.0.0", "features.1.block.0.0", "classifier.3"]
+    kept = {"float_layers": names, "max_drop": 100, "only_faster": False}
+    saved(source, splits, tmp_path / "int8", quantizer=quantizer, mixed=kept)
+    path = tmp_path / "int8" / description.ONNX
+    nodes = list(onnx_file.weight_entries(path))
+    in_float = [node for node in nodes if node not in onnx_file.executed_in_int8(path)]
+    assert in_float == [nodes[0], nodes[1], nodes[-1]]
+    told = {each.layer: each.reason for each in int8_layers.read(description.read(path.parent))}
+    assert {name for name, reason in told.items() if reason == "named"} == set(names)
 
 
 def test_what_a_peer_cannot_do_is_told_in_a_sentence(

@@ -1,0 +1,43 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+
+from slimline.core import classifier, params, training
+from slimline.core.recipe import ModelParams
+from slimline.quantization import mixed, sensitivity
+from slimline.quantization.settings import QatFinetuneParams
+
+IMAGES = 40
+
+
+def test_each_layer_is_measured_alone_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    splits = toy.splits(tmp_path / "raw", calibration_images=50)
+    settings = ModelParams(
+        backbone="shufflenet_v2_x0_5", pretrained="none", stem_stride=2, stem_kernel=3,
+        activation="keep",
+    )  # fmt: skip
+    model = classifier.build(settings, splits["train"], tmp_path)
+    images = model.preprocessing.normalise(splits["train"].images[:100])
+    for _ in range(30):  # so that answers differ from image to image
+        model.network(torch.from_numpy(images))
+    model.network.eval()
+    before = {key: value.clone() for key, value in model.network.state_dict().items()}
+    answers = training.predict(model.network, splits["validation"], model.preprocessing).argmax(1)
+    validation = replace(splits["validation"], labels=answers.numpy())
+    monkeypatch.chdir(toy.ROOT)
+    asked = params.load("qat_finetune", QatFinetuneParams)
+    rows = sensitivity.scan(model, splits["calibration"], validation, asked, images=IMAGES)
+    assert [row.layer for row in rows] == list(mixed.layers(model.network))
+    assert {round(row.top1_alone + row.lost) for row in rows} == {100}, "its own answers are right"
+    assert len({round(row.top1_without - row.regained, 3) for row in rows}) == 1
+    assert any(row.lost > 0 for row in rows)
+    wrong = [row.lost * IMAGES / 100 for row in rows]
+    assert wrong == pytest.approx([round(each) for each in wrong], abs=0.001)
+    after = model.network.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
