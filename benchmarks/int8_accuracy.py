@@ -34,8 +34,13 @@ from benchmarks import int8 as speed
 from slimline.core import artifacts, data, description, params, runtime
 from slimline.core.data import Split
 from slimline.measure import paired, session
-from slimline.quantization import int8, ptq, qat
-from slimline.quantization.settings import Int8ExportParams, Int8PtqParams, QatFinetuneParams
+from slimline.quantization import int8, mixed, ptq, qat
+from slimline.quantization.settings import (
+    ALL_INT8,
+    Int8ExportParams,
+    Int8PtqParams,
+    QatFinetuneParams,
+)
 
 PREPARED = Path("data/prepared")
 BACKBONES = (
@@ -50,11 +55,12 @@ QAT = "qat"
 
 @dataclass(frozen=True)
 class Trained:
-    """A float network's folder, and images that its quantization may look at."""
+    """A float network's folder, and what its quantization may look at."""
 
     folder: Path
     calibration: Split
     validation: Split
+    qat: QatFinetuneParams
 
 
 def main() -> None:
@@ -63,6 +69,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True, help="folder of the trained networks")
     parser.add_argument("--backbones", nargs="+", default=BACKBONES, help="names of its folders")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--learning-rate", type=float, help="of qat, instead of params.yaml's")
     parser.add_argument(
         "--split",
         choices=["validation", "test"],
@@ -79,20 +86,29 @@ def main() -> None:
             given.source / backbone / "float",
             data.load(PREPARED / "calibration"),
             data.load(PREPARED / "validation"),
+            qat_settings(given.learning_rate),
         )
         for line in _lines(trained, backbone, given.ways, scored):
             print(line, flush=True)
 
 
+def qat_settings(learning_rate: float | None) -> QatFinetuneParams:
+    """Return section `qat_finetune`, with another learning rate if one is given."""
+    settings = params.load("qat_finetune", QatFinetuneParams)
+    if learning_rate is None:
+        return settings
+    recipe = settings.recipe.model_copy(update={"learning_rate": learning_rate})
+    return settings.model_copy(update={"recipe": recipe})
+
+
 def quantize_qat(trained: Trained, path: Path) -> None:
     """Train with fake-quant as `qat_finetune` does, and write the file as `int8_export` does."""
-    settings = params.load("qat_finetune", QatFinetuneParams)
     model, _ = qat.finetune(
         artifacts.load(trained.folder),
         data.load(PREPARED / "train"),
         trained.calibration,
         trained.validation,
-        settings,
+        trained.qat,
         seed=params.load_run().seed,
     )
     pad_channels = params.load("int8_export", Int8ExportParams).pad_channels
@@ -106,6 +122,7 @@ def quantize_auto(trained: Trained, path: Path) -> None:
         activation_type="uint8",
         weight_bits=8,
         weights="per_channel",
+        mixed=ALL_INT8,
         calibrator="auto",
     )
     ptq.save(
@@ -114,6 +131,7 @@ def quantize_auto(trained: Trained, path: Path) -> None:
         trained.calibration,
         trained.validation,
         settings,
+        mixed.NO_TABLES,
         num_threads=params.load_run().num_threads,
     )
     (path.parent / "auto" / description.ONNX).rename(path)

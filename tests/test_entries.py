@@ -18,7 +18,7 @@ from slimline.measure import hand_over, onnx_file, profile
 from slimline.pruning import cost
 from slimline.quantization import int8, qat
 from slimline.quantization.parity import Parity
-from slimline.quantization.settings import Int8ExportParams, MixedParams, QatFinetuneParams
+from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
 
 NUM_IMAGES = 150
 RECIPE = DistilledRecipe(
@@ -27,11 +27,11 @@ RECIPE = DistilledRecipe(
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
 QAT = QatFinetuneParams(
-    mixed=MixedParams(float_layers=[], max_drop=100, only_faster=False),
+    mixed=ALL_INT8,
     activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
     observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3}),
 )  # fmt: skip
-ALL_INT8: dict[str, list[str]] = {"mixed": []}
+NOTHING_FLOAT: dict[str, list[str]] = {"mixed": []}
 ANY_PARITY = Int8ExportParams(
     pad_channels=False, opset=18, ir_version=8,
     min_agreement=0, min_agreement_optimised=0, max_top1_difference=100,
@@ -75,7 +75,7 @@ def journey(
     artifacts.save(folder / "pruned", pruned, data=split, settings=settings)
     quantized, _ = qat.finetune(pruned, split, split, split, QAT, seed=1)
     artifacts.save(
-        folder / "qat", quantized, data=split, settings=QAT, with_onnx=False, extra=ALL_INT8
+        folder / "qat", quantized, data=split, settings=QAT, with_onnx=False, extra=NOTHING_FLOAT
     )
     reloaded = int8.load_prepared(folder / "qat")
     compared = int8.save(

@@ -25,6 +25,10 @@ class Tables:
     """How long each layer takes."""
 
 
+NO_TABLES = Tables([], Int8Times("", (), {}))
+"""Nothing was measured."""
+
+
 def choose(
     model: Classifier, settings: MixedParams, tables: Tables, *, section: str
 ) -> list[LayerChoice]:

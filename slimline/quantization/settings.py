@@ -50,6 +50,10 @@ class MixedParams(Params):
         return any(fnmatchcase(layer, pattern) for pattern in self.float_layers)
 
 
+ALL_INT8 = MixedParams(float_layers=[], max_drop=_ANY_DROP, only_faster=False)
+"""No layer stays float."""
+
+
 class QuantizerParams(Params):
     """What int8 means, in training and in both static quantizers."""
 

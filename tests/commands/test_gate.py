@@ -263,7 +263,7 @@ def test_latency_is_measured_anew_where_dvc_has_the_models(folder: Path, capsys:
 
 
 def test_a_model_of_another_run_is_not_timed(folder: Path, capsys: Capsys) -> None:
-    with_models(folder)
+    tiny_model.write(folder / "models/int8_export")
     repository.write(folder, State(product_md5="3" * 32))
     told = gate(capsys, "--base", "main")[2]
     assert "not measured anew: models/int8_export/model.onnx is not the one that dvc.lock" in told

@@ -16,8 +16,8 @@ from slimline.core import artifacts, classifier
 from slimline.core.data import Split
 from slimline.core.recipe import ModelParams
 from slimline.measure import onnx_file
-from slimline.quantization import defaults, int8, ptq, qat
-from slimline.quantization.settings import Int8PtqParams
+from slimline.quantization import defaults, int8, mixed, ptq, qat
+from slimline.quantization.settings import ALL_INT8, Int8PtqParams
 
 IMAGES = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
@@ -120,8 +120,9 @@ def test_no_larger_than_a_file_of_onnxruntime(
             splits["validation"],
             Int8PtqParams(
                 quantizer=quantizer, activation_type="uint8", weight_bits=7,
-                weights="per_channel", calibrator="minmax",
+                weights="per_channel", mixed=ALL_INT8, calibrator="minmax",
             ),
+            mixed.NO_TABLES,
             num_threads=1,
         )  # fmt: skip
         sizes[quantizer] = onnx_file.inspect(tmp_path / quantizer / "model.onnx").num_bytes

@@ -14,8 +14,7 @@ from slimline.core.params import check
 from slimline.core.recipe import ModelParams
 from slimline.measure import int8_layers, onnx_file
 from slimline.quantization import ptq
-from slimline.quantization.int8_times import Int8Times
-from slimline.quantization.mixed import Tables
+from slimline.quantization.mixed import NO_TABLES
 from slimline.quantization.settings import Int8PtqParams
 
 SETTINGS = {
@@ -26,7 +25,6 @@ SETTINGS = {
     "mixed": {"float_layers": [], "max_drop": 100, "only_faster": False},
     "calibrator": "minmax",
 }
-NO_TABLES = Tables([], Int8Times("", (1, 28, 28), {}))
 MODEL = ModelParams(
     backbone="mobilenet_v3_small", pretrained="none", stem_stride=2, stem_kernel=3,
     activation="keep",

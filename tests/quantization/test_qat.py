@@ -12,7 +12,7 @@ from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.recipe import Distill, DistilledRecipe
 from slimline.quantization import qat
-from slimline.quantization.settings import QatFinetuneParams
+from slimline.quantization.settings import ALL_INT8, QatFinetuneParams
 
 RECIPE = DistilledRecipe(
     epochs=2, batch_size=30, optimizer="adamw", learning_rate=0.01, weight_decay=0.0,
@@ -67,7 +67,7 @@ def finetuned(
     recipe = RECIPE.model_copy(update={"epochs": 0.5, "learning_rate": learning_rate})
     settings = QatFinetuneParams(
         activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
-        observe=0.5, recipe=recipe,
+        mixed=ALL_INT8, observe=0.5, recipe=recipe,
     )  # fmt: skip
     parts = (splits[name] for name in ("train", "calibration", "validation"))
     quantized, rows = qat.finetune(model, *parts, settings, seed=1)
