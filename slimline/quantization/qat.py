@@ -42,12 +42,29 @@ def finetune(
     seed: int,
     float_layers: Collection[str] = (),
 ) -> tuple[Classifier, list[Row]]:
-    """Return the model with trained fake-quant, not yet converted, and its learning curve.
+    """Return the model with trained fake-quant, not yet converted, and its learning curve."""
+    network = prepare_as(settings, model, float_layers)
+    rows = finetune_prepared(
+        network, model, train, calibration_images, validation, settings, seed=seed
+    )
+    return model.with_network(network), rows
+
+
+def finetune_prepared(
+    network: fx.GraphModule,
+    model: Classifier,
+    train: Split,
+    calibration_images: Split,
+    validation: Split,
+    settings: QatFinetuneParams,
+    *,
+    seed: int,
+) -> list[Row]:
+    """Train a prepared network of a classifier in place, and return the learning curve.
 
     The curve begins at step 0, which is quantization without training; if nothing that training
-    does is better on validation, that is what is returned.
+    does is better on validation, that is what the network is left with.
     """
-    network = prepare_as(settings, model, float_layers)
     calibrate(network, calibration_images, model, settings.calibrator)
     start, untrained = _measure_start(network, validation, model)
     rows = training.fit(
@@ -70,7 +87,7 @@ def finetune(
     if _rank(start) >= _rank(best):
         network.load_state_dict(untrained)
     freeze_ranges(network)
-    return model.with_network(network), [start, *rows]
+    return [start, *rows]
 
 
 def prepare_as(
@@ -151,10 +168,14 @@ def freeze_ranges(network: nn.Module) -> None:
     _for_each_fake_quant(network, lambda each: each.disable_observer())
 
 
-def fold_batchnorm(network: nn.Module) -> fx.GraphModule:
+def fold_batchnorm(
+    network: nn.Module,
+    fuse: Callable[[nn.Conv2d, nn.BatchNorm2d], nn.Module] = fuse_conv_bn_eval,
+) -> fx.GraphModule:
     """Return the traced network in evaluation mode, each BatchNorm folded into its convolution.
 
-    timm's BatchNorm carries an activation, which takes its place.
+    `fuse` returns what stands for both. timm's BatchNorm carries an activation, which takes its
+    place.
     """
     graph = classifier.trace(copy.deepcopy(network).eval())
     for node in list(graph.graph.nodes):
@@ -165,7 +186,7 @@ def fold_batchnorm(network: nn.Module) -> fx.GraphModule:
         conv = graph.get_submodule(before.target)
         assert isinstance(conv, nn.Conv2d)
         assert len(before.users) == 1
-        graph.set_submodule(before.target, fuse_conv_bn_eval(conv, batchnorm))
+        graph.set_submodule(before.target, fuse(conv, batchnorm))
         activation = getattr(batchnorm, "act", None)
         if activation is None:
             node.replace_all_uses_with(before)
