@@ -34,12 +34,13 @@ def between_bytes(activation: str, *, is_quantized_behind: bool = True) -> onnx.
     if is_quantized_behind:
         nodes.append(helper.make_node("QuantizeLinear", [last, "step", "zero"], ["bytes"]))
     kind = TensorProto.UINT8 if is_quantized_behind else TensorProto.FLOAT
+    result = "bytes" if is_quantized_behind else last
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,
         "layer",
         [helper.make_tensor_value_info("input", TensorProto.UINT8, IMAGES.shape)],
-        [helper.make_tensor_value_info("bytes" if is_quantized_behind else last, kind, IMAGES.shape)],
+        [helper.make_tensor_value_info(result, kind, IMAGES.shape)],
         [numpy_helper.from_array(np.asarray(each), name)
          for name, each in constants.items() if name in used],
     )  # fmt: skip
