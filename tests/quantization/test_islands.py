@@ -34,7 +34,6 @@ def between_bytes(activation: str, *, is_quantized_behind: bool = True) -> onnx.
     if is_quantized_behind:
         nodes.append(helper.make_node("QuantizeLinear", [last, "step", "zero"], ["bytes"]))
     kind = TensorProto.UINT8 if is_quantized_behind else TensorProto.FLOAT
-    result = "bytes" if is_quantized_behind else last
     used = {name for node in nodes for name in node.input}
     initializers = [
         numpy_helper.from_array(np.asarray(each), name)
