@@ -47,13 +47,14 @@ def _measure(revision: Revision, now: State) -> Anew:
     """
     if find_spec(_RUNTIME) is None:
         raise ArtifactError(f"{_RUNTIME} is not installed")
-    from slimline.measure import latency, machine, turns
-
     after = Path(PRODUCT_FILE)
     _check(after, now)
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder) / description.ONNX
         _fetch(revision, before)
+        # A clone without models has no use for them.
+        from slimline.measure import latency, machine, turns
+
         shape = _input_shape(after)
         if _input_shape(before) != shape:
             raise ArtifactError("the base's model takes images of another shape")

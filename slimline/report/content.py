@@ -227,7 +227,9 @@ class Report:
 
     def _useless_training(self) -> list[str]:
         curve = next(each for each in self.curves if each.name == "qat_finetune")
-        start, best = curve.top1[0], max(curve.top1[1:], default=0.0)
+        if len(curve.top1) < 2:
+            return []
+        start, best = curve.top1[0], max(curve.top1[1:])
         if curve.epochs[0] > 0 or best > start:
             return []
         return [
