@@ -123,6 +123,7 @@ def test_runs_in_int8_as_trained(journey: Journey) -> None:
     operators = {each.operator for each in profile.kernels(path)}
     assert not operators & {"Mul", "Add", "Sigmoid", "HardSigmoid", "ReduceMean", "Relu"}
     assert journey.parity.agreement_written > 99
+    assert journey.parity.largest_difference < 0.15 * journey.parity.spread
     # A large net learns nothing in ten steps: its answers are near ties, which a last bit turns.
     has_learnt = journey.parity.top1_fake_quant > 20
-    assert journey.parity.agreement > (97 if has_learnt else 90)
+    assert journey.parity.agreement > 97 or not has_learnt
