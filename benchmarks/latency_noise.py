@@ -1,7 +1,8 @@
 """Is a model called different from itself, and is one found that is 5 % slower?
 
     python -m benchmarks.latency_noise
-    python -m benchmarks.latency_noise --models some.onnx --tests 100 --record times.tsv
+    python -m benchmarks.latency_noise --models some.onnx --kinds same --tests 100
+    python -m benchmarks.latency_noise --record times.tsv
     python -m benchmarks.latency_noise --replay times.tsv
 
 times a model and its copy under another name, again and again, by the code and the settings of the
@@ -85,6 +86,7 @@ def main() -> None:
     """Print the table, a line for each model and kind of copy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", type=Path, default=MODELS, help=".onnx files")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of copies")
     parser.add_argument("--tests", type=int, default=60, help="of each kind and model")
     parser.add_argument("--seconds", type=float, default=10, help="that a noisy test may take")
     parser.add_argument("--record", type=Path, help="write the times of all blocks to this file")
@@ -96,22 +98,24 @@ def main() -> None:
         tests = _read(given.replay)
     else:
         watch = machine.watch()
-        tests = list(_measured(given.models, given.tests, settings))
+        tests = list(_measured(given.models, given.kinds, given.tests, settings))
         print(f"{_told(machine.cpu(), watch.load())}\n")
     if given.record:
         _record(given.record, tests)
     _print(tests, settings)
 
 
-def _measured(paths: Sequence[Path], count: int, settings: BenchmarkParams) -> Iterator[Test]:
+def _measured(
+    paths: Sequence[Path], kinds: Sequence[str], count: int, settings: BenchmarkParams
+) -> Iterator[Test]:
     for path in paths:
         name = path.parent.name if path.name == description.ONNX else path.stem
         with tempfile.TemporaryDirectory() as folder:
             copied = Path(shutil.copy(path, folder))
             subject = Subject(path, copied, _images(path))
-            for kind, pair in KINDS.items():
+            for kind in kinds:
                 for _ in range(count):
-                    models = pair(subject, settings)
+                    models = KINDS[kind](subject, settings)
                     times = latency.single_image_times(models, "original", subject.images, settings)
                     medians = {name: np.median(each, axis=1) for name, each in times.items()}
                     yield Test(name, kind, **medians)

@@ -115,7 +115,12 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
     if name == "qat_finetune":
         content["mixed"] = [each.to_dict() for each in _MIXED]
     if name == PRODUCT:
-        content["parity"] = {"agreement": 99.9, "agreement_written": 100.0}
+        content["parity"] = {
+            "agreement": 99.9,
+            "agreement_written": 100.0,
+            "largest_difference": 0.5,
+            "spread": 40.0,
+        }
     serialize.write_json(folder / description.DESCRIPTION, content)
     if name in TRAINED:
         rows = [

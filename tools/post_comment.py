@@ -79,6 +79,9 @@ class Api:
 def main(source: Path, run: dict[str, Any], api: Api) -> None:
     """Post to every open pull request whose last commit is the one that was run."""
     body = compose(source.read_text(encoding="utf-8", errors="replace"), run)
+    if run["head_repository"] is None:
+        print("the repository that the run was of is gone: there is nothing to comment on")
+        return
     pulls = api.pulls(run["head_repository"]["owner"]["login"], run["head_branch"])
     numbers = [int(each["number"]) for each in pulls if each["head"]["sha"] == run["head_sha"]]
     for number in numbers:

@@ -5,8 +5,9 @@ check of the whole file. Sections load one by one, so that a new pruning method 
 dependency of `baseline_train`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -89,6 +90,25 @@ def check(content: Any, schema: type[T], path: Path, section: str = "") -> T:
     except ValidationError as error:
         raise ParamsError(list(_mistakes(error, content, path, section))) from None
     return checked
+
+
+def check_patterns(
+    patterns: Collection[str], names: Collection[str], *, key: str, kind: str
+) -> None:
+    """Refuse shell patterns that fit none of the names; `kind` is what has these names.
+
+    Raises:
+        ParamsError: one line per pattern, with all names.
+    """
+    idle = [each for each in patterns if not any(fnmatchcase(name, each) for name in names)]
+    if idle:
+        told = ", ".join(names)
+        raise ParamsError(
+            [
+                f"{PARAMS_PATH}: {key}: {each!r} is the name of no {kind}; there are: {told}"
+                for each in idle
+            ]
+        )
 
 
 def _mistakes(error: ValidationError, content: Any, path: Path, section: str) -> Iterator[str]:

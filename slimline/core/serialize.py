@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = 6
-"""Figures are rounded to this many digits: enough for every unit, and free of float noise."""
+"""Figures keep this many digits behind the point; small ones keep as many that count."""
+
+_NOISE_DIGITS = 12
+"""What begins behind this digit is float noise."""
 
 _PARTIAL = ".partial"
 
@@ -71,6 +74,8 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
+        if abs(value) < 1:
+            return float(f"{round(value, _NOISE_DIGITS):.{DIGITS}g}")
         return round(value, DIGITS)
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}

@@ -9,7 +9,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,10 @@ class Score:
     """Mean cross-entropy, natural logarithm."""
 
 
+Scorer: TypeAlias = Callable[[nn.Module, Split, Preprocessing], Score]
+"""Measures a network on a split."""
+
+
 def fit(
     network: nn.Module,
     train: Split,
@@ -73,13 +77,14 @@ def fit(
     head: str = "",
     teacher: nn.Module | None = None,
     after_step: Callable[[int, int], None] | None = None,
+    score: Scorer | None = None,
 ) -> list[Row]:
     """Train what is not frozen, in place, and return the learning curve.
 
     The state with the best validation accuracy is kept. Weights that are exactly zero stay zero,
     so that a pruning survives every later training. `head` is the prefix of the parameters that
     classify, where a recipe trains them faster than the rest. `after_step(step, steps)` is called
-    after each optimizer step.
+    after each optimizer step; `score` measures in place of `measure`.
     """
     device = runtime.device()
     network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
@@ -106,12 +111,12 @@ def fit(
         if after_step is not None:
             after_step(step, steps)
         if step in _milestones(steps, recipe.validations):
-            score = measure(network, validation, preprocessing)
+            found = (score or measure)(network, validation, preprocessing)
             _set_mode(network)
-            rows.append(_row(phase, step, recipe, train, schedule, losses, score))
+            rows.append(_row(phase, step, recipe, train, schedule, losses, found))
             losses.clear()
-            if best is None or (score.top1, -score.loss) > (best[0].top1, -best[0].loss):
-                best = score, copy.deepcopy(network.state_dict())
+            if best is None or (found.top1, -found.loss) > (best[0].top1, -best[0].loss):
+                best = found, copy.deepcopy(network.state_dict())
     assert best is not None, "the last step is always a milestone"
     network.load_state_dict(best[1])
     network.to("cpu")

@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from slimline.core import params
 from slimline.core.errors import ParamsError
 from slimline.pruning import settings
 from slimline.pruning.cost import Cost
@@ -234,15 +235,7 @@ def _limits(groups: Sequence[Group], patterns: Mapping[str, float]) -> list[floa
         ParamsError: a pattern fits no layer that can be pruned.
     """
     names = [name for group in groups for name in group.layers]
-    idle = [p for p in patterns if not any(fnmatchcase(name, p) for name in names)]
-    if idle:
-        raise ParamsError(
-            [
-                f"params.yaml: prune.layers: {pattern!r} is the name of no layer that can be "
-                f"pruned; these can: {', '.join(names)}"
-                for pattern in idle
-            ]
-        )
+    params.check_patterns(patterns, names, key="prune.layers", kind="layer that can be pruned")
     return [min(_limit(name, patterns) for name in group.layers) for group in groups]
 
 

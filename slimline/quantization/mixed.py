@@ -1,12 +1,11 @@
 """Which layers stay float: named by the user, too costly in accuracy, or not faster in int8."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from torch import nn
 
-from slimline.core import classifier
+from slimline.core import classifier, params
 from slimline.core.classifier import Classifier
 from slimline.core.errors import ParamsError
 from slimline.measure.int8_layers import LayerChoice
@@ -44,7 +43,8 @@ def choose(
     if settings.is_idle and not tables.scan:
         return []
     weights = layers(model.network)
-    _check_patterns(settings.float_layers, weights, section)
+    key = f"{section}.mixed.float_layers"
+    params.check_patterns(settings.float_layers, weights, key=key, kind="layer")
     rows = {row.layer: row for row in tables.scan}
     missing = next((name for name in weights if name not in rows), None)
     if missing is not None and settings.goes_by_scan:
@@ -86,15 +86,3 @@ def _choose(name: str, settings: MixedParams, row: Row | None, time: Time | None
         int8_us=time.int8_us if time else None,
         reason=next((reason for reason, holds in reasons.items() if holds), ""),
     )
-
-
-def _check_patterns(patterns: Sequence[str], names: Mapping[str, int], section: str) -> None:
-    idle = [each for each in patterns if not any(fnmatchcase(name, each) for name in names)]
-    if idle:
-        raise ParamsError(
-            [
-                f"params.yaml: {section}.mixed.float_layers: {each!r} is the name of no layer; "
-                f"these are: {', '.join(names)}"
-                for each in idle
-            ]
-        )

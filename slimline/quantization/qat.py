@@ -18,7 +18,8 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt
 from slimline.core import classifier, export, loading, training
 from slimline.core.classifier import Classifier
 from slimline.core.data import Split
-from slimline.core.training import Row
+from slimline.core.preprocessing import Preprocessing
+from slimline.core.training import Row, Score
 from slimline.quantization import calibration
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import (
@@ -77,6 +78,7 @@ def finetune_prepared(
         phase=_PHASE,
         teacher=model.network,
         after_step=_range_freezer(network, settings.observe),
+        score=_score,
     )
     best = max(rows, key=_rank)
     if best.validation_top1 <= start.validation_top1:
@@ -201,14 +203,9 @@ def fold_batchnorm(
 def _measure_start(
     network: fx.GraphModule, validation: Split, model: Classifier
 ) -> tuple[Row, dict[str, Tensor]]:
-    """Return the first row of the curve, and the state that it is of.
-
-    Ranges are frozen meanwhile: validation images must not widen them.
-    """
+    """Return the first row of the curve, and the state that it is of."""
     untrained = copy.deepcopy(network.state_dict())
-    freeze_ranges(network)
-    score = training.measure(network, validation, model.preprocessing)
-    _for_each_fake_quant(network, lambda each: each.enable_observer())
+    score = _score(network, validation, model.preprocessing)
     row = Row(
         phase=_PHASE,
         step=0,
@@ -219,6 +216,21 @@ def _measure_start(
         validation_top1=score.top1,
     )
     return row, untrained
+
+
+def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> Score:
+    """Measure with frozen ranges: no image that is scored may widen them."""
+    observing: list[FakeQuantizeBase] = []
+    _for_each_fake_quant(network, lambda each: observing.append(each) if _observes(each) else None)
+    freeze_ranges(network)
+    score = training.measure(network, images, preprocessing)
+    for each in observing:
+        each.enable_observer()
+    return score
+
+
+def _observes(fake_quant: FakeQuantizeBase) -> bool:
+    return bool(fake_quant.observer_enabled.item())
 
 
 def _rank(row: Row) -> tuple[float, float]:

@@ -165,6 +165,12 @@ class Report:
         return parity
 
     @property
+    def logit_difference(self) -> float:
+        """The largest that fake-quant and ONNX Runtime show, percent of the logits' spread."""
+        largest = self.parity["largest_difference"]
+        return 100 * largest / self.parity["spread"] if largest else 0.0
+
+    @property
     def is_kept(self) -> bool:
         """Whether every gate is kept."""
         return gates.are_kept(self.gates)

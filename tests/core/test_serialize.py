@@ -12,6 +12,24 @@ def test_json_diffs_cleanly(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (0.000012345678, "1.23457e-05"),
+        (0.00003, "3e-05"),
+        (0.123456789, "0.123457"),
+        (12345.123456789, "12345.123457"),
+        (0.1 + 0.2 - 0.3, "0.0"),
+        (-0.00123456789, "-0.00123457"),
+    ],
+)
+def test_small_figures_keep_digits_and_noise_does_not(
+    given: float, written: str, tmp_path: Path
+) -> None:
+    serialize.write_tsv(tmp_path / "a.tsv", [{"value": given}])
+    assert (tmp_path / "a.tsv").read_text() == f"value\n{written}\n"
+
+
 def test_tsv_has_a_header(tmp_path: Path) -> None:
     serialize.write_tsv(tmp_path / "a.tsv", [{"step": 1, "loss": 0.25}, {"step": 2, "loss": 0.125}])
     assert (tmp_path / "a.tsv").read_text() == "step\tloss\n1\t0.25\n2\t0.125\n"

@@ -1,4 +1,6 @@
+import copy
 import math
+from dataclasses import replace
 
 import entries
 import pytest
@@ -62,12 +64,12 @@ def trained(splits: dict[str, Split]) -> Classifier:
 
 
 def finetuned(
-    model: Classifier, splits: dict[str, Split], learning_rate: float
+    model: Classifier, splits: dict[str, Split], learning_rate: float, observe: float = 0.5
 ) -> tuple[nn.Module, list[training.Row]]:
     recipe = RECIPE.model_copy(update={"epochs": 0.5, "learning_rate": learning_rate})
     settings = QatFinetuneParams(
         activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
-        mixed=ALL_INT8, observe=0.5, recipe=recipe,
+        mixed=ALL_INT8, observe=observe, recipe=recipe,
     )  # fmt: skip
     parts = (splits[name] for name in ("train", "calibration", "validation"))
     quantized, rows = qat.finetune(model, *parts, settings, seed=1)
@@ -99,3 +101,24 @@ def test_training_that_ruins_is_undone(trained: Classifier, splits: dict[str, Sp
     qat.freeze_ranges(untrained)
     found, expected = network.state_dict(), untrained.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_images_that_are_scored_widen_no_range(
+    trained: Classifier, splits: dict[str, Split]
+) -> None:
+    dark = {
+        name: replace(splits[name], images=splits[name].images // 2)
+        for name in ("train", "calibration")
+    }
+    forgetful = trained.with_network(copy.deepcopy(trained.network))
+    nn.init.normal_(forgetful.network[-1].weight, std=0.01)
+    calibrated = qat.prepare(forgetful.network, forgetful.example, weight_bits=7)
+    qat.calibrate(calibrated, dark["calibration"], forgetful)
+    network, rows = finetuned(forgetful, splits | dark, 0.003, observe=1.0)
+    assert max(row.validation_top1 for row in rows[1:]) > rows[0].validation_top1
+    assert input_step(network) <= 1.001 * input_step(calibrated)
+
+
+def input_step(network: nn.Module) -> float:
+    scales = (value for name, value in network.named_buffers() if name.endswith(".scale"))
+    return float(next(scale for scale in scales if scale.numel() == 1))

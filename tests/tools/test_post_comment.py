@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,9 @@ def github() -> Iterator[GitHub]:
         thread.join()
 
 
-def post(github: GitHub, folder: Path, text: str) -> str:
+def post(github: GitHub, folder: Path, text: str, run: Mapping[str, Any] = RUN) -> str:
     (folder / "comment.md").write_text(text)
-    (folder / "event.json").write_text(json.dumps({"workflow_run": RUN}))
+    (folder / "event.json").write_text(json.dumps({"workflow_run": run}))
     done = subprocess.run(
         [sys.executable, "-I", toy.ROOT / "tools/post_comment.py", "comment.md"],
         cwd=folder,
@@ -156,6 +156,12 @@ def test_a_pull_request_that_moved_on_is_left_alone(github: GitHub, tmp_path: Pa
     github.pulls[0]["head"] = {"sha": "b" * 40}
     assert "it has moved on, or is closed" in post(github, tmp_path, "old")
     assert github.bodies() == []
+
+
+def test_a_fork_that_is_gone_is_told(github: GitHub, tmp_path: Path) -> None:
+    told = post(github, tmp_path, "late", RUN | {"head_repository": None})
+    assert told == "the repository that the run was of is gone: there is nothing to comment on\n"
+    assert github.requests == []
 
 
 def test_a_hostile_text_can_only_be_text(github: GitHub, tmp_path: Path) -> None:
