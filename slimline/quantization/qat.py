@@ -220,17 +220,13 @@ def _measure_start(
 
 def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> Score:
     """Measure with frozen ranges: no image that is scored may widen them."""
-    observing: list[FakeQuantizeBase] = []
-    _for_each_fake_quant(network, lambda each: observing.append(each) if _observes(each) else None)
+    fake_quants = [each for each in network.modules() if isinstance(each, FakeQuantizeBase)]
+    observing = [each for each in fake_quants if each.observer_enabled.item()]
     freeze_ranges(network)
     score = training.measure(network, images, preprocessing)
     for each in observing:
         each.enable_observer()
     return score
-
-
-def _observes(fake_quant: FakeQuantizeBase) -> bool:
-    return bool(fake_quant.observer_enabled.item())
 
 
 def _rank(row: Row) -> tuple[float, float]:
