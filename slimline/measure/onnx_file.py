@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
@@ -124,11 +125,11 @@ class _Graph:
     def weights(self) -> Iterator[NDArray[Any]]:
         """Yield the weight of every convolution and linear layer, 0 where it stands for 0."""
         for node in self._weighted():
-            yield numpy_helper.to_array(self._weight(node))
+            yield self._weight(node)
 
     def weight_entries(self) -> dict[str, int]:
         """Return the entries of each weight, by the name of its node."""
-        return {node.name: math.prod(self._weight(node).dims) for node in self._weighted()}
+        return {node.name: self._weight(node).size for node in self._weighted()}
 
     def macs(self, names: Container[str] | None = None) -> int:
         """Return the multiply-accumulates of one image, of all nodes or of those named."""
@@ -138,7 +139,7 @@ class _Graph:
 
     def num_bias_entries(self) -> int:
         """Return the entries of all constants that are added, scaled or normalised with."""
-        weights = {self._weight(node).name for node in self._weighted()}
+        weights = {self._weight_name(node) for node in self._weighted()}
         of_quantization = {
             name
             for node in self._nodes
@@ -158,16 +159,31 @@ class _Graph:
             if node.op_type in _FLOAT_OPS | _INT8_OPS:
                 yield node
 
-    def _weight(self, node: onnx.NodeProto) -> onnx.TensorProto:
+    def _weight(self, node: onnx.NodeProto) -> NDArray[Any]:
+        """Return the weight, with the zeros that are left to ONNX Runtime to append."""
+        weight = numpy_helper.to_array(self._constants[self._weight_name(node)])
+        for maker in self._weight_makers(node):
+            if maker.op_type == "Pad":
+                pads = numpy_helper.to_array(self._constants[maker.input[1]]).reshape(2, -1)
+                weight = np.pad(weight, pads.T)
+        return weight
+
+    def _weight_name(self, node: onnx.NodeProto) -> str:
+        name: str = node.input[1]
+        for maker in self._weight_makers(node):
+            name = maker.input[0]
+        return name
+
+    def _weight_makers(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """Yield the nodes between a layer and the constant that its weight is made from."""
         name = node.input[1]
         while name not in self._constants:
+            yield self._made_by[name]
             name = self._made_by[name].input[0]
-        constant: onnx.TensorProto = self._constants[name]
-        return constant
 
     def _macs_of(self, node: onnx.NodeProto) -> int:
         output = self._shapes[node.output[0]]
-        weight: list[int] = list(self._weight(node).dims)
+        weight: tuple[int, ...] = self._weight(node).shape
         if len(weight) == 4:
             return math.prod(output) * math.prod(weight[1:])
         return math.prod(output[:-1]) * math.prod(weight)

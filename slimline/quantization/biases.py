@@ -1,23 +1,61 @@
-"""Makes room for every bias: ONNX Runtime adds biases as int32, in steps of input times weight.
+"""Writes every bias as ONNX Runtime adds it: int32, in steps of input times weight.
 
-Where a channel's weights are all but 0, as in a dead channel or one that pruning emptied, its
-scale is tiny and its bias too many steps for 32 bits: the file as it is written is right, but ONNX
-Runtime's integer kernel adds another number. Such weights get larger steps, of which they are 0.
+- Where a channel's weights are all but 0, as in a dead channel or one that pruning emptied, its
+  scale is tiny and its bias too many steps for 32 bits. Such weights get larger steps, of which
+  they are 0.
+- A bias in float is quantized by some releases of ONNX Runtime (1.21, and from 1.23 on); the others
+  run its layer in float, weights dequantized for every image. In int32 all of them run it in int8.
+- Rounding a bias is all that tells int8 from fake-quant but for sums that end between two steps, so
+  a trained network's biases are rounded before it is scored and exported.
 """
 
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
-from onnx import NodeProto, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
+from torch import Tensor, fx
+from torchao.quantization.pt2e import FakeQuantizeBase
 
 from slimline.measure.values import Values
+from slimline.quantization.placement import HARD_SIGMOID, WEIGHTED
 
 _LAYERS = {"Conv", "Gemm"}
 
+_HALF_IN_SIXTHS = 3.0
+"""In a file a hard-sigmoid is (x + 3) / 6 of the convolution before it (`gates`)."""
+
 _MOST_STEPS = 2.0**30
 """Half of what 32 bits hold: the rest is for the sum of the products."""
+
+
+def round_to_steps(network: fx.GraphModule) -> None:
+    """Round biases of layers with fake-quant on input and weight to what `quantize` makes of them.
+
+    In place, in the steps of the ranges as they are: for a network whose ranges are frozen.
+    """
+    with torch.no_grad():
+        for node in network.graph.nodes:
+            if node.target in WEIGHTED and len(node.args) > 2 and node.args[2] is not None:
+                step, scale = (_step(network, each) for each in node.args[:2])
+                if step is not None and scale is not None:
+                    bias = network.get_parameter(node.args[2].target)
+                    steps, shift = step * scale, _shift(node)
+                    bias.copy_(torch.round((bias + shift) / steps) * steps - shift)
+
+
+def _shift(layer: fx.Node) -> float:
+    """Return what is added to a bias in the file, before all of it is divided."""
+    (*others, user) = layer.users
+    return _HALF_IN_SIXTHS if not others and user.target in HARD_SIGMOID else 0
+
+
+def _step(network: fx.GraphModule, node: fx.Node) -> Tensor | None:
+    """Return the step of what a node hands on, or a step per channel; nothing if it is float."""
+    maker = network.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return maker.scale if isinstance(maker, FakeQuantizeBase) else None
 
 
 def make_room(model: onnx.ModelProto) -> None:
@@ -29,6 +67,43 @@ def make_room(model: onnx.ModelProto) -> None:
     for layer in model.graph.node:
         if layer.op_type in _LAYERS and len(layer.input) > 2:
             _make_room(model.graph, layer, values)
+
+
+def quantize(model: onnx.ModelProto) -> None:
+    """Put biases of layers with quantized input and weight in int32, in place.
+
+    Only the bias changes, by its rounding. Its steps are left to ONNX Runtime to multiply, which
+    it does when it loads the file: a number per channel less in it.
+    """
+    graph = model.graph
+    values = Values(graph)
+    for layer in list(graph.node):
+        if layer.op_type in _LAYERS and len(layer.input) > 2:
+            _quantize(graph, layer, values)
+
+
+def _quantize(graph: onnx.GraphProto, layer: NodeProto, values: Values) -> None:
+    bias = values.constant(layer.input[2])
+    pairs = [values.maker(name) for name in layer.input[:2]]
+    scales = [
+        each.input[1] for each in pairs if each is not None and each.op_type == "DequantizeLinear"
+    ]
+    factors = [values.constant(name) for name in scales]
+    if bias is None or len(factors) < 2 or factors[0] is None or factors[1] is None:
+        return
+    steps = np.asarray(factors[0] * factors[1], np.float32)
+    integers, product, result = (
+        f"{layer.output[0]}_bias_{part}" for part in ("int32", "steps", "rounded")
+    )
+    levels = np.round(bias / steps).astype(np.int32)
+    graph.initializer.append(numpy_helper.from_array(levels, integers))
+    dequantize = helper.make_node("DequantizeLinear", [integers, product], [result])
+    if steps.ndim:
+        dequantize.attribute.append(helper.make_attribute("axis", 0))
+    place = list(graph.node).index(layer)
+    graph.node.insert(place, helper.make_node("Mul", scales, [product]))
+    graph.node.insert(place + 1, dequantize)
+    layer.input[2] = result
 
 
 def _make_room(graph: onnx.GraphProto, layer: NodeProto, values: Values) -> None:

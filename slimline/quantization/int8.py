@@ -21,7 +21,6 @@ from slimline.measure import int8_layers, parting, session
 from slimline.quantization import (
     biases,
     defaults,
-    fusible,
     gates,
     grey_stem,
     islands,
@@ -29,7 +28,9 @@ from slimline.quantization import (
     opsets,
     padding,
     parity,
+    pooling,
     qat,
+    trailing,
 )
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 
@@ -73,12 +74,14 @@ def write(
     exported = export.to_onnx(converted, example)
     gates.to_integers(exported)
     biases.make_room(exported)
-    fusible.make_fusible(exported)
+    pooling.pool_means(exported)
     moves.move_bytes(exported)
     if pad_channels:
         padding.pad(exported)
     grey_stem.widen(exported)
     islands.keep_float(exported)
+    biases.quantize(exported)
+    trailing.leave_out(exported)
     opsets.set_versions(exported, opset=opset, ir_version=ir_version)
     defaults.leave_out(exported)
     export.save(exported, path)

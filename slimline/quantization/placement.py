@@ -14,6 +14,7 @@ from torch.fx import Graph, GraphModule, Node
 _aten = torch.ops.aten
 
 WEIGHTED = {_aten.conv2d.default, _aten.linear.default}
+HARD_SIGMOID = {_aten.hardsigmoid.default, _aten.hardsigmoid_.default}
 
 
 def layer_name(node: Node) -> str:

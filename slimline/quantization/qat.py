@@ -20,7 +20,7 @@ from slimline.core.classifier import Classifier
 from slimline.core.data import Split
 from slimline.core.preprocessing import Preprocessing
 from slimline.core.training import Row, Score
-from slimline.quantization import calibration
+from slimline.quantization import biases, calibration
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import (
     ActivationType,
@@ -88,7 +88,7 @@ def finetune_prepared(
         )
     if _rank(start) >= _rank(best):
         network.load_state_dict(untrained)
-    freeze_ranges(network)
+    finish(network)
     return [start, *rows]
 
 
@@ -163,6 +163,12 @@ def calibrate(
     if calibrator != "minmax":
         calibration.set_ranges(network, calibrator, run)
     _for_each_fake_quant(network, lambda each: each.enable_fake_quant())
+
+
+def finish(network: fx.GraphModule) -> None:
+    """Make a trained network answer as its int8 file will: ranges frozen, biases in their steps."""
+    freeze_ranges(network)
+    biases.round_to_steps(network)
 
 
 def freeze_ranges(network: nn.Module) -> None:

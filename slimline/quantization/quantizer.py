@@ -39,7 +39,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from slimline.quantization import placement
-from slimline.quantization.placement import WEIGHTED, tensor_inputs
+from slimline.quantization.placement import HARD_SIGMOID, WEIGHTED, tensor_inputs
 from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
 from slimline.quantization.settings import ActivationType, Weights
 
@@ -53,11 +53,10 @@ _FUSED_ACTIVATIONS = {
     _aten.hardtanh_.default,
 }
 _HARD_SWISH = {_aten.hardswish.default, _aten.hardswish_.default}
-_HARD_SIGMOID = {_aten.hardsigmoid.default, _aten.hardsigmoid_.default}
 _SILU = {_aten.silu.default, _aten.silu_.default}
 _UNARY = {
     *_FUSED_ACTIVATIONS,
-    *_HARD_SIGMOID,
+    *HARD_SIGMOID,
     _aten.mean.dim,
     _aten.adaptive_avg_pool2d.default,
     _aten.avg_pool2d.default,
@@ -243,7 +242,7 @@ def _fused_activation(node: Node) -> Node:
         return node
     if users[0].target in _FUSED_ACTIVATIONS:
         return users[0]
-    is_gated_conv = node.target is _aten.conv2d.default and users[0].target in _HARD_SIGMOID
+    is_gated_conv = node.target is _aten.conv2d.default and users[0].target in HARD_SIGMOID
     return users[0] if is_gated_conv and _has_own_range(users[0]) else node
 
 

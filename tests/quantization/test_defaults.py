@@ -75,6 +75,7 @@ def test_what_is_said_is_said_for_a_reason(model: onnx.ModelProto) -> None:
     assert attributes(pool) == {"kernel_shape": [3, 3]}
     pairs = [each for each in model.graph.node if each.op_type.endswith("quantizeLinear")]
     ranks = {each.name: len(each.dims) for each in model.graph.initializer}
+    ranks |= {each.output[0]: 1 for each in model.graph.node if each.op_type == "Mul"}
     assert all(("axis" in attributes(each)) == (ranks[each.input[1]] == 1) for each in pairs)
 
 

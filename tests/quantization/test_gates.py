@@ -77,7 +77,7 @@ def written(network: nn.Module, target: Path) -> np.ndarray:
     prepared = qat.prepare(network.eval(), torch.zeros(2, 4, 8, 8), weight_bits=7)
     for _ in range(3):
         prepared(IMAGES)
-    qat.freeze_ranges(prepared)
+    qat.finish(prepared)
     expected = prepared(IMAGES).detach().numpy()
     int8.write(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
     return expected

@@ -45,7 +45,7 @@ def test_all_in_int8_with_the_answers_of_training(
         Network().eval(), example, weight_bits=7, activation_type=activation_type, weights=weights
     )
     prepared(IMAGES)
-    qat.freeze_ranges(prepared)
+    qat.finish(prepared)
     expected = prepared(IMAGES).detach().numpy()
     int8.write(qat.convert(prepared), example, path)
     as_written = session.run(session.load(path, num_threads=1, optimised=False), IMAGES.numpy())
@@ -69,6 +69,10 @@ def test_types_and_scales_are_those_asked_for(tmp_path: Path) -> None:
     graph = onnx.load(path).graph
     tensors = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     pairs = [node for node in graph.node if node.op_type in {"QuantizeLinear", "DequantizeLinear"}]
-    in_int8 = [node for node in pairs if tensors[node.input[2]].dtype == np.int8]
-    assert {tensors[node.input[2]].dtype for node in pairs} == {np.dtype("int8"), np.dtype("int32")}
-    assert all(tensors[node.input[1]].ndim == 0 for node in in_int8)
+    ranges = [node for node in pairs if len(node.input) > 2]
+    zeros = [tensors[node.input[2]] for node in ranges]
+    biases = [tensors[node.input[0]] for node in pairs if len(node.input) == 2]
+    assert {each.dtype for each in zeros} == {np.dtype("int8")}
+    assert {each.dtype for each in biases} == {np.dtype("int32")}
+    assert all(tensors[node.input[1]].ndim == 0 for node in ranges)
+    assert all(each.ndim == 1 for each in biases)

@@ -53,7 +53,13 @@ def written(network: nn.Module, folder: Path, **options: str) -> tuple[onnx.Mode
 
 
 def weight_shapes(model: onnx.ModelProto) -> list[tuple[int, ...]]:
+    """Return the shapes with the zeros that `trailing` leaves to ONNX Runtime to append."""
     tensors = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    tensors |= {
+        each.output[0]: np.pad(tensors[each.input[0]], tensors[each.input[1]].reshape(2, -1).T)
+        for each in model.graph.node
+        if each.op_type == "Pad" and each.input[0] in tensors
+    }
     makers = {node.output[0]: node for node in model.graph.node}
     convs = [node for node in model.graph.node if node.op_type == "Conv"]
     return [tensors[makers[conv.input[1]].input[0]].shape for conv in convs]

@@ -58,7 +58,7 @@ def int8(network: nn.Module, target: Path, *, weight_bits: int = 7) -> tuple[Pat
     prepared = qat.prepare(network.eval(), torch.zeros(2, 4, 8, 8), weight_bits=weight_bits)
     for _ in range(3):
         prepared(IMAGES)
-    qat.freeze_ranges(prepared)
+    qat.finish(prepared)
     expected = prepared(IMAGES).detach()
     export.write_onnx(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
     return target, expected
