@@ -141,8 +141,8 @@ def measure(network: nn.Module, split: Split, preprocessing: Preprocessing) -> S
     """Return accuracy and loss of a network on a whole split."""
     logits = predict(network, split, preprocessing)
     labels = torch.from_numpy(split.labels)
-    correct = (logits.argmax(1) == labels).float().mean().item()
-    return Score(100 * correct, functional.cross_entropy(logits, labels).item())
+    correct = int((logits.argmax(1) == labels).sum())
+    return Score(100 * correct / len(labels), functional.cross_entropy(logits, labels).item())
 
 
 def top1(network: nn.Module, split: Split, preprocessing: Preprocessing) -> float:

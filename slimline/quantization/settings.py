@@ -103,7 +103,7 @@ class Int8ExportParams(Params):
 
     pad_channels: bool
     """Pad depthwise convolutions to multiples of 16 channels, and colour images to 4, with zeros:
-    the same answers, faster in ONNX Runtime on x86, in a larger file with more multiplications."""
+    the same answers, faster in ONNX Runtime on x86, with more multiplications."""
 
     opset: Annotated[int, Field(ge=OLDEST_OPSET, le=NEWEST_OPSET)]
     """Version of the operators in the file; an older one is read by older runtimes."""

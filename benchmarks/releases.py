@@ -1,0 +1,90 @@
+"""Do older and newer releases of ONNX Runtime run our files in int8, and faster than float?
+
+    python -m benchmarks.releases --target /somewhere --releases 1.15.1 1.22.1
+
+Files are written as in `benchmarks.int8`, with random weights. Each release is installed into a
+virtual environment of its own below `--target`, and runs `benchmarks/one_release.py` there. A line
+per release and backbone: the layers, how many of them run in int8, and how many times faster than
+the float model of the same release that is; then the same with biases in float, as we wrote them
+until 2026-11-26 (docs/decisions/0017-biases-in-int32.md).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+from benchmarks.int8 import BATCH, FLOAT, NUM_CALIBRATION, Subject, quantize_padded
+from slimline.backbones import REGISTRY, Architecture
+from slimline.core import classifier, export, params, runtime, serialize
+from slimline.quantization import biases
+
+FILES = (FLOAT, "ours", "float_biases")
+SCRIPT = Path(__file__).with_name("one_release.py")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", type=Path, required=True, help="folder for all that is made")
+    parser.add_argument("--releases", nargs="+", required=True)
+    parser.add_argument("--backbones", nargs="+", choices=REGISTRY, default=list(REGISTRY))
+    parser.add_argument("--size", type=int, default=96)
+    given = parser.parse_args()
+    for backbone in given.backbones:
+        folder = given.target / f"{backbone}-{given.size}"
+        if not folder.is_dir():
+            with serialize.replacing(folder) as scratch:
+                write(backbone, given.size, scratch)
+    print("| ONNX Runtime | backbone | layers | in int8 | times | float biases: in int8 | times |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for release in given.releases:
+        python = install(release, given.target / release)
+        for backbone in given.backbones:
+            folder = given.target / f"{backbone}-{given.size}"
+            print(line(python, release, backbone, folder), flush=True)
+
+
+def write(backbone: str, size: int, folder: Path) -> None:
+    """Write the float file, ours, and ours with biases in float."""
+    runtime.start(params.load_run())
+    network = classifier.make(Architecture(backbone, 10, 3, 2, 3))
+    images = torch.randn(NUM_CALIBRATION, 3, size, size)
+    with torch.no_grad():
+        for batch in images.split(BATCH):
+            network(batch)
+    paths = [folder / f"{name}.onnx" for name in FILES]
+    subject = Subject(network.eval(), images, paths[0])
+    export.write_onnx(network, subject.example, paths[0])
+    quantize_padded(subject, paths[1])
+    with mock.patch.object(biases, "quantize"):
+        quantize_padded(subject, paths[2])
+
+
+def install(release: str, folder: Path) -> Path:
+    """Return the interpreter of an environment with a release; what is there stays."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        packages = [f"onnxruntime=={release}", "numpy<2"]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    return python
+
+
+def line(python: Path, release: str, backbone: str, folder: Path) -> str:
+    """Return a line of the table."""
+    paths = [folder / f"{name}.onnx" for name in FILES]
+    ran = subprocess.run([python, SCRIPT, *paths], check=True, capture_output=True, text=True)
+    _, ours, float_biases = (json.loads(each) for each in ran.stdout.splitlines())
+    cells = [release, backbone, f"{ours['layers']}"]
+    for found in (ours, float_biases):
+        cells += [f"{found['in_int8']}", f"{found['faster']:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
