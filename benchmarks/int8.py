@@ -101,15 +101,7 @@ def write(backbone: str, size: int, folder: Path) -> None:
 
     Ours must not fail. Whatever a peer fails with is its result.
     """
-    runtime.start(params.load_run())
-    network = classifier.make(Architecture(backbone, 10, 3, 2, 3))
-    images = torch.randn(NUM_CALIBRATION, 3, size, size)
-    with torch.no_grad():
-        for batch in images.split(BATCH):
-            network(batch)
-    network.eval()
-    subject = Subject(network, images, folder / f"{FLOAT}.onnx")
-    export.write_onnx(copy.deepcopy(network), images[:2], subject.path)
+    subject = make_subject(backbone, size, folder)
     failed = {}
     for name, quantize in WRITERS.items():
         try:
@@ -122,6 +114,20 @@ def write(backbone: str, size: int, folder: Path) -> None:
                 raise
             failed[name] = f"fails: {type(error).__name__}"
     serialize.write_json(folder / FAILED, failed)
+
+
+def make_subject(backbone: str, size: int, folder: Path) -> Subject:
+    """Return a network with random weights, and write its float file."""
+    runtime.start(params.load_run())
+    network = classifier.make(Architecture(backbone, 10, 3, 2, 3))
+    images = torch.randn(NUM_CALIBRATION, 3, size, size)
+    with torch.no_grad():
+        for batch in images.split(BATCH):
+            network(batch)
+    network.eval()
+    subject = Subject(network, images, folder / f"{FLOAT}.onnx")
+    export.write_onnx(copy.deepcopy(network), subject.example, subject.path)
+    return subject
 
 
 def quantize_ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from slimline.core import artifacts, export, params, runtime
 from slimline.core.classifier import Classifier
 from slimline.measure import machine
-from slimline.quantization import fusible, grey_stem, int8_times, islands, mixed, qat
+from slimline.quantization import biases, grey_stem, int8_times, islands, mixed, qat
 from slimline.quantization.int8_times import Int8Times, Time
 
 SOURCE, TARGET = Path("models/prune"), Path("data/int8_times.json")
@@ -174,8 +174,8 @@ class _Small:
         model = _model(graph)
         islands.keep_float(model)
         if self._is_int8:
-            fusible.make_fusible(model)
             grey_stem.widen(model)
+            biases.quantize(model)
         return model
 
 

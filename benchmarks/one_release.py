@@ -1,4 +1,4 @@
-"""Times files on the ONNX Runtime of whichever interpreter runs this: it needs nothing else.
+"""Times files on the ONNX Runtime of whichever interpreter runs this: it needs numpy beside it.
 
     python benchmarks/one_release.py float.onnx ours.onnx ...
 
@@ -25,7 +25,7 @@ def main(paths: list[str]) -> None:
     kinds = [executed(path) for path in paths]
     sessions = [load(path) for path in paths]
     image = np.random.default_rng(0).standard_normal(_shape(sessions[0])).astype(np.float32)
-    times = [[timed(session, image) for session in sessions] for _ in range(BLOCKS)]
+    times = [in_turns(sessions, image, np.random.default_rng(block)) for block in range(BLOCKS)]
     for position, (path, found) in enumerate(zip(paths, kinds, strict=True)):
         line = {
             "file": Path(path).stem,
@@ -52,6 +52,15 @@ def executed(path: str) -> list[str]:
         session.run(None, {"input": np.zeros(_shape(session), np.float32)})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return [each["args"]["op_name"] for each in events if each["name"].endswith("_kernel_time")]
+
+
+def in_turns(
+    sessions: list[onnxruntime.InferenceSession], image: np.ndarray, chance: np.random.Generator
+) -> list[float]:
+    """Return the seconds that some runs of each take, in an order of chance."""
+    order = chance.permutation(len(sessions)).tolist()
+    found = {position: timed(sessions[position], image) for position in order}
+    return [found[position] for position in range(len(sessions))]
 
 
 def timed(session: onnxruntime.InferenceSession, image: np.ndarray) -> float:

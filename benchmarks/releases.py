@@ -5,8 +5,8 @@
 Files are written as in `benchmarks.int8`, with random weights. Each release is installed into a
 virtual environment of its own below `--target`, and runs `benchmarks/one_release.py` there. A line
 per release and backbone: the layers, how many of them run in int8, and how many times faster than
-the float model of the same release that is; then the same with biases in float, as we wrote them
-until 2026-11-26 (docs/decisions/0017-biases-in-int32.md).
+the float model that is, on the same release; then the same with all biases in float
+(docs/decisions/0017-biases-in-int32.md).
 """
 
 import argparse
@@ -16,11 +16,9 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-import torch
-
-from benchmarks.int8 import BATCH, FLOAT, NUM_CALIBRATION, Subject, quantize_padded
-from slimline.backbones import REGISTRY, Architecture
-from slimline.core import classifier, export, params, runtime, serialize
+from benchmarks.int8 import FLOAT, make_subject, quantize_padded
+from slimline.backbones import REGISTRY
+from slimline.core import serialize
 from slimline.quantization import biases
 
 FILES = (FLOAT, "ours", "float_biases")
@@ -51,18 +49,11 @@ def main() -> None:
 
 def write(backbone: str, size: int, folder: Path) -> None:
     """Write the float file, ours, and ours with biases in float."""
-    runtime.start(params.load_run())
-    network = classifier.make(Architecture(backbone, 10, 3, 2, 3))
-    images = torch.randn(NUM_CALIBRATION, 3, size, size)
-    with torch.no_grad():
-        for batch in images.split(BATCH):
-            network(batch)
-    paths = [folder / f"{name}.onnx" for name in FILES]
-    subject = Subject(network.eval(), images, paths[0])
-    export.write_onnx(network, subject.example, paths[0])
-    quantize_padded(subject, paths[1])
+    _, ours, float_biases = (folder / f"{name}.onnx" for name in FILES)
+    subject = make_subject(backbone, size, folder)
+    quantize_padded(subject, ours)
     with mock.patch.object(biases, "quantize"):
-        quantize_padded(subject, paths[2])
+        quantize_padded(subject, float_biases)
 
 
 def install(release: str, folder: Path) -> Path:
@@ -70,8 +61,8 @@ def install(release: str, folder: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        packages = [f"onnxruntime=={release}", "numpy<2"]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    packages = [f"onnxruntime=={release}", "numpy<2"]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     return python
 
 

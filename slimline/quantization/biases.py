@@ -5,8 +5,8 @@
   they are 0.
 - A bias in float is quantized by some releases of ONNX Runtime (1.21, and from 1.23 on); the others
   run its layer in float, weights dequantized for every image. In int32 all of them run it in int8.
-- Rounding a bias is all that tells int8 from fake-quant but for sums that end between two steps, so
-  a trained network's biases are rounded before it is scored and exported.
+- Apart from ties, int8 and fake-quant differ only in how biases are rounded, so those of a trained
+  network are rounded before it is scored and exported.
 """
 
 from typing import Any
@@ -29,6 +29,9 @@ _HALF_IN_SIXTHS = 3.0
 
 _MOST_STEPS = 2.0**30
 """Half of what 32 bits hold: the rest is for the sum of the products."""
+
+_TOO_MANY_STEPS = 2.0**31
+"""For 32 bits."""
 
 
 def round_to_steps(network: fx.GraphModule) -> None:
@@ -72,8 +75,8 @@ def make_room(model: onnx.ModelProto) -> None:
 def quantize(model: onnx.ModelProto) -> None:
     """Put biases of layers with quantized input and weight in int32, in place.
 
-    Only the bias changes, by its rounding. Its steps are left to ONNX Runtime to multiply, which
-    it does when it loads the file: a number per channel less in it.
+    Only the bias changes, by its rounding; `make_room` comes first. Its steps are left to ONNX
+    Runtime to multiply when it loads the file, which thus needs no scale per channel for them.
     """
     graph = model.graph
     values = Values(graph)
@@ -95,8 +98,9 @@ def _quantize(graph: onnx.GraphProto, layer: NodeProto, values: Values) -> None:
     integers, product, result = (
         f"{layer.output[0]}_bias_{part}" for part in ("int32", "steps", "rounded")
     )
-    levels = np.round(bias / steps).astype(np.int32)
-    graph.initializer.append(numpy_helper.from_array(levels, integers))
+    levels = np.round(bias / steps)
+    assert np.abs(levels).max() < _TOO_MANY_STEPS, "make_room comes first"
+    graph.initializer.append(numpy_helper.from_array(levels.astype(np.int32), integers))
     dequantize = helper.make_node("DequantizeLinear", [integers, product], [result])
     if steps.ndim:
         dequantize.attribute.append(helper.make_attribute("axis", 0))

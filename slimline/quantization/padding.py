@@ -6,8 +6,8 @@
   weights of 0.
 - A colour image gets a fourth channel that is 0: input channels are read in fours.
 
-The answers are the same, bit for bit; multiply-accumulates grow by what is padded. Of the file only
-vectors do: `slimline.quantization.trailing` leaves the zeros of weights out of it.
+The answers are the same, bit for bit; multiply-accumulates grow by what is padded. The file hardly
+does: `slimline.quantization.trailing` leaves most of the zeros out of it.
 """
 
 import numpy as np

@@ -225,11 +225,19 @@ def _measure_start(
 
 
 def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> Score:
-    """Measure with frozen ranges: no image that is scored may widen them."""
+    """Measure a network as if its training ended here, and leave it as it was.
+
+    No image that is scored may widen a range.
+    """
+    assert isinstance(network, fx.GraphModule)
     fake_quants = [each for each in network.modules() if isinstance(each, FakeQuantizeBase)]
     observing = [each for each in fake_quants if each.observer_enabled.item()]
-    freeze_ranges(network)
+    unrounded = [each.detach().clone() for each in network.parameters()]
+    finish(network)
     score = training.measure(network, images, preprocessing)
+    with torch.no_grad():
+        for parameter, values in zip(network.parameters(), unrounded, strict=True):
+            parameter.copy_(values)
     for each in observing:
         each.enable_observer()
     return score

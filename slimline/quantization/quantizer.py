@@ -1,8 +1,9 @@
 """A quantizer for torchao's PT2E flow that puts fake-quant where ONNX Runtime fuses it.
 
 ONNX Runtime runs a convolution in int8 (`QLinearConv`) only if its input, its weight *and its
-output* are quantized; otherwise it dequantizes the weight on every call, which is slower than
-float. So each operator is annotated together with the activation that follows it:
+output* are quantized, in most releases its bias as well (`slimline.quantization.biases`); otherwise
+it dequantizes the weight on every call, which is slower than float. So each operator is annotated
+together with the activation that follows it:
 
     conv, linear (+ relu, relu6)       input, weight, output; logits stay float
     conv + hard-sigmoid                the same, since the convolution can compute it

@@ -116,7 +116,7 @@ class Int8ExportParams(Params):
     """
 
     min_agreement_optimised: Annotated[float, Field(ge=0, le=100)]
-    """The same for the file as ONNX Runtime optimises it, whose integer kernels round elsewhere."""
+    """The same for the file as ONNX Runtime optimises it, whose kernels break ties elsewhere."""
 
     max_top1_difference: Annotated[float, Field(ge=0, le=100)]
     """Percentage points of accuracy, either way."""

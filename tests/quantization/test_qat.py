@@ -98,7 +98,7 @@ def test_training_that_ruins_is_undone(trained: Classifier, splits: dict[str, Sp
     assert rows[0].validation_top1 > max(row.validation_top1 for row in rows[1:]) + 10
     untrained = qat.prepare(trained.network, trained.example, weight_bits=7)
     qat.calibrate(untrained, splits["calibration"], trained)
-    qat.freeze_ranges(untrained)
+    qat.finish(untrained)
     found, expected = network.state_dict(), untrained.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 

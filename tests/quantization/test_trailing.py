@@ -10,8 +10,9 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from slimline.core.portability import NEWEST_OPSET, OLDEST_OPSET, oldest_ir_version
 from slimline.measure import onnx_file
-from slimline.quantization import int8, qat, trailing
+from slimline.quantization import int8, opsets, qat, trailing
 
 IMAGES = torch.randn(8, 4, 12, 12, generator=torch.Generator().manual_seed(0))
 WIDTH = 72
@@ -83,4 +84,20 @@ def test_a_weight_of_zeros_alone_keeps_one(paths: dict[str, Path], tmp_path: Pat
     empty = ort.run(model, IMAGES.numpy(), tmp_path)[1]
     assert not np.array_equal(empty, expected)
     trailing.leave_out(model)
+    read = {name for node in model.graph.node for name in node.input}
+    used = {each.name: tuple(each.dims) for each in model.graph.initializer if each.name in read}
+    assert (1, 1, 1, 1) in used.values()
+    assert (32, 80, 1, 1) not in used.values()
     assert np.array_equal(ort.run(model, IMAGES.numpy(), tmp_path)[1], empty)
+
+
+@pytest.mark.parametrize("opset", [OLDEST_OPSET, NEWEST_OPSET])
+def test_zeros_are_appended_in_every_opset(
+    opset: int, paths: dict[str, Path], tmp_path: Path
+) -> None:
+    model = onnx.load(paths["trimmed"])
+    expected = ort.run(model, IMAGES.numpy(), tmp_path)
+    opsets.set_versions(model, opset=opset, ir_version=oldest_ir_version(opset))
+    found = ort.run(model, IMAGES.numpy(), tmp_path)
+    assert found[0] == expected[0]
+    assert np.array_equal(found[1], expected[1])
