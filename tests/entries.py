@@ -1,4 +1,4 @@
-"""The registry's entries as test parameters: one per family is quick, the rest are slow."""
+"""The registry's entries as test parameters: one of each kind of block is quick, the rest slow."""
 
 import pytest
 
@@ -14,7 +14,11 @@ ONE_PER_FAMILY = (
     "efficientnet_lite0",
 )
 
-ALL = [
-    pytest.param(name, marks=() if name in ONE_PER_FAMILY else pytest.mark.slow)
-    for name in REGISTRY
-]
+_QUICK = {
+    "resnet18",  # sums
+    "mobilenet_v3_small",  # squeeze-excitation and hard-swish
+    "mobilenet_v4_conv_small",  # BatchNorm that carries its activation
+    "shufflenet_v2_x1_0",  # splits and shuffles
+}
+
+ALL = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in REGISTRY]

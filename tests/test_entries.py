@@ -1,4 +1,4 @@
-"""Every backbone on its whole way: one entry per family in `make test`, all in `make test-all`."""
+"""Every backbone on its whole way: a few entries in `make test`, all in `make test-all`."""
 
 import copy
 from dataclasses import dataclass
