@@ -126,6 +126,7 @@ def _time_steps(found: Waterfall) -> Drawing:
         found,
         told,
         figure=lambda each: each.p50_ms,
+        changes=[each.time_change for each in found.steps],
         bounds=[_time_bounds(each) for each in found.steps],
         title="Time per image, stage by stage",
         what="Milliseconds of one image",
@@ -139,6 +140,7 @@ def _size_steps(found: Waterfall) -> Drawing:
         found,
         told,
         figure=lambda each: each.size_kib,
+        changes=[_change(each.before.size_kib, each.after.size_kib) for each in found.steps],
         bounds=[None for _ in found.steps],
         title="Size of the file, stage by stage",
         what="KiB of the file",
@@ -152,6 +154,7 @@ def _mac_steps(found: Waterfall) -> Drawing:
         found,
         told,
         figure=lambda each: each.macs_m,
+        changes=[_change(each.before.macs_m, each.after.macs_m) for each in found.steps],
         bounds=[None for _ in found.steps],
         title="Multiply-accumulates, stage by stage",
         what="Millions of multiply-accumulates of one image",
@@ -164,20 +167,26 @@ def _ratio_steps(
     told: Sequence[str],
     *,
     figure: Callable[[Variant], float],
+    changes: Sequence[float],
     bounds: Sequence[_Bounds],
     title: str,
     what: str,
     label: str,
 ) -> Drawing:
-    """Draw steps of a figure of which less is better, each as a share of what was there."""
+    """Draw steps of a figure of which less is better, with their changes in percent."""
 
     def fill(axes: Axes) -> None:
         levels = [figure(each) for each in _levels(found)]
-        shares = [filters.change(100 * (new / old - 1)) for old, new in pairwise(levels)]
+        shares = [filters.change(each) for each in changes]
         _bars(axes, _names(found), levels, shares, bounds, is_more_better=False)
         _logarithmic(axes, levels, most_ticks=_MOST_TICKS - 1)
 
     return Drawing(title, _told(what, found, told), _drawn(fill, x_label=label))
+
+
+def _change(before: float, after: float) -> float:
+    """Return percent."""
+    return 100 * (after / before - 1)
 
 
 def _top1_bounds(step: Step) -> _Bounds:

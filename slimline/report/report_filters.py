@@ -85,7 +85,7 @@ def step_cells(step: Step) -> list[str]:
         filters.signed(step.macs_m, filters.millions),
         _share(before.macs_m, after.macs_m),
         filters.signed(step.p50_ms, filters.milliseconds),
-        _share(before.p50_ms, after.p50_ms),
+        filters.change(step.time_change),
         _time_bounds(step),
     ]
 

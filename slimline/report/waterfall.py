@@ -49,6 +49,13 @@ class Step:
         """Percent more time per image, block by block, with the bounds of its 95 % interval."""
         return blocks.slowdown_in_turns(*self.times, SURE_95) if self.times else None
 
+    @property
+    def time_change(self) -> float:
+        """Percent of time per image: what `slower` says, else of the medians."""
+        if self.slower is not None:
+            return self.slower[0]
+        return 100 * (self.after.p50_ms / self.before.p50_ms - 1)
+
 
 @dataclass(frozen=True)
 class Waterfall:

@@ -61,7 +61,13 @@ def test_the_time_of_a_step_has_an_interval_of_its_own(found: Results) -> None:
     assert way.steps[1].slower == pytest.approx(
         (-40, 100 * (0.6 * 0.99 - 1), 100 * 0.6 * 1.01 - 100)
     )
-    assert waterfall.waterfall(replace(found, blocks={})).steps[1].slower is None
+    assert way.steps[1].time_change == pytest.approx(-40)
+
+
+def test_the_time_of_a_commit_without_blocks_is_that_of_its_medians(found: Results) -> None:
+    step = waterfall.waterfall(replace(found, blocks={})).steps[1]
+    assert step.slower is None
+    assert step.time_change == pytest.approx(100 * step.p50_ms / step.before.p50_ms)
 
 
 def test_a_step_that_spares_less_time_than_it_did_is_found(found: Results) -> None:
