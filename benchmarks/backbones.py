@@ -17,21 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import throughput
-from slimline.core import (
-    artifacts,
-    classifier,
-    data,
-    description,
-    params,
-    runtime,
-    transfer,
-)
-from slimline.core.params import RunParams
-from slimline.core.preprocessing import Preprocessing
-from slimline.core.transfer import BackboneSwapParams
-from slimline.measure import accuracy, latency, onnx_file, session
-from slimline.quantization import int8, qat
+from slimline import params
+from slimline.artifacts import description, model_folder
+from slimline.data import splits
+from slimline.data.preprocessing import Preprocessing
+from slimline.measure import accuracy, latency
+from slimline.networks import classifier
+from slimline.params import RunParams
+from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
+from slimline.targets.onnxruntime import onnx_file, runtime
+from slimline.training import backbone_swap, determinism
+from slimline.training.backbone_swap import BackboneSwapParams
 
 PREPARED, BASELINE = Path("data/prepared"), Path("models/baseline_train")
 PRETRAINED = Path("data/raw/pretrained")
@@ -103,19 +100,24 @@ def main() -> None:
 
 def train(candidate: Candidate, target: Path, run: RunParams) -> None:
     """Write the folders `float` and `int8` of a candidate."""
-    runtime.start(run)
+    determinism.start(run)
     swap = params.load("backbone_swap", BackboneSwapParams).model_copy(update=vars(candidate))
     fine = params.load("qat_finetune", QatFinetuneParams)
     images, calibration, validation = (
-        data.load(PREPARED / name) for name in ("train", "calibration", "validation")
+        splits.load(PREPARED / name) for name in ("train", "calibration", "validation")
     )
-    model, _, _ = transfer.swap(
-        artifacts.load(BASELINE), images, validation, swap, weights_folder=PRETRAINED, seed=run.seed
+    model, _, _ = backbone_swap.swap(
+        model_folder.load(BASELINE),
+        images,
+        validation,
+        swap,
+        weights_folder=PRETRAINED,
+        seed=run.seed,
     )
-    artifacts.save(target / "float", model, data=images, settings=swap)
+    model_folder.save(target / "float", model, data=images, settings=swap)
     prepared, _ = qat.finetune(model, images, calibration, validation, fine, seed=run.seed)
     any_parity = params.load("int8_export", Int8ExportParams).model_copy(update=NO_BOUNDS)
-    int8.save(
+    int8_export.save(
         target / "int8",
         prepared,
         validation,
@@ -134,7 +136,7 @@ def measure(target: Path) -> None:
         for form in ("float", "int8")
     }
     settings = params.load("benchmark", latency.BenchmarkParams)
-    validation = data.load(PREPARED / "validation")
+    validation = splits.load(PREPARED / "validation")
     frame = Preprocessing.from_dict(description.read(BASELINE)["preprocessing"])
     times = latency.measure(
         paths,
@@ -151,7 +153,7 @@ def _line(
     candidate: Candidate,
     paths: Mapping[str, Path],
     times: Mapping[str, latency.Latency],
-    validation: data.Split,
+    validation: splits.Split,
 ) -> str:
     swap, int8_path = (paths[f"{candidate.name}/{form}"] for form in ("float", "int8"))
     floats, ints = (times[f"{candidate.name}/{form}"].p50_ms for form in ("float", "int8"))
@@ -173,15 +175,15 @@ def _line(
 
 def _images_per_second(candidate: Candidate) -> float:
     settings = params.load("backbone_swap", BackboneSwapParams)
-    images = data.load(PREPARED / "train")
-    runtime.start(params.load_run())
+    images = splits.load(PREPARED / "train")
+    determinism.start(params.load_run())
     model = classifier.build(settings.model_copy(update=vars(candidate)), images, PRETRAINED)
     return throughput.images_per_second(model, images, settings.unfrozen)
 
 
-def _top1(path: Path, validation: data.Split) -> float:
+def _top1(path: Path, validation: splits.Split) -> float:
     frame = Preprocessing.from_dict(description.read(path.parent)["preprocessing"])
-    logits = session.predict(session.load(path, num_threads=2), validation.images, frame)
+    logits = runtime.predict(runtime.load(path, num_threads=2), validation.images, frame)
     return accuracy.score(logits, validation.labels, validation.labels).top1
 
 

@@ -27,12 +27,16 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
-from slimline.core import artifacts, data, export, params, runtime, training
-from slimline.core.classifier import Classifier
+from slimline import params
+from slimline.artifacts import model_folder
+from slimline.data import splits
 from slimline.measure import paired
+from slimline.networks.classifier import Classifier
 from slimline.quantization import qat
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import QatFinetuneParams
+from slimline.targets.onnxruntime import to_onnx
+from slimline.training import determinism, loop
 
 PREPARED = Path("data/prepared")
 SPLITS = ("train", "calibration", "validation", "test")
@@ -81,36 +85,36 @@ def main() -> None:
     if given.epochs is not None:
         recipe = settings.recipe.model_copy(update={"epochs": given.epochs})
         settings = settings.model_copy(update={"recipe": recipe})
-    splits = {name: data.load(PREPARED / name) for name in SPLITS}
+    parts = {name: splits.load(PREPARED / name) for name in SPLITS}
     print("| candidate | folded, % | frozen, % | frozen gains | 95 % | folded s | frozen s |")
     print(f"|---|{6 * '---:|'}")
     for folder in sorted(given.models.iterdir()):
         if not given.only or folder.name in given.only:
-            print(_line(folder, splits, settings), flush=True)
+            print(_line(folder, parts, settings), flush=True)
 
 
-def _line(folder: Path, splits: Mapping[str, data.Split], settings: QatFinetuneParams) -> str:
+def _line(folder: Path, parts: Mapping[str, splits.Split], settings: QatFinetuneParams) -> str:
     run = params.load_run()
     answers: list[NDArray[np.int64]] = []
     seconds: list[float] = []
     for prepare in (qat.prepare_as, _prepare_frozen):
-        runtime.start(run)
-        model = artifacts.load(folder / "float")
+        determinism.start(run)
+        model = model_folder.load(folder / "float")
         network = prepare(settings, model)
         began = time.perf_counter()
         qat.finetune_prepared(
             network,
             model,
-            splits["train"],
-            splits["calibration"],
-            splits["validation"],
+            parts["train"],
+            parts["calibration"],
+            parts["validation"],
             settings,
             seed=run.seed,
         )
         seconds.append(time.perf_counter() - began)
-        answers.append(_answers(network, model, splits["test"]))
+        answers.append(_answers(network, model, parts["test"]))
     folded, frozen = answers
-    found = paired.compare(folded, frozen, splits["test"].labels)
+    found = paired.compare(folded, frozen, parts["test"].labels)
     low, high = found.gain_bounds()
     cells = [
         folder.name,
@@ -131,7 +135,7 @@ def _prepare_frozen(settings: QatFinetuneParams, model: Classifier) -> fx.GraphM
     )
     kept = qat.fold_batchnorm(model.network, FrozenBatchNorm)
     batch = torch.export.Dim("batch", min=1)
-    with export.quiet_exporter():
+    with to_onnx.quiet_exporter():
         exported: Any = torch.export.export(
             kept, (model.example,), dynamic_shapes=({0: batch},), strict=False
         ).module()
@@ -139,9 +143,9 @@ def _prepare_frozen(settings: QatFinetuneParams, model: Classifier) -> fx.GraphM
     return prepared
 
 
-def _answers(network: fx.GraphModule, model: Classifier, images: data.Split) -> NDArray[np.int64]:
+def _answers(network: fx.GraphModule, model: Classifier, images: splits.Split) -> NDArray[np.int64]:
     answers: NDArray[np.int64] = (
-        training.predict(network, images, model.preprocessing).numpy().argmax(1)
+        loop.predict(network, images, model.preprocessing).numpy().argmax(1)
     )
     return answers
 

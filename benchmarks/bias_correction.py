@@ -22,12 +22,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from slimline.core import artifacts, data, params, runtime, training
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
+from slimline import params
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.data.splits import Split
 from slimline.measure import paired
+from slimline.networks.classifier import Classifier
 from slimline.quantization import placement, qat
 from slimline.quantization.settings import QatFinetuneParams
+from slimline.training import determinism, loop
 
 PREPARED = Path("data/prepared")
 _COLUMNS = ["model", "weights", "float", "quantized", "corrected", "won", "lost", "chance"]
@@ -39,13 +42,15 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+", help="folders of float models")
     parser.add_argument("--images", type=int, help="of validation, the first; all by default")
     given = parser.parse_args()
-    runtime.start(params.load_run())
-    calibration, validation = (data.load(PREPARED / name) for name in ("calibration", "validation"))
+    determinism.start(params.load_run())
+    calibration, validation = (
+        splits.load(PREPARED / name) for name in ("calibration", "validation")
+    )
     validation = _first(validation, given.images or len(validation))
     print(f"| {' | '.join(_COLUMNS)} |\n|---|---|{6 * '---:|'}")
     settings = params.load("qat_finetune", QatFinetuneParams)
     for folder in given.models:
-        model = artifacts.load(folder)
+        model = model_folder.load(folder)
         in_float = _answers(model.network, model, validation)
         for weights, bits in (("per_channel", 7), ("per_tensor", 8)):
             changed = settings.model_copy(update={"weights": weights, "weight_bits": bits})
@@ -71,15 +76,13 @@ def _compare(
 
 
 def _answers(network: nn.Module, model: Classifier, split: Split) -> NDArray[np.int64]:
-    answers: NDArray[np.int64] = (
-        training.predict(network, split, model.preprocessing).argmax(1).numpy()
-    )
+    answers: NDArray[np.int64] = loop.predict(network, split, model.preprocessing).argmax(1).numpy()
     return answers
 
 
 def _first(split: Split, count: int) -> Split:
     rows = np.arange(count)
-    return replace(split, images=data.take(split.images, rows), labels=split.labels[rows])
+    return replace(split, images=splits.take(split.images, rows), labels=split.labels[rows])
 
 
 @torch.no_grad()

@@ -20,11 +20,14 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import throughput
-from slimline.core import classifier, data, datasets, loading, params, runtime
-from slimline.core.data import Split
-from slimline.core.datasets import DataParams
-from slimline.core.recipe import Recipe
-from slimline.core.transfer import BackboneSwapParams
+from slimline import params
+from slimline.data import preparation, splits
+from slimline.data.preparation import DataParams
+from slimline.data.splits import Split
+from slimline.networks import classifier
+from slimline.training import determinism, loader
+from slimline.training.backbone_swap import BackboneSwapParams
+from slimline.training.recipe import Recipe
 
 PREPARED = Path("data/prepared")
 _PHOTO_SIZE = (640, 480)
@@ -39,12 +42,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     settings = params.load("backbone_swap", BackboneSwapParams)
-    runtime.start(params.load_run())
+    determinism.start(params.load_run())
     print("| images | workers | loader, images/s | training, images/s | waiting |")
     print("|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         sets = {
-            "embedded, 28 px": (data.load(PREPARED / "train"), settings.unfrozen),
+            "embedded, 28 px": (splits.load(PREPARED / "train"), settings.unfrozen),
             f"JPEG {_PHOTO_SIZE[0]} x {_PHOTO_SIZE[1]}, {_INPUT_SIZE} px": (
                 photos(Path(folder)),
                 cut(settings.unfrozen),
@@ -64,15 +67,15 @@ def measure(
     changes = {"num_workers": workers, "epochs": count / len(split), "validations": 1}
     chosen = recipe.model_copy(update=changes)
     start = time.perf_counter()
-    batches = loading.training_batches(split, split.preprocessing, chosen, seed=1)
+    batches = loader.training_batches(split, split.preprocessing, chosen, seed=1)
     loaded = sum(len(labels) for _, labels in batches)
-    loader = loaded / (time.perf_counter() - start)
+    loaded_per_s = loaded / (time.perf_counter() - start)
     model = classifier.build(settings, split, Path())
     waits: list[float] = []
-    timed = _timed(loading.training_batches, waits)
-    with mock.patch.object(loading, "training_batches", timed):
+    timed = _timed(loader.training_batches, waits)
+    with mock.patch.object(loader, "training_batches", timed):
         seconds = throughput.run(model, split, chosen, steps=steps)
-    return f"{loader:.0f} | {loaded / seconds:.0f} | {100 * sum(waits) / seconds:.0f} % |"
+    return f"{loaded_per_s:.0f} | {loaded / seconds:.0f} | {100 * sum(waits) / seconds:.0f} % |"
 
 
 def _timed(make: Any, waits: list[float]) -> Any:
@@ -94,7 +97,7 @@ def _timed(make: Any, waits: list[float]) -> Any:
 
 def photos(folder: Path) -> Split:
     """Write JPEGs in class folders and return their training split, prepared."""
-    source = data.load(PREPARED / "validation")
+    source = splits.load(PREPARED / "validation")
     for row in range(_NUM_PHOTOS):
         label = int(source.labels[row])
         path = folder / "raw" / "photos" / f"class {label}" / f"{row}.jpg"
@@ -110,9 +113,9 @@ def photos(folder: Path) -> Split:
         test_images=50,
         on_bad_image="error",
     )
-    splits = datasets.prepare(folder / "raw", settings, seed=1, scratch=folder)
-    data.save(folder / "train", splits["train"])
-    return data.load(folder / "train")
+    parts = preparation.prepare(folder / "raw", settings, seed=1, scratch=folder)
+    splits.save(folder / "train", parts["train"])
+    return splits.load(folder / "train")
 
 
 def cut(recipe: Recipe) -> Recipe:

@@ -10,9 +10,12 @@ import argparse
 import time
 from pathlib import Path
 
-from slimline.core import artifacts, data, params, runtime, transfer
-from slimline.core.recipe import Distill
-from slimline.core.transfer import BackboneSwapParams
+from slimline import params
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.training import backbone_swap, determinism
+from slimline.training.backbone_swap import BackboneSwapParams
+from slimline.training.recipe import Distill
 
 PREPARED, BASELINE = Path("data/prepared"), Path("models/baseline_train")
 TEACHERS = [
@@ -28,16 +31,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     settings = params.load("backbone_swap", BackboneSwapParams)
-    train, validation = (data.load(PREPARED / name) for name in ("train", "validation"))
+    train, validation = (splits.load(PREPARED / name) for name in ("train", "validation"))
     print("| weight | temperature | last | seed | validation top-1 | seconds |")
     print("|---:|---:|---:|---:|---:|---:|")
     for seed in parser.parse_args().seeds:
         for teacher in TEACHERS:
-            runtime.start(params.load_run().model_copy(update={"seed": seed}))
+            determinism.start(params.load_run().model_copy(update={"seed": seed}))
             taught = settings.unfrozen.model_copy(update={"distill": teacher})
             start = time.perf_counter()
-            _, rows, _ = transfer.swap(
-                artifacts.load(BASELINE),
+            _, rows, _ = backbone_swap.swap(
+                model_folder.load(BASELINE),
                 train,
                 validation,
                 settings.model_copy(update={"unfrozen": taught}),

@@ -40,11 +40,15 @@ from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
-from slimline.backbones import REGISTRY, Architecture
-from slimline.core import classifier, export, params, runtime, serialize
-from slimline.measure import blocks, chance, latency, onnx_file, profile, turns
+from slimline import files, params
+from slimline.measure import block_times, chance, interleaved, latency
 from slimline.measure.latency import BenchmarkParams
-from slimline.quantization import int8, qat
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
+from slimline.networks.registry import REGISTRY
+from slimline.quantization import int8_export, qat
+from slimline.targets.onnxruntime import onnx_file, profile, to_onnx
+from slimline.training import determinism
 
 NUM_CALIBRATION, NUM_PROFILED, BATCH = 16, 60, 8
 FLOAT, OURS = "float", ("ours", "padded")
@@ -88,7 +92,7 @@ def main() -> None:
         for backbone in given.backbones:
             folder = given.target / f"{backbone}-{size}"
             if given.what == "write" and not folder.is_dir():
-                with serialize.replacing(folder) as scratch:
+                with files.replacing(folder) as scratch:
                     write(backbone, size, scratch)
             elif given.what == "measure":
                 print(_line(backbone, size, folder, settings), flush=True)
@@ -113,12 +117,12 @@ def write(backbone: str, size: int, folder: Path) -> None:
             if name in OURS:
                 raise
             failed[name] = f"fails: {type(error).__name__}"
-    serialize.write_json(folder / FAILED, failed)
+    files.write_json(folder / FAILED, failed)
 
 
 def make_subject(backbone: str, size: int, folder: Path) -> Subject:
     """Return a network with random weights, and write its float file."""
-    runtime.start(params.load_run())
+    determinism.start(params.load_run())
     network = classifier.make(Architecture(backbone, 10, 3, 2, 3))
     images = torch.randn(NUM_CALIBRATION, 3, size, size)
     with torch.no_grad():
@@ -126,7 +130,7 @@ def make_subject(backbone: str, size: int, folder: Path) -> Subject:
             network(batch)
     network.eval()
     subject = Subject(network, images, folder / f"{FLOAT}.onnx")
-    export.write_onnx(copy.deepcopy(network), subject.example, subject.path)
+    to_onnx.write_onnx(copy.deepcopy(network), subject.example, subject.path)
     return subject
 
 
@@ -136,7 +140,7 @@ def quantize_ours(subject: Subject, path: Path, *, pad_channels: bool = False) -
     for batch in subject.images.split(BATCH):
         prepared(batch)
     converted = qat.convert(prepared)
-    int8.write(converted, subject.example, path, pad_channels=pad_channels)
+    int8_export.write(converted, subject.example, path, pad_channels=pad_channels)
 
 
 def quantize_padded(subject: Subject, path: Path) -> None:
@@ -154,7 +158,7 @@ def quantize_onnxruntime(subject: Subject, path: Path) -> None:
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             image = next(self.images, None)
-            return None if image is None else {export.INPUT: image[np.newaxis]}
+            return None if image is None else {to_onnx.INPUT: image[np.newaxis]}
 
     prepared, raw = path.with_suffix(".prepared"), path.with_suffix(".raw")
     quant_pre_process(subject.path, prepared)
@@ -166,7 +170,7 @@ def quantize_onnxruntime(subject: Subject, path: Path) -> None:
         activation_type=ort_quantization.QuantType.QUInt8,
         weight_type=ort_quantization.QuantType.QInt8,
     )
-    export.save(onnx.load(raw), path)
+    to_onnx.save(onnx.load(raw), path)
 
 
 def quantize_nncf(subject: Subject, path: Path) -> None:
@@ -174,10 +178,10 @@ def quantize_nncf(subject: Subject, path: Path) -> None:
     import nncf
 
     images = nncf.Dataset(
-        list(subject.images.numpy()), lambda image: {export.INPUT: image[np.newaxis]}
+        list(subject.images.numpy()), lambda image: {to_onnx.INPUT: image[np.newaxis]}
     )
     quantized = nncf.quantize(onnx.load(subject.path), images, subset_size=len(subject.images))
-    export.save(quantized, path)
+    to_onnx.save(quantized, path)
 
 
 def quantize_torchao(subject: Subject, path: Path) -> None:
@@ -190,12 +194,12 @@ def quantize_torchao(subject: Subject, path: Path) -> None:
 
     quantizer = X86InductorQuantizer()
     quantizer.set_global(get_default_x86_inductor_quantization_config())
-    with export.quiet_exporter():
+    with to_onnx.quiet_exporter():
         exported = torch.export.export(subject.network, (subject.example,), strict=True).module()
         prepared = prepare_pt2e(exported, quantizer)
         for batch in subject.images.split(len(subject.example)):
             prepared(batch)
-    export.write_onnx(qat.convert(prepared), subject.example, path)
+    to_onnx.write_onnx(qat.convert(prepared), subject.example, path)
 
 
 WRITERS: dict[str, Callable[[Subject, Path], None]] = {
@@ -218,7 +222,7 @@ def _paths(folder: Path) -> dict[str, Path]:
 def _line(backbone: str, size: int, folder: Path, settings: BenchmarkParams) -> str:
     paths = _paths(folder)
     failed = json.loads((folder / FAILED).read_text(encoding="utf-8"))
-    models = {name: turns.model(path, num_threads=1) for name, path in paths.items()}
+    models = {name: interleaved.model(path, num_threads=1) for name, path in paths.items()}
     single = latency.single_image_times(models, FLOAT, _images(NUM_CALIBRATION, size), settings)
     times = {name: np.median(each, axis=1) for name, each in single.items()}
     cells = [backbone, str(size), f"{np.median(single[FLOAT]):.3f}"]
@@ -240,7 +244,7 @@ def _against_peers(times: Mapping[str, NDArray[np.float64]]) -> str:
     if not peers:
         return ""
     peer = min(peers, key=lambda name: float(np.median(times[name])))
-    value, low, high = blocks.slowdown_in_turns(times[peer], times[own], chance.SURE_95)
+    value, low, high = block_times.slowdown_in_turns(times[peer], times[own], chance.SURE_95)
     return f"{value:+.0f} ({low:+.0f} to {high:+.0f})"
 
 

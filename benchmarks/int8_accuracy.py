@@ -31,16 +31,20 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import int8 as speed
-from slimline.core import artifacts, data, description, params, runtime
-from slimline.core.data import Split
-from slimline.measure import paired, session
-from slimline.quantization import int8, mixed, ptq, qat
+from slimline import params
+from slimline.artifacts import description, model_folder
+from slimline.data import splits
+from slimline.data.splits import Split
+from slimline.measure import paired
+from slimline.quantization import int8_export, mixed_precision, ptq, qat
 from slimline.quantization.settings import (
     ALL_INT8,
     Int8ExportParams,
     Int8PtqParams,
     QatFinetuneParams,
 )
+from slimline.targets.onnxruntime import runtime
+from slimline.training import determinism
 
 PREPARED = Path("data/prepared")
 BACKBONES = (
@@ -77,15 +81,15 @@ def main() -> None:
         help="images of the score; test must not choose settings",
     )
     given = parser.parse_args()
-    runtime.start(params.load_run())
-    scored = data.load(PREPARED / given.split)
+    determinism.start(params.load_run())
+    scored = splits.load(PREPARED / given.split)
     print("| backbone | way | top-1, % | against float, points | qat against it, points |")
     print("|---|---|---:|---:|---:|")
     for backbone in given.backbones:
         trained = Trained(
             given.source / backbone / "float",
-            data.load(PREPARED / "calibration"),
-            data.load(PREPARED / "validation"),
+            splits.load(PREPARED / "calibration"),
+            splits.load(PREPARED / "validation"),
             qat_settings(given.learning_rate),
         )
         for line in _lines(trained, backbone, given.ways, scored):
@@ -104,15 +108,15 @@ def qat_settings(learning_rate: float | None) -> QatFinetuneParams:
 def quantize_qat(trained: Trained, path: Path) -> None:
     """Train with fake-quant as `qat_finetune` does, and write the file as `int8_export` does."""
     model, _ = qat.finetune(
-        artifacts.load(trained.folder),
-        data.load(PREPARED / "train"),
+        model_folder.load(trained.folder),
+        splits.load(PREPARED / "train"),
         trained.calibration,
         trained.validation,
         trained.qat,
         seed=params.load_run().seed,
     )
     pad_channels = params.load("int8_export", Int8ExportParams).pad_channels
-    int8.write(qat.convert(model.network), model.example, path, pad_channels=pad_channels)
+    int8_export.write(qat.convert(model.network), model.example, path, pad_channels=pad_channels)
 
 
 def quantize_auto(trained: Trained, path: Path) -> None:
@@ -131,7 +135,7 @@ def quantize_auto(trained: Trained, path: Path) -> None:
         trained.calibration,
         trained.validation,
         settings,
-        mixed.NO_TABLES,
+        mixed_precision.NO_TABLES,
         num_threads=params.load_run().num_threads,
     )
     (path.parent / "auto" / description.ONNX).rename(path)
@@ -143,7 +147,7 @@ def _by_images(
     """Return a way of benchmarks.int8 as one that starts from a folder."""
 
     def run(trained: Trained, path: Path) -> None:
-        model = artifacts.load(trained.folder)
+        model = model_folder.load(trained.folder)
         images = torch.from_numpy(model.preprocessing.normalise(trained.calibration.images[:]))
         onnx_path = trained.folder / description.ONNX
         quantize(speed.Subject(model.network.eval(), images, onnx_path), path)
@@ -163,11 +167,11 @@ WAYS: dict[str, Callable[[Trained, Path], None]] = {
 
 def _lines(trained: Trained, backbone: str, ways: list[str], scored: Split) -> list[str]:
     """Return the lines of one network; that of a peer that is not installed says so."""
-    frame = artifacts.load(trained.folder).preprocessing
+    frame = model_folder.load(trained.folder).preprocessing
 
     def answers(path: Path) -> NDArray[np.int64]:
-        loaded = session.load(path, num_threads=params.load_run().num_threads)
-        return session.predict(loaded, scored.images, frame).argmax(1)
+        loaded = runtime.load(path, num_threads=params.load_run().num_threads)
+        return runtime.predict(loaded, scored.images, frame).argmax(1)
 
     found = {"float": answers(trained.folder / description.ONNX)}
     lines = []

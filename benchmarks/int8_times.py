@@ -25,11 +25,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from slimline.core import artifacts, export, params, runtime
-from slimline.core.classifier import Classifier
+from slimline import params
+from slimline.artifacts import model_folder
 from slimline.measure import machine
-from slimline.quantization import biases, grey_stem, int8_times, islands, mixed, qat
+from slimline.networks.classifier import Classifier
+from slimline.quantization import int8_times, mixed_precision, qat
 from slimline.quantization.int8_times import Int8Times, Time
+from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.onnxruntime.passes import grey_stem, int32_biases, lone_float_layers
+from slimline.training import determinism
 
 SOURCE, TARGET = Path("models/prune"), Path("data/int8_times.json")
 
@@ -47,9 +51,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="turns of every layer")
     parser.add_argument("--runs", type=int, default=50, help="runs per turn")
     given = parser.parse_args()
-    runtime.start(params.load_run())
-    model = artifacts.load(SOURCE)
-    weights, pairs = mixed.layers(model.network), _pairs(model)
+    determinism.start(params.load_run())
+    model = model_folder.load(SOURCE)
+    weights, pairs = mixed_precision.layers(model.network), _pairs(model)
     sessions = [_Timed(_nothing()), *(_Timed(each) for pair in pairs for each in pair)]
     for _ in range(given.rounds):
         for each in sessions:
@@ -68,7 +72,7 @@ def main() -> None:
 def _pairs(model: Classifier) -> list[list[onnx.ModelProto]]:
     """Return each layer as a model in float and one in int8, in the order of the network."""
     network = qat.fold_batchnorm(model.network)
-    names = list(mixed.layers(network))
+    names = list(mixed_precision.layers(network))
     shapes: dict[str, Sequence[int]] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
@@ -172,10 +176,10 @@ class _Small:
             ],
         )
         model = _model(graph)
-        islands.keep_float(model)
+        lone_float_layers.keep_float(model)
         if self._is_int8:
             grey_stem.widen(model)
-            biases.quantize(model)
+            int32_biases.quantize(model)
         return model
 
 
@@ -192,7 +196,7 @@ def _nothing() -> onnx.ModelProto:
 
 
 def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    opsets = [helper.make_opsetid("", export.OPSET)]
+    opsets = [helper.make_opsetid("", to_onnx.OPSET)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
 
 

@@ -35,12 +35,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.core import description, params, serialize
-from slimline.measure import blocks, chance, latency, machine, session, turns
-from slimline.measure.blocks import Times
+from slimline import files, params
+from slimline.artifacts import description
+from slimline.measure import block_times, chance, interleaved, latency, machine
+from slimline.measure.block_times import Times
+from slimline.measure.interleaved import Answer, Model
 from slimline.measure.latency import BenchmarkParams
 from slimline.measure.machine import Cpu, Load
-from slimline.measure.turns import Answer, Model
+from slimline.targets.onnxruntime import runtime
 
 MODELS = [Path("models/int8_export/model.onnx"), Path("models/prune/model.onnx")]
 SLOWER = 0.05
@@ -69,7 +71,7 @@ class Test:
     @property
     def bounds(self) -> tuple[float, float]:
         """95 % interval of how many times as long the copy takes."""
-        return blocks.speedup_bounds(self.copy, self.original, chance.SURE_95)
+        return block_times.speedup_bounds(self.copy, self.original, chance.SURE_95)
 
     @property
     def is_called_different(self) -> bool:
@@ -79,7 +81,7 @@ class Test:
     @property
     def noise(self) -> float:
         """Half the width of the interval, percent."""
-        return blocks.noise(self.original, self.copy)
+        return block_times.noise(self.original, self.copy)
 
 
 def main() -> None:
@@ -122,14 +124,14 @@ def _measured(
 
 
 def _images(path: Path) -> NDArray[np.float32]:
-    shape = session.load(path, num_threads=1).get_inputs()[0].shape[1:]
+    shape = runtime.load(path, num_threads=1).get_inputs()[0].shape[1:]
     return np.random.default_rng(0).standard_normal([20, *shape], np.float32)
 
 
 def _same(subject: Subject, _: BenchmarkParams) -> dict[str, Model]:
     return {
-        "original": turns.model(subject.path, num_threads=1),
-        "copy": turns.model(subject.copy, num_threads=1),
+        "original": interleaved.model(subject.path, num_threads=1),
+        "copy": interleaved.model(subject.copy, num_threads=1),
     }
 
 
@@ -174,7 +176,7 @@ def _record(path: Path, tests: Sequence[Test]) -> None:
         for number, each in enumerate(tests)
         for pair in zip(each.original.tolist(), each.copy.tolist(), strict=True)
     ]
-    serialize.write_tsv(path, rows)
+    files.write_table(path, rows)
 
 
 def _read(path: Path) -> list[Test]:

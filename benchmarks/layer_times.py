@@ -22,17 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from slimline import pruning
-from slimline.core import artifacts, data, params, runtime
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.measure import machine, onnx_file, profile, session
-from slimline.pruning import choice, cost, times
+from slimline import params, pruning
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.data.splits import Split
+from slimline.measure import machine
+from slimline.networks.classifier import Classifier
+from slimline.pruning import choice, cost, layer_times
 from slimline.pruning.channels import ChannelPlan
 from slimline.pruning.cost import Cost
+from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.structured_magnitude import magnitudes
-from slimline.pruning.times import LayerTimes
-from slimline.quantization import int8, qat
+from slimline.quantization import int8_export, qat
+from slimline.targets.onnxruntime import onnx_file, profile, runtime
+from slimline.training import determinism
 
 SOURCE, CALIBRATION = Path("models/backbone_swap"), Path("data/prepared/calibration")
 TARGET = Path("data/layer_times.json")
@@ -48,8 +51,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="turns of every width")
     parser.add_argument("--images", type=int, default=30, help="images per turn")
     given = parser.parse_args()
-    runtime.start(params.load_run())
-    model, split = artifacts.load(SOURCE), data.load(CALIBRATION)
+    determinism.start(params.load_run())
+    model, split = model_folder.load(SOURCE), splits.load(CALIBRATION)
     images = model.preprocessing.normalise(split.images[: given.images])
     with tempfile.TemporaryDirectory() as folder:
         widths = [_narrow(model, share) for share in SHARES]
@@ -63,7 +66,7 @@ def main() -> None:
             for each in measured:
                 each.take_turn()
     found = [each.result() for each in measured]
-    times.write(TARGET, _table(costs, nodes, found))
+    layer_times.write(TARGET, _table(costs, nodes, found))
 
 
 def _narrow(model: Classifier, share: float) -> nn.Module:
@@ -80,14 +83,14 @@ def _narrow(model: Classifier, share: float) -> nn.Module:
 def _write(model: Classifier, calibration: Split, path: Path) -> None:
     prepared = qat.prepare(model.network, model.example, weight_bits=8)
     qat.calibrate(prepared, calibration, model)
-    int8.write(qat.convert(prepared), model.example, path)
+    int8_export.write(qat.convert(prepared), model.example, path)
 
 
 def _nodes(path: Path, network: Cost) -> list[str]:
     """Return the nodes of a network's layers, which the exporter writes in the same order."""
     entries = onnx_file.weight_entries(path)
     sizes = [layer.weights for layer in network.layers]
-    # The first layer may be another after `slimline.quantization.grey_stem`.
+    # The first layer may be another after `slimline.targets.onnxruntime.passes.grey_stem`.
     assert list(entries.values())[1:] == sizes[1:], "layers and nodes are in another order"
     return list(entries)
 
@@ -97,7 +100,7 @@ class _Measured:
 
     def __init__(self, path: Path, images: NDArray[np.float32]) -> None:
         self._path, self._images = path, images
-        self._session = session.load(path, num_threads=1)
+        self._session = runtime.load(path, num_threads=1)
         self._kernels: dict[str, list[float]] = defaultdict(list)
         self._runs: list[float] = []
 
@@ -108,7 +111,7 @@ class _Measured:
             self._kernels[node or f"{_REST} {kernel.node}"].append(kernel.microseconds)
         for image in self._images:
             start = perf_counter()
-            session.run(self._session, image[np.newaxis])
+            runtime.run(self._session, image[np.newaxis])
             self._runs.append(1e6 * (perf_counter() - start))
 
     def result(self) -> dict[str, float]:

@@ -25,29 +25,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slimline import pruning
-from slimline.backbones import REGISTRY, Architecture
-from slimline.core import (
-    artifacts,
-    classifier,
-    data,
-    description,
-    export,
-    params,
-    runtime,
-    training,
-)
-from slimline.core.data import Split
-from slimline.core.preprocessing import Preprocessing
-from slimline.measure import accuracy, latency, onnx_file, session
+from slimline import params, pruning
+from slimline.artifacts import description, model_folder
+from slimline.data import splits
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import Split
+from slimline.measure import accuracy, latency
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
+from slimline.networks.registry import REGISTRY
 from slimline.pruning import batchnorm, choice, cost, rounds
 from slimline.pruning.channels import ChannelPlan
 from slimline.pruning.choice import Tables
-from slimline.pruning.scan import Scan
+from slimline.pruning.layer_times import LayerTimes
+from slimline.pruning.sensitivity_table import Scan
 from slimline.pruning.settings import PruneSettings
 from slimline.pruning.structured_magnitude import magnitudes
-from slimline.pruning.times import LayerTimes
-from slimline.quantization import int8, qat
+from slimline.quantization import int8_export, qat
+from slimline.targets.onnxruntime import onnx_file, runtime, to_onnx
+from slimline.training import determinism, loop
 
 PREPARED = Path("data/prepared")
 BACKBONES = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0")
@@ -130,20 +126,20 @@ def train(
 
 def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
     run = params.load_run()
-    runtime.start(run)
-    model, split = artifacts.load(source), data.load(PREPARED / "train")
+    determinism.start(run)
+    model, split = model_folder.load(source), splits.load(PREPARED / "train")
     outcome = rounds.prune(
         model,
         split,
-        data.load(PREPARED / "calibration"),
-        data.load(PREPARED / "validation"),
+        splits.load(PREPARED / "calibration"),
+        splits.load(PREPARED / "validation"),
         settings,
         teacher=model.network,
         tables=NO_TABLES,
         seed=run.seed,
     )
     extra = outcome.account()
-    artifacts.save(
+    model_folder.save(
         folder, outcome.model, data=split, settings=settings, parent=source,
         history=outcome.history, extra=extra,
     )  # fmt: skip
@@ -152,22 +148,22 @@ def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
 def _prune_by_peer(source: Path, folder: Path, share: float, settings: PruneSettings) -> None:
     """Let torch-pruning cut, and recover as ours does; what fails is told and leaves no folder."""
     run = params.load_run()
-    runtime.start(run)
-    model, split = artifacts.load(source), data.load(PREPARED / "train")
-    validation = data.load(PREPARED / "validation")
+    determinism.start(run)
+    model, split = model_folder.load(source), splits.load(PREPARED / "train")
+    validation = splits.load(PREPARED / "validation")
     try:
         cut = model.with_network(cut_by_peer(model.network, model.example, model.head, share))
-        batchnorm.recompute(cut, data.load(PREPARED / "calibration"))
-        top1_cut = training.top1(cut.network, validation, model.preprocessing)
+        batchnorm.recompute(cut, splits.load(PREPARED / "calibration"))
+        top1_cut = loop.top1(cut.network, validation, model.preprocessing)
     except Exception as error:  # whatever the peer fails with is the result
         print(f"{folder.parent.name}: {PEER} fails: {type(error).__name__}: {error}", flush=True)
         return
-    history = training.fit(
+    history = loop.fit(
         cut.network, split, validation, settings.recover, preprocessing=model.preprocessing,
         seed=run.seed + 1, phase="round 1", teacher=model.network,
     )  # fmt: skip
     extra = {"rounds": [{}, {"top1_cut": top1_cut}]}
-    artifacts.save(
+    model_folder.save(
         folder, cut, data=split, settings=settings, parent=source, history=history, extra=extra
     )
 
@@ -209,7 +205,7 @@ def cut_by_peer(network: nn.Module, example: Tensor, head: str, share: float) ->
 def measure(models: Path, target: Path, backbones: Sequence[str]) -> None:
     """Print a line of Markdown per model."""
     settings = params.load("benchmark", latency.BenchmarkParams)
-    validation = data.load(PREPARED / "validation")
+    validation = splits.load(PREPARED / "validation")
     print("| backbone | method | MACs, M | after the cut | recovered | float ms | faster |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for backbone in backbones:
@@ -229,7 +225,7 @@ def measure(models: Path, target: Path, backbones: Sequence[str]) -> None:
 def _line(backbone: str, name: str, folder: Path, time: latency.Latency, validation: Split) -> str:
     path = folder / description.ONNX
     done = description.read(folder).get("rounds")
-    logits = session.predict(session.load(path, num_threads=2), validation.images, _frame(folder))
+    logits = runtime.predict(runtime.load(path, num_threads=2), validation.images, _frame(folder))
     score = accuracy.score(logits, validation.labels, validation.labels)
     cells = [
         backbone,
@@ -257,7 +253,7 @@ def speed(backbones: Sequence[str], share: float) -> None:
     )
     print("|---|---:|---:|---:|---:|---:|---:|")
     for backbone in backbones:
-        runtime.start(run)
+        determinism.start(run)
         whole = classifier.make(Architecture(backbone, 10, 3, 2, 3)).eval()
         example = torch.zeros(2, 3, SPEED_SIZE, SPEED_SIZE)
         head = REGISTRY[backbone].head
@@ -301,11 +297,11 @@ def _write(
         print(f"{PEER} fails: {type(error).__name__}: {error}", flush=True)
     paths = {name: folder / f"{name}.onnx" for name in [*networks, "int8", "int8, cut"]}
     for name, network in networks.items():
-        export.write_onnx(network, example, paths[name])
+        to_onnx.write_onnx(network, example, paths[name])
     for name, network in (("int8", whole), ("int8, cut", cut)):
         prepared = qat.prepare(network, example, weight_bits=8)
         prepared(torch.randn(8, *example.shape[1:]))
-        int8.write(qat.convert(prepared), example, paths[name])
+        int8_export.write(qat.convert(prepared), example, paths[name])
     return paths
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.int8 import FLOAT, make_subject, quantize_padded
-from slimline.backbones import REGISTRY
-from slimline.core import serialize
-from slimline.quantization import biases
+from slimline import files
+from slimline.networks.registry import REGISTRY
+from slimline.targets.onnxruntime.passes import int32_biases
 
 FILES = (FLOAT, "ours", "float_biases")
 SCRIPT = Path(__file__).with_name("one_release.py")
@@ -36,7 +36,7 @@ def main() -> None:
     for backbone in given.backbones:
         folder = given.target / f"{backbone}-{given.size}"
         if not folder.is_dir():
-            with serialize.replacing(folder) as scratch:
+            with files.replacing(folder) as scratch:
                 write(backbone, given.size, scratch)
     print("| ONNX Runtime | backbone | layers | in int8 | times | float biases: in int8 | times |")
     print("|---|---|---:|---:|---:|---:|---:|")
@@ -52,7 +52,7 @@ def write(backbone: str, size: int, folder: Path) -> None:
     _, ours, float_biases = (folder / f"{name}.onnx" for name in FILES)
     subject = make_subject(backbone, size, folder)
     quantize_padded(subject, ours)
-    with mock.patch.object(biases, "quantize"):
+    with mock.patch.object(int32_biases, "quantize"):
         quantize_padded(subject, float_biases)
 
 

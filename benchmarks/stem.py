@@ -11,9 +11,12 @@ import argparse
 from pathlib import Path
 
 from benchmarks import throughput
-from slimline.core import classifier, data, loading, params, runtime, training
-from slimline.core.recipe import BaselineTrainParams
+from slimline import params
+from slimline.data import splits
+from slimline.networks import classifier
 from slimline.pruning import cost
+from slimline.training import determinism, loader, loop
+from slimline.training.baseline_train import BaselineTrainParams
 
 PREPARED, PRETRAINED = Path("data/prepared"), Path("data/raw/pretrained")
 CANDIDATES = [(3, 1), (3, 2), (7, 2)]
@@ -25,14 +28,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="training time of each")
     seconds = parser.parse_args().seconds
     settings = params.load("baseline_train", BaselineTrainParams)
-    train, validation = (data.load(PREPARED / name) for name in ("train", "validation"))
+    train, validation = (splits.load(PREPARED / name) for name in ("train", "validation"))
     print("kernel  stride  images seen  validation top-1  MACs (M)")
     for kernel, stride in CANDIDATES:
-        runtime.start(params.load_run())
+        determinism.start(params.load_run())
         chosen = settings.model_copy(update={"stem_kernel": kernel, "stem_stride": stride})
         probe = classifier.build(chosen, train, PRETRAINED)
         epochs = seconds * throughput.images_per_second(probe, train, chosen.recipe) / len(train)
-        runtime.start(params.load_run())
+        determinism.start(params.load_run())
         model = classifier.build(chosen, train, PRETRAINED)
         rows = _fit(model, train, validation, chosen, epochs)
         macs = cost.count(model.network, model.example).macs_m
@@ -42,14 +45,14 @@ def main() -> None:
 
 def _fit(
     model: classifier.Classifier,
-    train: data.Split,
-    validation: data.Split,
+    train: splits.Split,
+    validation: splits.Split,
     settings: BaselineTrainParams,
     epochs: float,
-) -> list[training.Row]:
+) -> list[loop.Row]:
     recipe = settings.recipe.model_copy(update={"epochs": epochs, "validations": 1})
-    assert loading.num_steps(train, recipe) > 1
-    return training.fit(
+    assert loader.num_steps(train, recipe) > 1
+    return loop.fit(
         model.network,
         train,
         validation,

@@ -4,10 +4,11 @@ import time
 
 import numpy as np
 
-from slimline.core import data, training
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.core.recipe import Recipe
+from slimline.data import splits
+from slimline.data.splits import Split
+from slimline.networks.classifier import Classifier
+from slimline.training import loop
+from slimline.training.recipe import Recipe
 
 
 def images_per_second(model: Classifier, train: Split, recipe: Recipe, *, steps: int = 10) -> float:
@@ -24,10 +25,13 @@ def run(model: Classifier, train: Split, recipe: Recipe, *, steps: int) -> float
     plain = {key: getattr(recipe, key) for key in Recipe.model_fields}
     chosen = Recipe(**plain | {"epochs": steps * recipe.batch_size / len(train), "validations": 1})
     two = Split(
-        data.take(train.images, np.arange(2)), train.labels[:2], train.classes, train.preprocessing
+        splits.take(train.images, np.arange(2)),
+        train.labels[:2],
+        train.classes,
+        train.preprocessing,
     )
     start = time.perf_counter()
-    training.fit(
+    loop.fit(
         model.network,
         train,
         two,

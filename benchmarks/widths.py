@@ -19,9 +19,8 @@ import onnxruntime
 import torch
 from torch import nn
 
-from slimline.core import export
-from slimline.measure import session
 from slimline.quantization import qat
+from slimline.targets.onnxruntime import runtime, to_onnx
 
 WIDTHS = (40, 48, 56, 58, 64, 104, 112, 116, 120, 128, 224, 232, 240)
 SIZE = 4
@@ -39,7 +38,7 @@ def main() -> None:
     for width in WIDTHS:
         with tempfile.TemporaryDirectory() as folder:
             chains = [
-                session.load(path, num_threads=1)
+                runtime.load(path, num_threads=1)
                 for length in (_SHORT, _LONG)
                 for path in _write(_chain(width, length), Path(folder), width)
             ]
@@ -59,16 +58,16 @@ def _write(chain: nn.Module, folder: Path, width: int) -> Sequence[Path]:
     """Return the chain's float and int8 file."""
     example = torch.zeros(2, width, SIZE, SIZE)
     paths = [folder / "float.onnx", folder / "int8.onnx"]
-    export.write_onnx(chain, example, paths[0])
+    to_onnx.write_onnx(chain, example, paths[0])
     prepared = qat.prepare(chain, example, weight_bits=7)
     prepared(torch.randn(8, width, SIZE, SIZE))
-    export.write_onnx(qat.convert(prepared), example, paths[1])
+    to_onnx.write_onnx(qat.convert(prepared), example, paths[1])
     return paths
 
 
 def _seconds(chain: onnxruntime.InferenceSession, width: int) -> float:
     """Return the median time of one image."""
-    image = {export.INPUT: np.zeros((1, width, SIZE, SIZE), np.float32)}
+    image = {to_onnx.INPUT: np.zeros((1, width, SIZE, SIZE), np.float32)}
     times = []
     for _ in range(_RUNS):
         start = perf_counter()

@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
 from slimline.commands import COMMANDS
-from slimline.core.errors import SlimlineError
+from slimline.errors import SlimlineError
 
 
 def main(arguments: list[str]) -> int:

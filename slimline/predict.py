@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from slimline.core import description
-from slimline.core.errors import DataError
-from slimline.core.preprocessing import Preprocessing
-from slimline.measure import session
+from slimline.artifacts import description
+from slimline.data.preprocessing import Preprocessing
+from slimline.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ def predict(model: Path, images: Sequence[Path], *, top: int = 1) -> list[list[A
     """
     content = description.read(model)
     frame = Preprocessing.from_dict(content["preprocessing"])
-    runtime = session.load(description.onnx_path(model), num_threads=1)
+    answer = description.deployable(model).load(num_threads=1)
     answers = []
     for path in images:
-        logits = session.run(runtime, frame.normalise(_read(path, frame)[np.newaxis]))[0]
+        logits = answer(frame.normalise(_read(path, frame)[np.newaxis]))[0]
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
         best = np.argsort(-logits, kind="stable")[:top].tolist()

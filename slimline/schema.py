@@ -1,32 +1,47 @@
 """All sections of `params.yaml` together: the check of the whole file before anything runs."""
 
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from slimline import pruning
-from slimline.core import params
-from slimline.core.datasets import DataParams
-from slimline.core.errors import ParamsError
-from slimline.core.params import RunParams
-from slimline.core.recipe import BaselineTrainParams
-from slimline.core.transfer import BackboneSwapParams, check_unfreeze
+from pydantic import Field
+
+from slimline import params
+from slimline.data.preparation import DataParams
+from slimline.errors import ParamsError
 from slimline.measure.latency import BenchmarkParams
+from slimline.params import RunParams
+from slimline.pruning import METHODS, PruneSettings, SensitivityParams
 from slimline.quantization.settings import (
     Int8ExportParams,
     Int8PtqParams,
     Int8SensitivityParams,
     QatFinetuneParams,
+    QuantizationParams,
 )
 from slimline.report.gates import GatesParams
+from slimline.training.backbone_swap import BackboneSwapParams, check_unfreeze
+from slimline.training.baseline_train import BaselineTrainParams
+from slimline.training.recipe import SharedRecipe
+
+if TYPE_CHECKING:
+    AnyMethod: TypeAlias = PruneSettings
+else:
+    _UNION = reduce(or_, (METHODS[name] for name in METHODS))
+    AnyMethod = Annotated[_UNION, Field(discriminator="method")]
 
 
 class ParamsFile(RunParams):
     """The whole file; each section is used by the stage of its name (`data` by prepare_data)."""
 
     data: DataParams
+    training: SharedRecipe
+    quantization: QuantizationParams
     baseline_train: BaselineTrainParams
     backbone_swap: BackboneSwapParams
-    sensitivity: pruning.SensitivityParams
-    prune: pruning.PruneParams
+    sensitivity: SensitivityParams
+    prune: AnyMethod
     int8_sensitivity: Int8SensitivityParams
     qat_finetune: QatFinetuneParams
     int8_export: Int8ExportParams
@@ -41,7 +56,8 @@ def check(path: Path) -> ParamsFile:
     Raises:
         ParamsError: a key or value is wrong, or two sections contradict each other.
     """
-    content = params.check(params.read(path), ParamsFile, path)
+    written = params.read(path)
+    content = params.check(params.with_shared(written, path), ParamsFile, path, written=written)
     check_unfreeze(content.backbone_swap, str(path))
     if content.prune.rates == "auto" and not content.sensitivity.shares:
         raise ParamsError(

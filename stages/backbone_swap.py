@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from slimline.core import artifacts, cli, data, params, runtime, transfer
-from slimline.measure import hand_over
+from slimline import params, stage
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.parity import float_parity
+from slimline.training import backbone_swap, determinism
 
 
 def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     """Write the model folder `target`."""
-    settings = params.load("backbone_swap", transfer.BackboneSwapParams)
+    settings = params.load("backbone_swap", backbone_swap.BackboneSwapParams)
     run = params.load_run()
-    runtime.start(run)
-    images, unseen = data.load(train), data.load(validation)
-    model, history, phases = transfer.swap(
-        artifacts.load(baseline),
+    determinism.start(run)
+    images, unseen = splits.load(train), splits.load(validation)
+    model, history, phases = backbone_swap.swap(
+        model_folder.load(baseline),
         images,
         unseen,
         settings,
@@ -21,7 +24,7 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
         seed=run.seed,
     )
     extra = {"phases": [each.to_dict() for each in phases]}
-    artifacts.save(
+    model_folder.save(
         target,
         model,
         data=images,
@@ -29,9 +32,9 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
         parent=baseline,
         history=history,
         extra=extra,
-        check=hand_over.checker(model, unseen, num_threads=run.num_threads),
+        check=float_parity.checker(model, unseen, num_threads=run.num_threads),
     )
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

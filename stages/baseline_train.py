@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
-from slimline.core import artifacts, classifier, cli, data, params, runtime, training
-from slimline.core.recipe import BaselineTrainParams
-from slimline.measure import hand_over
+from slimline import params, stage
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.networks import classifier
+from slimline.parity import float_parity
+from slimline.training import determinism, loop
+from slimline.training.baseline_train import BaselineTrainParams
 
 
 def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     """Write the model folder `target`."""
     settings = params.load("baseline_train", BaselineTrainParams)
     run = params.load_run()
-    runtime.start(run)
-    images, unseen = data.load(train), data.load(validation)
+    determinism.start(run)
+    images, unseen = splits.load(train), splits.load(validation)
     model = classifier.build(settings, images, pretrained)
-    history = training.fit(
+    history = loop.fit(
         model.network,
         images,
         unseen,
@@ -23,15 +27,15 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
         seed=run.seed,
         phase="train",
     )
-    artifacts.save(
+    model_folder.save(
         target,
         model,
         data=images,
         settings=settings,
         history=history,
-        check=hand_over.checker(model, unseen, num_threads=run.num_threads),
+        check=float_parity.checker(model, unseen, num_threads=run.num_threads),
     )
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

@@ -2,30 +2,37 @@
 
 from pathlib import Path
 
-from slimline.core import cli, data, description, params, serialize
-from slimline.core.preprocessing import Preprocessing
-from slimline.measure import figures, latency, machine
+from slimline import files, params, stage, variants
+from slimline.artifacts import description
+from slimline.data import splits
+from slimline.data.preprocessing import Preprocessing
+from slimline.measure import benchmark_figures, latency, machine
 
 
-def main(calibration: Path, target: Path, reference: Path, *others: Path) -> None:
-    """Write `target/<variant>.json`, `run.json`, `blocks.tsv`; speedups are against `reference`."""
+def main(declared: Path, models: Path, calibration: Path, target: Path, about: Path) -> None:
+    """Write `target/<variant>.json`, and into `about` how sure they are: `run.json`, `blocks.tsv`.
+
+    Speedups are against the variant whose role is baseline.
+    """
     settings = params.load("benchmark", latency.BenchmarkParams)
-    models = (reference, *others)
-    frame = Preprocessing.from_dict(description.read(reference)["preprocessing"])
+    names = variants.read(declared)
+    frame = Preprocessing.from_dict(description.read(models / names.baseline)["preprocessing"])
     watch = machine.watch()
     measured = latency.measure(
-        {model.name: description.onnx_path(model) for model in models},
-        reference.name,
-        frame.normalise(data.load(calibration).images[: settings.batch_size]),
+        {name: description.deployable(models / name) for name in names},
+        names.baseline,
+        frame.normalise(splits.load(calibration).images[: settings.batch_size]),
         settings,
         num_threads=params.load_run().num_threads,
     )
-    for variant, figure in measured.items():
-        serialize.write_json(target / f"{variant}.json", figures.noisy(figure, machine.cpu()))
-    run = figures.run(measured, settings.max_noise, watch.load())
-    serialize.write_json(target / "run.json", run)
-    serialize.write_tsv(target / "blocks.tsv", figures.blocks(measured))
+    cpu = machine.cpu()
+    with files.replacing(target) as folder:
+        for name, latencies in measured.items():
+            files.write_json(folder / f"{name}.json", benchmark_figures.noisy(latencies, cpu))
+    run = benchmark_figures.run(measured, settings.max_noise, watch.load())
+    files.write_json(about / "run.json", run)
+    files.write_table(about / "blocks.tsv", benchmark_figures.blocks(measured))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from slimline.core import cli, data, description, params, serialize
-from slimline.core.preprocessing import Preprocessing
-from slimline.measure import accuracy, figures, newly_wrong, onnx_file, session
+from slimline import files, params, stage
+from slimline.artifacts import description
+from slimline.data import splits
+from slimline.data.preprocessing import Preprocessing
+from slimline.measure import accuracy, evaluate_figures, newly_wrong
 
 
 def main(
@@ -17,21 +19,19 @@ def main(
 ) -> None:
     """Write the figures, one predicted class per test image, and images newly answered wrong.
 
-    `reference` is the file of predictions to compare with, or, for the reference itself, `model`.
+    `reference` are the baseline's answers, which all models are compared with, itself included.
     """
-    path = description.onnx_path(model)
-    split = data.load(test)
+    deployable, split = description.deployable(model), splits.load(test)
+    expected = accuracy.read_predictions(reference)
     frame = Preprocessing.from_dict(description.read(model)["preprocessing"])
-    runtime = session.load(path, num_threads=params.load_run().num_threads)
-    logits = session.predict(runtime, split.images, frame)
-    answers = logits.argmax(1)
-    expected = answers if reference == model else accuracy.read_predictions(reference)
+    num_threads = params.load_run().num_threads
+    logits = deployable.predict(split.images, frame, num_threads=num_threads)
     score = accuracy.score(logits, split.labels, expected)
-    serialize.write_text(predictions, accuracy.format_predictions(answers))
+    files.write_text(predictions, accuracy.format_predictions(logits.argmax(1)))
     mistakes = newly_wrong.find(split, logits, expected)
-    serialize.write_json(newly_wrong_path, newly_wrong.to_dict(mistakes))
-    serialize.write_json(figures_path, figures.deterministic(score, onnx_file.inspect(path)))
+    files.write_json(newly_wrong_path, newly_wrong.to_dict(mistakes))
+    files.write_json(figures_path, evaluate_figures.to_dict(score, deployable.inspect()))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

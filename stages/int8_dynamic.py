@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slimline.core import cli
+from slimline import stage
 from slimline.quantization import comparators
 
 
@@ -12,4 +12,4 @@ def main(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

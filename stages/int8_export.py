@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-from slimline.core import cli, data, params, runtime
-from slimline.quantization import int8
+from slimline import params, stage
+from slimline.data import splits
+from slimline.quantization import int8_export
 from slimline.quantization.settings import Int8ExportParams
+from slimline.training import determinism
 
 
 def main(source: Path, validation: Path, target: Path) -> None:
     """Write the model folder `target`, with the comparison in its `model.json`."""
     settings = params.load("int8_export", Int8ExportParams)
     run = params.load_run()
-    runtime.start(run)
-    compared = int8.save(
+    determinism.start(run)
+    compared = int8_export.save(
         target,
-        int8.load_prepared(source),
-        data.load(validation),
+        int8_export.load_prepared(source),
+        splits.load(validation),
         settings,
         parent=source,
         num_threads=run.num_threads,
@@ -27,4 +29,4 @@ def main(source: Path, validation: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from slimline.core import cli, data, params, runtime
-from slimline.quantization import int8_scan, int8_times, ptq
-from slimline.quantization.mixed import Tables
+from slimline import params, stage
+from slimline.data import splits
+from slimline.quantization import int8_sensitivity_table, int8_times, ptq
+from slimline.quantization.mixed_precision import Tables
 from slimline.quantization.settings import Int8PtqParams
+from slimline.training import determinism
 
 
 def main(
@@ -19,14 +21,14 @@ def main(
     """Write the model folder `target`; validation chooses, if settings leave the choice."""
     settings = params.load("int8_ptq", Int8PtqParams)
     run = params.load_run()
-    runtime.start(run)
+    determinism.start(run)
     tried = ptq.save(
         target,
         source,
-        data.load(calibration),
-        data.load(validation),
+        splits.load(calibration),
+        splits.load(validation),
         settings,
-        Tables(int8_scan.read(sensitivity), int8_times.read(times)),
+        Tables(int8_sensitivity_table.read(sensitivity), int8_times.read(times)),
         num_threads=run.num_threads,
     )
     for name, top1 in tried.items():
@@ -34,4 +36,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

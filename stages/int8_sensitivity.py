@@ -2,30 +2,32 @@
 
 from pathlib import Path
 
-from slimline.core import cli, data, params
-from slimline.quantization import int8_scan
-from slimline.quantization.settings import Int8SensitivityParams, QatFinetuneParams
+from slimline import params, stage
+from slimline.data import splits
+from slimline.quantization import int8_sensitivity_table
+from slimline.quantization.settings import Int8SensitivityParams, QuantizationParams
 
 
 def main(source: Path, calibration: Path, validation: Path, target: Path) -> None:
     """Write the table `target`; a header alone, and without loading torch, if none is asked for."""
     settings = params.load("int8_sensitivity", Int8SensitivityParams)
     if not settings.scan:
-        int8_scan.write(target, [])
+        int8_sensitivity_table.write(target, [])
         return
-    from slimline.core import artifacts, runtime
-    from slimline.quantization import sensitivity
+    from slimline.artifacts import model_folder
+    from slimline.quantization import int8_sensitivity
+    from slimline.training import determinism
 
-    runtime.start(params.load_run())
-    rows = sensitivity.scan(
-        artifacts.load(source),
-        data.load(calibration),
-        data.load(validation),
-        params.load("qat_finetune", QatFinetuneParams),
+    determinism.start(params.load_run())
+    rows = int8_sensitivity.scan(
+        model_folder.load(source),
+        splits.load(calibration),
+        splits.load(validation),
+        params.load("quantization", QuantizationParams),
         images=settings.images,
     )
-    int8_scan.write(target, rows)
+    int8_sensitivity_table.write(target, rows)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

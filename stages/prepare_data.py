@@ -3,19 +3,20 @@
 import tempfile
 from pathlib import Path
 
-from slimline.core import cli, data, datasets, params
+from slimline import params, stage
+from slimline.data import preparation, splits
 
 
 def main(raw: Path, target: Path) -> None:
     """Write `target/<split>/` for train, calibration, validation and test."""
-    settings = params.load("data", datasets.DataParams)
+    settings = params.load("data", preparation.DataParams)
     run = params.load_run()
     with tempfile.TemporaryDirectory() as scratch:
-        splits = datasets.prepare(raw, settings, seed=run.seed, scratch=Path(scratch))
-        for name, split in splits.items():
-            data.save(target / name, split)
+        parts = preparation.prepare(raw, settings, seed=run.seed, scratch=Path(scratch))
+        for name, split in parts.items():
+            splits.save(target / name, split)
             print(f"{name}: {len(split)} images of {len(split.classes)} classes")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
-from slimline import pruning
-from slimline.core import artifacts, classifier, cli, data, params, runtime
-from slimline.measure import hand_over
-from slimline.pruning import rounds, scan, times
+from slimline import params, pruning, stage
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.networks import classifier
+from slimline.parity import float_parity
+from slimline.pruning import layer_times, rounds, sensitivity_table
 from slimline.pruning.choice import Tables
+from slimline.training import determinism
 
 
 def main(
@@ -16,26 +19,26 @@ def main(
     calibration: Path,
     validation: Path,
     sensitivity: Path,
-    layer_times: Path,
+    times: Path,
     target: Path,
 ) -> None:
     """Write the model folder `target`, with rounds and layers in its `model.json`."""
     settings = pruning.load(params.PARAMS_PATH)
     run = params.load_run()
-    runtime.start(run)
-    model, images, unseen = artifacts.load(source), data.load(train), data.load(validation)
-    teacher = artifacts.load(baseline) if settings.teacher == baseline.name else model
+    determinism.start(run)
+    model, images, unseen = model_folder.load(source), splits.load(train), splits.load(validation)
+    teacher = model_folder.load(baseline) if settings.teacher == baseline.name else model
     outcome = rounds.prune(
         model,
         images,
-        data.load(calibration),
+        splits.load(calibration),
         unseen,
         settings,
         teacher=classifier.adapted(teacher, model.preprocessing),
-        tables=Tables(scan.read(sensitivity), times.read(layer_times)),
+        tables=Tables(sensitivity_table.read(sensitivity), layer_times.read(times)),
         seed=run.seed,
     )
-    artifacts.save(
+    model_folder.save(
         target,
         outcome.model,
         data=images,
@@ -43,9 +46,9 @@ def main(
         parent=source,
         history=outcome.history,
         extra=outcome.account(),
-        check=hand_over.checker(outcome.model, unseen, num_threads=run.num_threads),
+        check=float_parity.checker(outcome.model, unseen, num_threads=run.num_threads),
     )
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

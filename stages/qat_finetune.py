@@ -2,11 +2,19 @@
 
 from pathlib import Path
 
-from slimline.core import artifacts, cli, data, params, runtime
-from slimline.measure import int8_layers
-from slimline.quantization import int8_scan, int8_times, mixed, qat
-from slimline.quantization.mixed import Tables
+from slimline import params, stage
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.quantization import (
+    int8_sensitivity_table,
+    int8_times,
+    layer_choices,
+    mixed_precision,
+    qat,
+)
+from slimline.quantization.mixed_precision import Tables
 from slimline.quantization.settings import QatFinetuneParams
+from slimline.training import determinism
 
 
 def main(
@@ -21,20 +29,20 @@ def main(
     """Write the model folder `target`: fake-quant weights, no .onnx; layers in `model.json`."""
     settings = params.load("qat_finetune", QatFinetuneParams)
     run = params.load_run()
-    runtime.start(run)
-    images, pruned = data.load(train), artifacts.load(source)
-    tables = Tables(int8_scan.read(sensitivity), int8_times.read(times))
-    choices = mixed.choose(pruned, settings.mixed, tables, section="qat_finetune")
+    determinism.start(run)
+    images, pruned = splits.load(train), model_folder.load(source)
+    tables = Tables(int8_sensitivity_table.read(sensitivity), int8_times.read(times))
+    choices = mixed_precision.choose(pruned, settings.mixed, tables, section="qat_finetune")
     model, history = qat.finetune(
         pruned,
         images,
-        data.load(calibration),
-        data.load(validation),
+        splits.load(calibration),
+        splits.load(validation),
         settings,
         seed=run.seed,
-        float_layers=int8_layers.float_layers(choices),
+        float_layers=layer_choices.float_layers(choices),
     )
-    artifacts.save(
+    model_folder.save(
         target,
         model,
         data=images,
@@ -47,4 +55,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

@@ -2,51 +2,45 @@
 
 from pathlib import Path
 
-from slimline.core import cli, description, params, serialize
-from slimline.measure import int8_layers
-from slimline.report import content, gates, render, results
+from slimline import files, params, stage, variants
+from slimline.artifacts import description
+from slimline.quantization import layer_choices
+from slimline.report import content, gates, render
 
 
 def main(
-    evaluate: Path,
-    latency: Path,
-    predictions: Path,
-    newly_wrong: Path,
-    models: Path,
-    raw: Path,
-    target: Path,
-    sensitivity: Path,
-    *trained: Path,
+    declared: Path, metrics: Path, models: Path, raw: Path, sensitivity: Path, *trained: Path
 ) -> None:
-    """Write the three documents into `target`, and the history of each trained model."""
+    """Write the three documents into `metrics`, and the history of each trained model."""
     report = content.gather(
-        results.load(evaluate, latency, predictions),
+        metrics,
+        variants.read(declared),
         models,
         raw,
         sensitivity,
-        newly_wrong,
         trained,
         settings=params.load("gates", gates.GatesParams),
         source=params.read(params.PARAMS_PATH)["data"]["source"],
     )
-    serialize.write_text(target / "report.md", render.markdown(report))
-    serialize.write_text(target / "report.html", render.html(report))
-    serialize.write_text(target / "model_card.md", render.model_card(report))
-    serialize.write_json(target / "product.json", report.product.headline)
-    for model in trained:
-        curve = (model / description.HISTORY).read_text(encoding="utf-8")
-        serialize.write_text(target / "history" / f"{model.name}.tsv", curve)
-    rounds = [vars(each) for each in report.rounds]
-    serialize.write_tsv(target / "history" / "prune_rounds.tsv", rounds)
-    serialize.write_tsv(target / "history" / "confusion.tsv", report.confusion)
-    serialize.write_tsv(
-        target / "history" / "int8_layers.tsv",
-        [each.to_row() for each in report.int8_layers],
-        header=int8_layers.COLUMNS,
-    )
-    scan = sensitivity.read_text(encoding="utf-8")
-    serialize.write_text(target / "history" / "sensitivity.tsv", scan)
+    files.write_text(metrics / "report.md", render.markdown(report))
+    files.write_text(metrics / "report.html", render.html(report))
+    files.write_text(metrics / "model_card.md", render.model_card(report))
+    files.write_json(metrics / "product.json", report.product.headline)
+    with files.replacing(metrics / "history") as history:
+        for model in trained:
+            curve = (model / description.HISTORY).read_text(encoding="utf-8")
+            files.write_text(history / f"{model.name}.tsv", curve)
+        rounds = [vars(each) for each in report.rounds]
+        files.write_table(history / "prune_rounds.tsv", rounds)
+        files.write_table(history / "confusion.tsv", report.confusion)
+        files.write_table(
+            history / "int8_layers.tsv",
+            [each.to_row() for each in report.int8_layers],
+            header=layer_choices.COLUMNS,
+        )
+        scan = sensitivity.read_text(encoding="utf-8")
+        files.write_text(history / "sensitivity.tsv", scan)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

@@ -2,30 +2,31 @@
 
 from pathlib import Path
 
-from slimline import pruning
-from slimline.core import cli, data, params
-from slimline.pruning import SensitivityParams, scan
+from slimline import params, pruning, stage
+from slimline.data import splits
+from slimline.pruning import SensitivityParams, sensitivity_table
 
 
 def main(source: Path, calibration: Path, validation: Path, target: Path) -> None:
     """Write the table `target`; a header alone, and without loading torch, if none is asked for."""
     settings = params.load("sensitivity", SensitivityParams)
     if not settings.shares:
-        scan.write(target, [])
+        sensitivity_table.write(target, [])
         return
-    from slimline.core import artifacts, runtime
+    from slimline.artifacts import model_folder
     from slimline.pruning import sensitivity
+    from slimline.training import determinism
 
-    runtime.start(params.load_run())
+    determinism.start(params.load_run())
     rows = sensitivity.scan(
-        artifacts.load(source),
-        data.load(calibration),
-        data.load(validation),
+        model_folder.load(source),
+        splits.load(calibration),
+        splits.load(validation),
         settings,
         pruning.load(params.PARAMS_PATH),
     )
-    scan.write(target, rows)
+    sensitivity_table.write(target, rows)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    stage.run(main)

@@ -6,14 +6,14 @@ import torch
 import toy
 from torch import nn
 
-from slimline.core.recipe import Distill, DistilledRecipe
 from slimline.pruning import channels, choice
 from slimline.pruning.choice import Tables
+from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.magnitude import Magnitude
-from slimline.pruning.scan import Scan
+from slimline.pruning.sensitivity_table import Scan
 from slimline.pruning.structured_magnitude import StructuredMagnitude, magnitudes
 from slimline.pruning.taylor import Taylor
-from slimline.pruning.times import LayerTimes
+from slimline.training.recipe import Distill, DistilledRecipe
 
 RECOVER = DistilledRecipe(
     epochs=0.2, batch_size=32, optimizer="adamw", learning_rate=0.003, weight_decay=0.0,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slimline.backbones import REGISTRY
+from slimline.networks.registry import REGISTRY
 
 ONE_PER_FAMILY = (
     "resnet18",

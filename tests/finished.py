@@ -10,12 +10,13 @@ import repository
 import tiny_model
 from repository import State
 
-from slimline.core import description, serialize
-from slimline.core.data import Split
+from slimline import files
+from slimline.artifacts import description
+from slimline.data.splits import Split
 from slimline.measure import accuracy, newly_wrong
-from slimline.measure.int8_layers import LayerChoice
-from slimline.measure.pruned import LayerChange, Round
-from slimline.report.variant import BASELINE, PRODUCT, VARIANTS
+from slimline.measure.variant import BASELINE, PRODUCT, VARIANTS
+from slimline.pruning.account import LayerChange, Round
+from slimline.quantization.layer_choices import LayerChoice
 from stages import report
 
 TRAINED = (BASELINE, "backbone_swap", "prune", "qat_finetune")
@@ -65,9 +66,9 @@ def make(
     repository.write(folder, state or State(lost=5, classes=classes))
     for name in dict.fromkeys((*TRAINED, *VARIANTS)):
         _write_model(folder / "models", name, classes)
-    serialize.write_text(folder / "models" / "sensitivity.tsv", "layers\tshare\tlost\n")
+    files.write_text(folder / "models" / "sensitivity.tsv", "layers\tshare\tlost\n")
     licence = folder / "data" / "raw" / "toy" / "LICENSE"
-    serialize.write_text(licence, "\nToy Licence 1.0\n\nDo what you like.\n")
+    files.write_text(licence, "\nToy Licence 1.0\n\nDo what you like.\n")
     _write_newly_wrong(folder / "metrics", classes)
     return folder
 
@@ -94,14 +95,14 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
     folder = tiny_model.write(models / name, classes)
     parent = _PARENTS.get(name)
-    content: dict[str, Any] = serialize.read_json(folder / description.DESCRIPTION) | {
+    content: dict[str, Any] = files.read_json(folder / description.DESCRIPTION) | {
         "architecture": {"backbone": "resnet18" if name == BASELINE else "shufflenet_v2_x1_0"},
         "input": {"name": "input", "dtype": "float32", "shape": ["batch", 1, 8, 8]},
         "pretrained": None,
         "settings": {"of": name},
         "sha256": {
             "data": "d" * 64,
-            "parent": description.hash_file(models / parent / description.DESCRIPTION)
+            "parent": files.hash_file(models / parent / description.DESCRIPTION)
             if parent
             else None,
             "settings": "5" * 64,
@@ -121,13 +122,13 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
             "largest_difference": 0.5,
             "spread": 40.0,
         }
-    serialize.write_json(folder / description.DESCRIPTION, content)
+    files.write_json(folder / description.DESCRIPTION, content)
     if name in TRAINED:
         rows = [
             {"phase": phase, "step": 10 * step, "epoch": step / 2, "validation_top1": top1}
             for phase, step, top1 in (("one", 1, 80.0), ("one", 2, 88.0), ("two", 1, 90.0))
         ]
-        serialize.write_tsv(folder / description.HISTORY, rows)
+        files.write_table(folder / description.HISTORY, rows)
 
 
 def _write_newly_wrong(metrics: Path, classes: Sequence[str]) -> None:
@@ -140,4 +141,4 @@ def _write_newly_wrong(metrics: Path, classes: Sequence[str]) -> None:
     logits[np.arange(len(labels)), after] = 5
     split = Split(images, labels, classes, tiny_model.FRAME)
     found = newly_wrong.to_dict(newly_wrong.find(split, logits, before))
-    serialize.write_json(metrics / "newly_wrong" / f"{PRODUCT}.json", found)
+    files.write_json(metrics / "newly_wrong" / f"{PRODUCT}.json", found)

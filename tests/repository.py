@@ -14,9 +14,9 @@ import numpy as np
 import toy
 from ruamel.yaml import YAML
 
-from slimline.core import serialize
+from slimline import files
 from slimline.measure import accuracy, chance
-from slimline.report.variant import BASELINE, PRODUCT, VARIANTS
+from slimline.measure.variant import BASELINE, PRODUCT, VARIANTS
 
 COUNT = 2000
 CLASSES = [f"class {index}" for index in range(10)]
@@ -72,22 +72,22 @@ def write_metrics(metrics: Path, state: State) -> None:
     for name in VARIANTS:
         answers = _answers(state.lost if name == PRODUCT else 0)
         text = accuracy.format_predictions(answers)
-        serialize.write_text(metrics / "predictions" / f"{name}.txt", text)
-        serialize.write_json(metrics / "evaluate" / f"{name}.json", _figures(name, answers, state))
-        serialize.write_json(metrics / "latency" / f"{name}.json", _latency(name, state))
+        files.write_text(metrics / "predictions" / f"{name}.txt", text)
+        files.write_json(metrics / "evaluate" / f"{name}.json", _figures(name, answers, state))
+        files.write_json(metrics / "latency" / f"{name}.json", _latency(name, state))
     labels = accuracy.format_predictions(_LABELS)
-    serialize.write_text(metrics / "predictions" / "labels.txt", labels)
+    files.write_text(metrics / "predictions" / "labels.txt", labels)
     about = {"classes": list(state.classes), "sha256": state.test_split * 2}
-    serialize.write_json(metrics / "predictions" / "test_split.json", about)
+    files.write_json(metrics / "predictions" / "test_split.json", about)
     _write_blocks(metrics / "latency" / "blocks.tsv", state)
-    serialize.write_json(metrics / "latency" / "run.json", _run(state))
+    files.write_json(metrics / "latency" / "run.json", _run(state))
 
 
 def write_top1(folder: Path, name: str) -> None:
     """Score the predictions of a variant anew, after a test has changed them."""
     answers = accuracy.read_predictions(folder / "metrics" / "predictions" / f"{name}.txt")
     path = folder / "metrics" / "evaluate" / f"{name}.json"
-    serialize.write_json(path, _figures(name, answers, State()))
+    files.write_json(path, _figures(name, answers, State()))
 
 
 def _answers(lost: int) -> np.ndarray:
@@ -149,7 +149,7 @@ def _write_blocks(path: Path, state: State) -> None:
     rows = [
         {name: float(times[name] * noise[name][block]) for name in VARIANTS} for block in range(40)
     ]
-    serialize.write_tsv(path, rows)
+    files.write_table(path, rows)
 
 
 def _write_lock(folder: Path, state: State) -> None:

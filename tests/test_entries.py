@@ -10,15 +10,20 @@ import pytest
 import torch
 import toy
 
-from slimline.backbones import REGISTRY
-from slimline.core import artifacts, classifier, data, training, transfer
-from slimline.core.classifier import Classifier
-from slimline.core.recipe import Distill, DistilledRecipe, ModelParams
-from slimline.measure import hand_over, onnx_file, profile
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.networks import classifier
+from slimline.networks.classifier import Classifier
+from slimline.networks.registry import REGISTRY
+from slimline.networks.settings import ModelParams
+from slimline.parity import float_parity
+from slimline.parity.int8_parity import Parity
 from slimline.pruning import cost
-from slimline.quantization import int8, qat
-from slimline.quantization.parity import Parity
+from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
+from slimline.targets.onnxruntime import onnx_file, profile
+from slimline.training import backbone_swap, loop
+from slimline.training.recipe import Distill, DistilledRecipe
 
 NUM_IMAGES = 150
 RECIPE = DistilledRecipe(
@@ -40,7 +45,7 @@ ANY_PARITY = Int8ExportParams(
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> data.Split:
+def split(tmp_path_factory: pytest.TempPathFactory) -> splits.Split:
     return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=NUM_IMAGES)["validation"]
 
 
@@ -57,7 +62,7 @@ class Journey:
 
 @pytest.fixture(scope="module", params=entries.ALL)
 def journey(
-    request: pytest.FixtureRequest, split: data.Split, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, split: splits.Split, tmp_path_factory: pytest.TempPathFactory
 ) -> Journey:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp(request.param)
@@ -66,19 +71,19 @@ def journey(
     )
     built = classifier.build(settings, split, folder)
     trained = built.with_network(copy.deepcopy(built.network))
-    training.fit(
+    loop.fit(
         trained.network, split, split, RECIPE,
         preprocessing=split.preprocessing, seed=1, phase="test",
     )  # fmt: skip
     pruned = trained.with_network(copy.deepcopy(trained.network))
     cuts.cut(pruned.network, pruned.example, 0.3, multiple=8)
-    artifacts.save(folder / "pruned", pruned, data=split, settings=settings)
+    model_folder.save(folder / "pruned", pruned, data=split, settings=settings)
     quantized, _ = qat.finetune(pruned, split, split, split, QAT, seed=1)
-    artifacts.save(
+    model_folder.save(
         folder / "qat", quantized, data=split, settings=QAT, with_onnx=False, extra=NOTHING_FLOAT
     )
-    reloaded = int8.load_prepared(folder / "qat")
-    compared = int8.save(
+    reloaded = int8_export.load_prepared(folder / "qat")
+    compared = int8_export.save(
         folder / "int8", reloaded, split, ANY_PARITY, parent=folder / "qat", num_threads=2
     )
     return Journey(folder, built, trained, pruned, compared)
@@ -88,7 +93,7 @@ def test_a_step_changes_what_is_not_frozen(journey: Journey) -> None:
     network = copy.deepcopy(journey.built.network)
     backbone = journey.built.architecture.backbone
     for unfreeze in (0, 1, 2, len(REGISTRY[backbone].stages), "all"):
-        transfer.freeze(network, backbone, unfreeze)
+        backbone_swap.freeze(network, backbone, unfreeze)
         trained = [name for name, each in network.named_parameters() if each.requires_grad]
         stages = (
             REGISTRY[backbone].stages
@@ -101,11 +106,11 @@ def test_a_step_changes_what_is_not_frozen(journey: Journey) -> None:
         assert has_stem == (unfreeze == "all")
 
 
-def test_reloads_strictly_with_equal_outputs(journey: Journey, split: data.Split) -> None:
-    expected = training.predict(journey.pruned.network, split, split.preprocessing)
-    reloaded = artifacts.load(journey.folder / "pruned")
-    assert torch.equal(training.predict(reloaded.network, split, split.preprocessing), expected)
-    hand_over.check(reloaded, split, journey.folder / "pruned" / "model.onnx", num_threads=2)
+def test_reloads_strictly_with_equal_outputs(journey: Journey, split: splits.Split) -> None:
+    expected = loop.predict(journey.pruned.network, split, split.preprocessing)
+    reloaded = model_folder.load(journey.folder / "pruned")
+    assert torch.equal(loop.predict(reloaded.network, split, split.preprocessing), expected)
+    float_parity.check(reloaded, split, journey.folder / "pruned" / "model.onnx", num_threads=2)
 
 
 def test_pruning_removes_work(journey: Journey) -> None:

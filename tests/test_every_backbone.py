@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import toy
 
-from slimline.backbones import REGISTRY
-from slimline.core import serialize
+from slimline import files
+from slimline.networks.registry import REGISTRY
 
 pytestmark = pytest.mark.slow
 
@@ -35,9 +35,9 @@ def workspace(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_it_runs_to_its_end(workspace: Path, name: str) -> None:
     toy.dvc(workspace, "exp", "run", "-S", f"backbone_swap.backbone={name}")
-    content = serialize.read_json(workspace / "models" / "int8_export" / "model.json")
+    content = files.read_json(workspace / "models" / "int8_export" / "model.json")
     assert content["architecture"]["backbone"] == name
-    figures = serialize.read_json(workspace / "metrics" / "evaluate" / "int8_export.json")
+    figures = files.read_json(workspace / "metrics" / "evaluate" / "int8_export.json")
     assert figures["int8_macs"] > 99
     toy.git(workspace, "restore", ".")
     toy.dvc(workspace, "checkout")

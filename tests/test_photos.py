@@ -8,7 +8,7 @@ import photos
 import pytest
 import toy
 
-from slimline.core import serialize
+from slimline import files
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def test_the_photos_are_tracked_and_not_in_git(workspace: Path) -> None:
 
 def test_prepared_splits_are_the_files_themselves(workspace: Path) -> None:
     prepared = workspace / "data" / "prepared" / "test"
-    manifest = serialize.read_json(prepared / "manifest.json")
+    manifest = files.read_json(prepared / "manifest.json")
     assert manifest["classes"] == list(photos.CLASSES)
     assert len(list((prepared / "images").iterdir())) == 60
     first = manifest["files"][0]
@@ -56,9 +56,9 @@ def test_prepared_splits_are_the_files_themselves(workspace: Path) -> None:
 
 
 def test_the_model_has_learned_and_says_how_to_feed_it(workspace: Path) -> None:
-    figures = serialize.read_json(workspace / "metrics" / "evaluate" / "int8_export.json")
+    figures = files.read_json(workspace / "metrics" / "evaluate" / "int8_export.json")
     assert figures["top1"] > 60
-    content = serialize.read_json(workspace / "models" / "int8_export" / "model.json")
+    content = files.read_json(workspace / "models" / "int8_export" / "model.json")
     assert content["input"]["shape"] == ["batch", 3, 32, 32]
     assert content["preprocessing"]["crop"] == 0.9
     assert content["preprocessing"]["steps"]

@@ -7,7 +7,7 @@ import pytest
 import toy
 
 from slimline import schema
-from slimline.core.errors import ParamsError
+from slimline.errors import ParamsError
 
 
 @pytest.fixture(scope="module")

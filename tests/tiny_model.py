@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from slimline.core import serialize
-from slimline.core.preprocessing import Preprocessing
+from slimline import files
+from slimline.data.preprocessing import Preprocessing
 
 CLASSES = ["top left", "top right", "bottom left", "bottom right"]
 FRAME = Preprocessing(8, 8, channels=1, mean=(0.5,), std=(0.5,))
@@ -32,5 +32,5 @@ def write(folder: Path, classes: Sequence[str] = CLASSES) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
     content = {"classes": list(classes), "preprocessing": FRAME.to_dict()}
-    serialize.write_json(folder / "model.json", content)
+    files.write_json(folder / "model.json", content)
     return folder

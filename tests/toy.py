@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from slimline.core import datasets
-from slimline.core.data import Split
-from slimline.core.datasets import DataParams
-from slimline.core.recipe import Augment
+from slimline.data import preparation
+from slimline.data.preparation import DataParams
+from slimline.data.splits import Split
+from slimline.training.augmentation import Augment
 
 ROOT = Path(__file__).parent.parent
 NUM_TRAIN, NUM_TEST = 1800, 300
@@ -154,7 +154,7 @@ DATA = DataParams(
 def splits(raw: Path, **changes: Any) -> dict[str, Split]:
     """Return the splits of the toy data, made under `raw`; `changes` are settings of `data`."""
     make_data(raw / "toy")
-    return datasets.prepare(raw, DATA.model_copy(update=changes), seed=1, scratch=raw)
+    return preparation.prepare(raw, DATA.model_copy(update=changes), seed=1, scratch=raw)
 
 
 def make_data(folder: Path) -> None:

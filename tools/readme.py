@@ -11,8 +11,9 @@ ROOT = Path(__file__).parent.parent
 # Run as a script, Python looks for modules beside it, not in the repository.
 sys.path.insert(0, str(ROOT))
 
-from slimline.report import filters, variant  # noqa: E402
-from slimline.report.variant import VARIANTS  # noqa: E402
+from slimline import variants  # noqa: E402
+from slimline.measure import variant  # noqa: E402
+from slimline.report import filters  # noqa: E402
 
 README = ROOT / "README.md"
 _BEGIN = "<!-- results: written by `python tools/readme.py` from metrics/ -->\n"
@@ -41,7 +42,8 @@ def with_table(text: str, rows: str) -> str:
 
 def table() -> str:
     """Return the result table, Markdown."""
-    variants = variant.load(ROOT / "metrics/evaluate", ROOT / "metrics/latency", VARIANTS)
+    declared = variants.read(ROOT / variants.PATH)
+    rows = variant.load(ROOT / "metrics", [declared[name] for name in declared])
     lines = [
         "| variant | top-1 on test | file | MACs | executed in int8 | p50, one thread | speedup |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -50,10 +52,10 @@ def table() -> str:
         f"| `{each.name}` | {filters.percent(each.top1)} | {filters.kib(each.size_kib)} "
         f"| {filters.millions(each.macs_m)} | {filters.percent(each.int8_macs, 0)} "
         f"| {filters.milliseconds(each.p50_ms)} | {filters.times(each.speedup)} |"
-        for each in variants
+        for each in rows
     ]
-    cpu = filters.cell(variants[0].cpu)
-    flags = filters.cell(variants[0].cpu_flags) or "no int8 features known"
+    cpu = filters.cell(rows[0].cpu)
+    flags = filters.cell(rows[0].cpu_flags) or "no int8 features known"
     lines += ["", f"Measured on {cpu} ({flags}), the default run on Fashion-MNIST."]
     return "\n".join(lines) + "\n"
 

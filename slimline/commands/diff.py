@@ -29,15 +29,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the comment."""
-    from slimline.core import params, revision
-    from slimline.report import anew, comparison, render, state
+    from slimline import params
+    from slimline.report import base, comparison, render
     from slimline.report.gates import GatesParams
+    from slimline.repository import revision, state
 
     settings = params.load("gates", GatesParams)
     now = state.workspace()
-    base = revision.find(arguments.base)
-    then = state.of(base, now)
-    against = anew.against(then, base, now, is_timed=not arguments.no_measure)
-    change = comparison.compare(then, now, settings, against, str(base))
+    found = revision.find(arguments.base)
+    then = state.of(found, now)
+    against = base.timed(then, found, now, is_wanted=not arguments.no_measure)
+    change = comparison.compare(then, now, settings, against, str(found))
     print(render.diff(change), end="")
     return 0

@@ -41,9 +41,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a line per gate; return 1 if one is broken."""
-    from slimline.core import params, revision
-    from slimline.core.errors import ParamsError
-    from slimline.report import anew, filters, gates, state
+    from slimline import params
+    from slimline.errors import ParamsError
+    from slimline.report import base, filters, gates
+    from slimline.repository import revision, state
 
     settings = params.load("gates", gates.GatesParams)
     now = state.workspace()
@@ -52,15 +53,15 @@ def run(arguments: Namespace) -> int:
         raise ParamsError(
             [f"params.yaml: {names}: changed since the figures were made; run `dvc repro`"]
         )
-    base = None
+    against = None
     if arguments.base:
         found = revision.find(arguments.base)
         print(f"compared with {found}", file=sys.stderr)
         is_timed = settings.max_slowdown is not None and not arguments.no_measure
-        base = anew.against(state.of(found, now), found, now, is_timed=is_timed)
-    judged = gates.judge(now.results, settings, base)
+        against = base.timed(state.of(found, now), found, now, is_wanted=is_timed)
+    judged = gates.judge(now.results, settings, against)
     for gate in judged:
         print(filters.gate_line(gate))
-    if base is None:
+    if against is None:
         print("limits against the base branch are judged with --base REV", file=sys.stderr)
     return 0 if gates.are_kept(judged) else 1

@@ -24,11 +24,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the folder and print the files in it."""
-    from slimline.core import package, tracked
-    from slimline.report.variant import PRODUCT
+    from slimline import variants
+    from slimline.repository import dvc_files, package
 
     card = Path("metrics", package.CARD)
-    lock = tracked.read_lock(Path())
-    for name in package.pack(Path("models", PRODUCT), card, arguments.target, lock):
+    lock = dvc_files.read_lock(Path())
+    for name in package.pack(Path("models", variants.read().product), card, arguments.target, lock):
         print(arguments.target / name)
     return 0

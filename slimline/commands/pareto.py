@@ -33,10 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the table, smallest file first."""
-    from slimline.core.errors import ArtifactError
+    from slimline import variants
+    from slimline.errors import ArtifactError
     from slimline.report import filters, pareto
 
-    found = pareto.points(_shown(["--all-commits"] if arguments.all_commits else []))
+    shown = _shown(["--all-commits"] if arguments.all_commits else [])
+    found = pareto.points(shown, variants.read())
     if not found:
         raise ArtifactError("there are no figures yet; run `dvc repro`")
     timed = pareto.comparable(found)
@@ -68,7 +70,7 @@ def _latency_mark(point: Point, timed: Sequence[Point], fast: Sequence[Point]) -
 
 
 def _shown(options: list[str]) -> Any:
-    from slimline.core.errors import ArtifactError
+    from slimline.errors import ArtifactError
 
     command = [sys.executable, "-m", "dvc", "exp", "show", "--json", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -25,14 +25,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a line per file that differs; return 1 if there is one."""
-    from slimline.core import tracked
+    from slimline.repository import dvc_files
 
     root = Path()
-    lock = tracked.read_lock(root)
-    outs = [*tracked.read_added(root), *lock.outs]
+    lock = dvc_files.read_lock(root)
+    outs = [*dvc_files.read_added(root), *lock.outs]
     folders = {each.path for each in outs}
-    deps = [each for each in lock.deps if tracked.within(each.path, folders)]
-    found = tracked.Verification(root, _cache() / "files" / "md5")
+    deps = [each for each in lock.deps if dvc_files.within(each.path, folders)]
+    found = dvc_files.Verification(root, _cache() / "files" / "md5")
     for record in [*outs, *deps]:
         found.check(record)
     if arguments.all:
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
 
 def _cache() -> Path:
     """Return the folder of DVC's cache, wherever its configuration puts it."""
-    from slimline.core.errors import ArtifactError
+    from slimline.errors import ArtifactError
 
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

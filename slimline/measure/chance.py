@@ -61,8 +61,8 @@ def median_bounds(values: NDArray[np.float64], sure: float) -> tuple[float, floa
     They are two of the values, chosen by the binomial law of how many lie below the median (Hahn
     and Meeker, Statistical Intervals, 1991, section 5.2). Too few values bound nothing: -inf, inf.
     On which side of the median a value lies must not depend on the others; how far from it may.
-    Ratios of times taken in turns (`slimline.measure.turns`) are so, times themselves are not: a
-    machine that is slow for a while makes the bounds of a time too narrow.
+    Ratios of times taken in turns (`slimline.measure.interleaved`) are so, times themselves are
+    not: a machine that is slow for a while makes the bounds of a time too narrow.
     """
     ordered = np.sort(values)
     rank = -1

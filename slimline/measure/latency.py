@@ -2,7 +2,7 @@
 
 All models are measured in one process, in turns of short blocks, so that a slow minute of the
 machine hits all of them alike; ratios are taken block by block. How a turn goes, and how many there
-are, is in `slimline.measure.turns`.
+are, is in `slimline.measure.interleaved`.
 """
 
 import re
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from slimline.core.params import Params
-from slimline.measure import blocks, session, turns
-from slimline.measure.turns import Model
+from slimline.measure import block_times, interleaved
+from slimline.measure.interleaved import Model
+from slimline.params import Params
+from slimline.targets.runtimes import Deployable
 
 _MIB = 1024**2
 _STATUS = Path("/proc/self/status")
@@ -90,7 +92,7 @@ class Latency:
     @property
     def noise(self) -> float:
         """Percent by which `speedup` may be off; infinite where there are too few blocks."""
-        return blocks.noise(np.median(self.reference, axis=1), self.block_ms)
+        return block_times.noise(np.median(self.reference, axis=1), self.block_ms)
 
     @property
     def images_per_s(self) -> float:
@@ -104,7 +106,7 @@ class Latency:
 
 
 def measure(
-    models: Mapping[str, Path],
+    models: Mapping[str, Deployable],
     reference: str,
     images: NDArray[np.float32],
     settings: BenchmarkParams,
@@ -113,13 +115,13 @@ def measure(
 ) -> dict[str, Latency]:
     """Return the times of each model, by name; `images` is float32 [count, channels, h, w]."""
     single = single_image_times(
-        {name: turns.model(path, num_threads=1) for name, path in models.items()},
+        {name: partial(each.load, num_threads=1) for name, each in models.items()},
         reference,
         images,
         settings,
     )
     batch = _batch_times(
-        {name: turns.model(path, num_threads=num_threads) for name, path in models.items()},
+        {name: partial(each.load, num_threads=num_threads) for name, each in models.items()},
         images[np.arange(settings.batch_size) % len(images)],
         settings,
     )
@@ -129,9 +131,9 @@ def measure(
             reference=single[reference],
             batch_seconds=batch[name],
             batch_size=settings.batch_size,
-            peak_rss_bytes=_peak_rss_bytes(path, images[:1]),
+            peak_rss_bytes=_peak_rss_bytes(each, images[:1]),
         )
-        for name, path in models.items()
+        for name, each in models.items()
     }
 
 
@@ -145,8 +147,8 @@ def single_image_times(
     # Drawn anew in every run: that chance knows no order is what the intervals rest on.
     order = np.random.default_rng()
     batches = [image[np.newaxis] for image in images]
-    return turns.until_quiet(
-        lambda: turns.block(models, batches, order, runs=settings.runs, warm_up=_WARM_UP),
+    return interleaved.until_quiet(
+        lambda: interleaved.block(models, batches, order, runs=settings.runs, warm_up=_WARM_UP),
         reference,
         num_blocks=settings.blocks,
         max_noise=settings.max_noise,
@@ -160,19 +162,20 @@ def _batch_times(
     """Return seconds of one batch, [batches] of each model."""
     order = np.random.default_rng()
     taken = [
-        turns.block(models, [batch], order, runs=1, warm_up=1) for _ in range(settings.batches)
+        interleaved.block(models, [batch], order, runs=1, warm_up=1)
+        for _ in range(settings.batches)
     ]
     return {name: np.concatenate([each[name] for each in taken]) / 1000 for name in models}
 
 
-def _peak_rss_bytes(path: Path, image: NDArray[np.float32]) -> int:
+def _peak_rss_bytes(model: Deployable, image: NDArray[np.float32]) -> int:
     """Return the peak memory of a fresh process, so that no other model's memory counts."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_answer_and_weigh, path, image).result()
+        return pool.submit(_answer_and_weigh, model, image).result()
 
 
-def _answer_and_weigh(path: Path, image: NDArray[np.float32]) -> int:
-    session.run(session.load(path, num_threads=1), image)
+def _answer_and_weigh(model: Deployable, image: NDArray[np.float32]) -> int:
+    model.load(num_threads=1)(image)
     if _STATUS.is_file():
         found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
         assert found is not None

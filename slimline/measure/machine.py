@@ -69,6 +69,11 @@ def cpu() -> Cpu:
     return Cpu(name, [flag for flag in _INT8_FLAGS if flag in known])
 
 
+def name(cpu: str, flags: str) -> str:
+    """Return a CPU and those of its features that matter to int8, as a person reads them."""
+    return f"{cpu} ({flags or 'no int8 features known'})"
+
+
 def _times() -> tuple[float, float] | None:
     """Return seconds of all CPUs since the start that others used, and all that there were.
 

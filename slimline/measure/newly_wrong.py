@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from slimline.core.data import Split
+    from slimline.data.splits import Split
 
 _MOST = 24
 """Images: as many as a person looks at."""

@@ -1,21 +1,24 @@
-"""The pruning methods: a file each, and a name in the union below.
+"""The pruning methods: a file each, and a line in the table below.
 
 What a method decides is what can go and how important it is (`survey`); how much of it goes is
 decided in `choice`, and rounds, recovery and measuring are the same for all, in `rounds`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import Field
-
-from slimline.core import params
-from slimline.pruning.magnitude import Magnitude
+from slimline import params
+from slimline.errors import ParamsError
 from slimline.pruning.settings import PruneSettings, SensitivityParams
-from slimline.pruning.structured_magnitude import StructuredMagnitude
-from slimline.pruning.taylor import Taylor
+from slimline.registry import Registry
 
-PruneParams = Annotated[StructuredMagnitude | Taylor | Magnitude, Field(discriminator="method")]
+METHODS: Registry[type[PruneSettings]] = Registry(
+    {
+        "structured_magnitude": "slimline.pruning.structured_magnitude:StructuredMagnitude",
+        "taylor": "slimline.pruning.taylor:Taylor",
+        "magnitude": "slimline.pruning.magnitude:Magnitude",
+    },
+    chosen_by=("prune.method",),
+)
 
 
 def load(path: Path) -> PruneSettings:
@@ -24,9 +27,13 @@ def load(path: Path) -> PruneSettings:
     Raises:
         ParamsError: the section is missing, or a key or value is not allowed.
     """
-    union: Any = PruneParams  # the type checker takes no union for a class
-    settings: PruneSettings = params.load("prune", union, path)
-    return settings
+    section = params.read(path).get("prune")
+    method = section.get("method") if isinstance(section, dict) else None
+    if not isinstance(method, str) or method not in METHODS:
+        raise ParamsError(
+            [f"{path}: prune.method: must be one of {', '.join(METHODS)} (given {method!r})"]
+        )
+    return params.load("prune", METHODS[method], path)
 
 
-__all__ = ["PruneParams", "PruneSettings", "SensitivityParams", "load"]
+__all__ = ["METHODS", "PruneSettings", "SensitivityParams", "load"]

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from slimline.core import loading, runtime
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
+from slimline.data.splits import Split
+from slimline.networks.classifier import Classifier
+from slimline.training import determinism, loader
 
 
 @torch.no_grad()
@@ -15,13 +15,13 @@ def recompute(model: Classifier, split: Split) -> None:
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]
-    model.network.to(runtime.device()).eval()
+    model.network.to(determinism.device()).eval()
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches, each counting the same
         layer.train()
-    for images, _ in loading.fixed_batches(split, model.preprocessing):
-        model.network(images.to(runtime.device()))
+    for images, _ in loader.fixed_batches(split, model.preprocessing):
+        model.network(images.to(determinism.device()))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()

@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torchvision.ops import stochastic_depth
 
-from slimline.core import classifier
+from slimline.networks import tracing
 from slimline.pruning import cost
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.plan import Group
@@ -366,7 +366,7 @@ def _narrowed(layer: LayerCost, port: _Ports) -> LayerCost:
 
 
 def _follow(network: nn.Module, num_inputs: int) -> _Flow:
-    flow = _ChannelFlow(network, classifier.graph(network))
+    flow = _ChannelFlow(network, tracing.graph(network))
     flow.run(torch.zeros(1, num_inputs, 1, 1))
     return flow.result()
 

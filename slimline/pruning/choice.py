@@ -13,14 +13,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from slimline.core import params
-from slimline.core.errors import ParamsError
+from slimline import params
+from slimline.errors import ParamsError
 from slimline.pruning import settings
 from slimline.pruning.cost import Cost
+from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.plan import Group, Plan
-from slimline.pruning.scan import Scan
+from slimline.pruning.sensitivity_table import Scan
 from slimline.pruning.settings import PruneSettings, Unit
-from slimline.pruning.times import LayerTimes
 
 _TOLERANCE = 0.02
 """How far from a target the cost may end, as a share of the target."""

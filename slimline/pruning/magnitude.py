@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from slimline.pruning.settings import PruneSettings
 
 if TYPE_CHECKING:
-    from slimline.core.classifier import Classifier
-    from slimline.core.data import Split
+    from slimline.data.splits import Split
+    from slimline.networks.classifier import Classifier
     from slimline.pruning.plan import Plan
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import nn
 
-from slimline.core import training
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.core.training import Row
-from slimline.measure.pruned import LayerChange, Round
+from slimline.data.splits import Split
+from slimline.networks.classifier import Classifier
 from slimline.pruning import batchnorm, choice, cost
+from slimline.pruning.account import LayerChange, Round
 from slimline.pruning.choice import Progress, Tables
 from slimline.pruning.cost import LayerCost
 from slimline.pruning.settings import PruneSettings
+from slimline.training import loop
+from slimline.training.loop import Row
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def prune(
         ParamsError: a setting does not fit the network; see `slimline.pruning.choice`.
     """
     before = cost.count(model.network, model.example)
-    top1 = training.top1(model.network, validation, model.preprocessing)
+    top1 = loop.top1(model.network, validation, model.preprocessing)
     lowest = top1 - settings.max_drop
     kept = model.with_network(copy.deepcopy(model.network))
     history: list[Row] = []
@@ -69,8 +69,8 @@ def prune(
         threshold = choice.choose(plan, settings, progress, tables)
         plan.apply()
         batchnorm.recompute(current, calibration)
-        top1_cut = training.top1(current.network, validation, model.preprocessing)
-        rows = training.fit(
+        top1_cut = loop.top1(current.network, validation, model.preprocessing)
+        rows = loop.fit(
             current.network,
             train,
             validation,

@@ -1,6 +1,6 @@
 """What does each layer bear? One layer at a time loses a share, and validation says what it costs.
 
-What follows from the table is in `slimline.pruning.scan`.
+What follows from the table is in `slimline.pruning.sensitivity_table`.
 """
 
 import copy
@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from slimline.core import data, training
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
+from slimline.data import splits
+from slimline.data.splits import Split
+from slimline.networks.classifier import Classifier
 from slimline.pruning import batchnorm, choice
 from slimline.pruning.plan import Plan
-from slimline.pruning.scan import Row
+from slimline.pruning.sensitivity_table import Row
 from slimline.pruning.settings import PruneSettings, SensitivityParams
+from slimline.training import loop
 
 
 def scan(
@@ -33,7 +34,7 @@ def scan(
     if not settings.shares:
         return []
     judged = _first(validation, settings.images)
-    before = training.top1(model.network, judged, model.preprocessing)
+    before = loop.top1(model.network, judged, model.preprocessing)
     plan = method.survey(model, calibration)
     rows = []
     for index, group in enumerate(plan.groups):
@@ -54,7 +55,7 @@ def _measure(
     own.apply()
     pruned = model.with_network(own.network)
     batchnorm.recompute(pruned, calibration)
-    return training.top1(own.network, judged, model.preprocessing)
+    return loop.top1(own.network, judged, model.preprocessing)
 
 
 def _first(split: Split, count: int) -> Split:
@@ -62,4 +63,4 @@ def _first(split: Split, count: int) -> Split:
     if count == 0 or count >= len(split):
         return split
     rows = np.arange(count)
-    return replace(split, images=data.take(split.images, rows), labels=split.labels[:count])
+    return replace(split, images=splits.take(split.images, rows), labels=split.labels[:count])

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from slimline.core.params import Params
-from slimline.core.recipe import DistilledRecipe
+from slimline.params import Params
+from slimline.training.recipe import DistilledRecipe
 
 if TYPE_CHECKING:
-    from slimline.core.classifier import Classifier
-    from slimline.core.data import Split
+    from slimline.data.splits import Split
+    from slimline.networks.classifier import Classifier
     from slimline.pruning.plan import Plan
 
 Unit = Literal["layer_share", "global_share", "relative", "absolute"]

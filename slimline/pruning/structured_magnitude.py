@@ -12,8 +12,8 @@ from slimline.pruning.settings import PruneSettings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from slimline.core.classifier import Classifier
-    from slimline.core.data import Split
+    from slimline.data.splits import Split
+    from slimline.networks.classifier import Classifier
     from slimline.pruning.channels import Scores
     from slimline.pruning.plan import Plan
 

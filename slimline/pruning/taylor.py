@@ -14,8 +14,8 @@ from slimline.pruning.settings import PruneSettings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from slimline.core.classifier import Classifier
-    from slimline.core.data import Split
+    from slimline.data.splits import Split
+    from slimline.networks.classifier import Classifier
     from slimline.pruning.channels import Scores
     from slimline.pruning.plan import Plan
 
@@ -48,9 +48,9 @@ def loss_changes(model: Classifier, calibration: Split) -> Scores:
     from torch import nn
     from torch.nn import functional
 
-    from slimline.core import loading, runtime
+    from slimline.training import determinism, loader
 
-    network, device = model.network.to(runtime.device()).eval(), runtime.device()
+    network, device = model.network.to(determinism.device()).eval(), determinism.device()
     layers = {
         name: layer
         for name, layer in network.named_modules()
@@ -58,7 +58,7 @@ def loss_changes(model: Classifier, calibration: Split) -> Scores:
     }
     squares: dict[str, list[Tensor]] = {}
     count = 0
-    for images, labels in loading.fixed_batches(calibration, model.preprocessing, size=_BATCH):
+    for images, labels in loader.fixed_batches(calibration, model.preprocessing, size=_BATCH):
         network.zero_grad()
         loss = functional.cross_entropy(network(images.to(device)), labels.to(device))
         loss.backward()  # type: ignore[no-untyped-call]

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from slimline.core import description, export, portability, serialize
-from slimline.core.data import Split
-from slimline.core.errors import ArtifactError
-from slimline.core.params import Params
-from slimline.core.preprocessing import Preprocessing
+from slimline import files
+from slimline.artifacts import description
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import Split
+from slimline.errors import ArtifactError
+from slimline.params import Params
 from slimline.quantization.settings import Calibrator, Int8PtqParams
+from slimline.targets.onnxruntime import releases, to_onnx
 
 _CALIBRATION_BATCH = 50
 _METHODS: dict[Calibrator, Any] = {
@@ -92,17 +94,17 @@ def save_dynamic(target: Path, source: Path) -> None:
         )
 
     content = describe(source, settings=None, data="")
-    with serialize.replacing(target) as folder:
+    with files.replacing(target) as folder:
         path = folder / description.ONNX
-        export.save(_quantized(source, quantize), path)
-        serialize.write_json(folder / description.DESCRIPTION, content | versions(path))
+        to_onnx.save(_quantized(source, quantize), path)
+        files.write_json(folder / description.DESCRIPTION, content | versions(path))
 
 
 def versions(path: Path) -> dict[str, Any]:
     """Return what `model.json` says of the versions of a file."""
     model = onnx.load(path)
     opset = next(each.version for each in model.opset_import if not each.domain)
-    return portability.describe(opset, model.ir_version)
+    return releases.describe(opset, model.ir_version)
 
 
 def describe(source: Path, settings: Params | None, *, data: str) -> dict[str, Any]:
@@ -126,7 +128,7 @@ class _Reader(ort_quantization.CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, Any] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {export.INPUT: batch}
+        return None if batch is None else {to_onnx.INPUT: batch}
 
 
 def _quantized(source: Path, quantize: Callable[[Path, Path], None]) -> onnx.ModelProto:

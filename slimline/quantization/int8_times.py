@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from slimline.core import serialize
-from slimline.core.errors import ParamsError
+from slimline import files
+from slimline.errors import ParamsError
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def _size(image: Sequence[int]) -> str:
 
 def write(path: Path, times: Int8Times) -> None:
     """Write the table as JSON."""
-    serialize.write_json(path, asdict(times))
+    files.write_json(path, asdict(times))
 
 
 def read(path: Path) -> Int8Times:
     """Return what `write` wrote."""
-    content: dict[str, Any] = serialize.read_json(path)
+    content: dict[str, Any] = files.read_json(path)
     layers = {name: Time(**each) for name, each in content["layers"].items()}
     return Int8Times(content["cpu"], content["image"], layers)

@@ -8,13 +8,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from slimline.core import artifacts, description, export, serialize
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.core.preprocessing import Preprocessing
-from slimline.measure import int8_layers, onnx_file, session
-from slimline.quantization import comparators, int8, islands, mixed, qat
+from slimline import files
+from slimline.artifacts import description, model_folder
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import Split
+from slimline.networks.classifier import Classifier
+from slimline.quantization import comparators, layer_choices, mixed_precision, qat
 from slimline.quantization.settings import Calibrator, Int8PtqParams
+from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
+from slimline.targets.onnxruntime.passes import lone_float_layers
+from slimline.targets.runtimes import Deployable
 
 
 def save(
@@ -23,7 +26,7 @@ def save(
     calibration: Split,
     validation: Split,
     settings: Int8PtqParams,
-    tables: mixed.Tables,
+    tables: mixed_precision.Tables,
     *,
     num_threads: int,
 ) -> dict[Calibrator, float]:
@@ -35,12 +38,12 @@ def save(
         ArtifactError: `source` is no folder of a float model.
         ParamsError: which layers stay float cannot be said, as in `mixed.choose`.
     """
-    model = artifacts.load(source)
-    choices = mixed.choose(model, settings.mixed, tables, section="int8_ptq")
+    model = model_folder.load(source)
+    choices = mixed_precision.choose(model, settings.mixed, tables, section="int8_ptq")
     content = comparators.describe(source, settings, data=calibration.digest)
     content["mixed"] = [each.to_dict() for each in choices]
-    floats = int8_layers.float_layers(choices)
-    with serialize.replacing(target) as folder, tempfile.TemporaryDirectory() as scratch:
+    floats = layer_choices.float_layers(choices)
+    with files.replacing(target) as folder, tempfile.TemporaryDirectory() as scratch:
         paths = {name: Path(scratch) / f"{name}.onnx" for name in settings.calibrators}
         for name, path in paths.items():
             _write(path, source, model, calibration, settings, name, float_layers=floats)
@@ -53,7 +56,7 @@ def save(
         chosen = max(tried, key=lambda name: tried[name]) if tried else settings.calibrators[0]
         shutil.copyfile(paths[chosen], folder / description.ONNX)
         content |= comparators.versions(paths[chosen])
-        serialize.write_json(folder / description.DESCRIPTION, content)
+        files.write_json(folder / description.DESCRIPTION, content)
     return tried
 
 
@@ -72,19 +75,19 @@ def _write(
         quantized = comparators.quantize_static(
             source, calibration, settings, calibrator, float_nodes=nodes
         )
-        islands.keep_float(quantized)
-        export.save(quantized, path)
+        lone_float_layers.keep_float(quantized)
+        to_onnx.save(quantized, path)
         return
     prepared = qat.prepare_as(settings, model, float_layers)
     qat.calibrate(prepared, calibration, model, calibrator)
-    int8.write(qat.convert(prepared), model.example, path)
+    exporter.write(qat.convert(prepared), model.example, path)
 
 
 def _nodes(path: Path, model: Classifier, float_layers: Sequence[str]) -> list[str]:
     """Return the nodes of layers in a float .onnx, where they stand in the order of the network."""
     if not float_layers:
         return []
-    entries, weights = onnx_file.weight_entries(path), mixed.layers(model.network)
+    entries, weights = onnx_file.weight_entries(path), mixed_precision.layers(model.network)
     assert list(entries.values()) == list(weights.values()), "layers and nodes differ in order"
     nodes = dict(zip(weights, entries, strict=True))
     return [nodes[name] for name in float_layers]
@@ -92,6 +95,5 @@ def _nodes(path: Path, model: Classifier, float_layers: Sequence[str]) -> list[s
 
 def _top1(path: Path, source: Path, validation: Split, num_threads: int) -> float:
     frame = Preprocessing.from_dict(description.read(source)["preprocessing"])
-    runtime = session.load(path, num_threads=num_threads)
-    answers = session.predict(runtime, validation.images, frame).argmax(1)
-    return 100 * float((answers == validation.labels).mean())
+    logits = Deployable(path).predict(validation.images, frame, num_threads=num_threads)
+    return 100 * float((logits.argmax(1) == validation.labels).mean())

@@ -15,20 +15,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchao.quantization.pt2e import FakeQuantizeBase
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
-from slimline.core import classifier, export, loading, training
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.core.preprocessing import Preprocessing
-from slimline.core.training import Row, Score
-from slimline.quantization import biases, calibration
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import Split
+from slimline.networks import tracing
+from slimline.networks.classifier import Classifier
+from slimline.quantization import bias_rounding, calibration
 from slimline.quantization.quantizer import OrtQuantizer
-from slimline.quantization.settings import (
-    ActivationType,
-    Calibrator,
-    QatFinetuneParams,
-    QuantizerParams,
-    Weights,
-)
+from slimline.quantization.settings import Calibrator, QatFinetuneParams, QuantizerParams
+from slimline.targets.onnxruntime import exporter, to_onnx
+from slimline.targets.scheme import ActivationType, Weights
+from slimline.training import loader, loop
+from slimline.training.loop import Row, Score
 
 _PHASE = "qat"
 
@@ -68,7 +65,7 @@ def finetune_prepared(
     """
     calibrate(network, calibration_images, model, settings.calibrator)
     start, untrained = _measure_start(network, validation, model)
-    rows = training.fit(
+    rows = loop.fit(
         network,
         train,
         validation,
@@ -99,9 +96,7 @@ def prepare_as(
     return prepare(
         model.network,
         model.example,
-        weight_bits=settings.weight_bits,
-        activation_type=settings.activation_type,
-        weights=settings.weights,
+        **vars(exporter.scheme(settings.scheme)),
         float_layers=float_layers,
     )
 
@@ -127,7 +122,7 @@ def prepare(
     )
     batch = torch.export.Dim("batch", min=1)
     folded = fold_batchnorm(network)
-    with export.quiet_exporter():
+    with to_onnx.quiet_exporter():
         exported = torch.export.export(
             folded, (example,), dynamic_shapes=({0: batch},), strict=False
         ).module()
@@ -138,7 +133,7 @@ def prepare(
 
 def convert(network: fx.GraphModule) -> fx.GraphModule:
     """Return a prepared network with quantize and dequantize operators instead of fake-quant."""
-    with export.quiet_exporter():
+    with to_onnx.quiet_exporter():
         converted: fx.GraphModule = convert_pt2e(network)
     for module in converted.modules():
         module.training = False
@@ -155,7 +150,7 @@ def calibrate(
 
     def run() -> None:
         with torch.no_grad():
-            for batch, _ in loading.fixed_batches(images, model.preprocessing):
+            for batch, _ in loader.fixed_batches(images, model.preprocessing):
                 network(batch)
 
     _for_each_fake_quant(network, lambda each: each.disable_fake_quant())
@@ -168,7 +163,7 @@ def calibrate(
 def finish(network: fx.GraphModule) -> None:
     """Make a trained network answer as its int8 file will: ranges frozen, biases in their steps."""
     freeze_ranges(network)
-    biases.round_to_steps(network)
+    bias_rounding.round_to_steps(network)
 
 
 def freeze_ranges(network: nn.Module) -> None:
@@ -185,7 +180,7 @@ def fold_batchnorm(
     `fuse` returns what stands for both. timm's BatchNorm carries an activation, which takes its
     place.
     """
-    graph = classifier.trace(copy.deepcopy(network).eval())
+    graph = tracing.trace(copy.deepcopy(network).eval())
     for node in list(graph.graph.nodes):
         batchnorm = graph.get_submodule(node.target) if node.op == "call_module" else None
         if not isinstance(batchnorm, nn.BatchNorm2d):
@@ -234,7 +229,7 @@ def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> S
     observing = [each for each in fake_quants if each.observer_enabled.item()]
     unrounded = [each.detach().clone() for each in network.parameters()]
     finish(network)
-    score = training.measure(network, images, preprocessing)
+    score = loop.measure(network, images, preprocessing)
     with torch.no_grad():
         for parameter, values in zip(network.parameters(), unrounded, strict=True):
             parameter.copy_(values)

@@ -1,8 +1,8 @@
 """A quantizer for torchao's PT2E flow that puts fake-quant where ONNX Runtime fuses it.
 
 ONNX Runtime runs a convolution in int8 (`QLinearConv`) only if its input, its weight *and its
-output* are quantized, in most releases its bias as well (`slimline.quantization.biases`); otherwise
-it dequantizes the weight on every call, which is slower than float. So each operator is annotated
+output* are quantized, in most releases its bias as well (`passes.int32_biases`); otherwise it
+dequantizes the weight on every call, which is slower than float. So each operator is annotated
 together with the activation that follows it:
 
     conv, linear (+ relu, relu6)       input, weight, output; logits stay float
@@ -13,8 +13,8 @@ together with the activation that follows it:
     SiLU                               as x * sigmoid(x)
     split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
 
-`slimline.quantization.gates` says why hard-swish and hard-sigmoid are treated so, and
-`slimline.quantization.placement` what joins layers that stay float.
+`slimline.targets.onnxruntime.passes.hard_swish` says why hard-swish and hard-sigmoid are treated
+so, and `slimline.quantization.placement` what joins layers that stay float.
 
 Fake-quant is torchao's plain module. Its fused one derives scales and zero points from the range by
 another rule than `convert_pt2e` does, so that what is trained is not what is exported.
@@ -42,7 +42,7 @@ from torchao.quantization.pt2e.quantizer import (
 from slimline.quantization import placement
 from slimline.quantization.placement import HARD_SIGMOID, WEIGHTED, tensor_inputs
 from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
-from slimline.quantization.settings import ActivationType, Weights
+from slimline.targets.scheme import ActivationType, Weights
 
 _aten = torch.ops.aten
 

@@ -11,7 +11,7 @@ KNEE = 3.0
 class SwishObserver(MovingAverageMinMaxObserver):  # type: ignore[misc]
     """The range of what a hard-swish and others read: from -3 or below, in steps of 3 / k.
 
-    So -3, 0 and 3 each have a byte, which `slimline.quantization.gates` needs.
+    So -3, 0 and 3 each have a byte, which `slimline.targets.onnxruntime.passes.hard_swish` needs.
     """
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:

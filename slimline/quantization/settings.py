@@ -5,17 +5,17 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from slimline.core.params import Params
-from slimline.core.portability import (
+from slimline.params import Params
+from slimline.parity.settings import ParityBounds
+from slimline.targets.onnxruntime.releases import (
     NEWEST_IR_VERSION,
     NEWEST_OPSET,
     OLDEST_OPSET,
     oldest_ir_version,
 )
-from slimline.core.recipe import DistilledRecipe
+from slimline.targets.scheme import ActivationType, Scheme, Weights
+from slimline.training.recipe import DistilledRecipe
 
-ActivationType: TypeAlias = Literal["uint8", "int8"]
-Weights: TypeAlias = Literal["per_channel", "per_tensor"]
 Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
 
 _ANY_DROP = 100
@@ -72,14 +72,23 @@ class QuantizerParams(Params):
     mixed: MixedParams
     """Layers that stay float."""
 
+    @property
+    def scheme(self) -> Scheme:
+        """What a quantizer is told."""
+        return Scheme(self.weight_bits, self.activation_type, self.weights)
 
-class QatFinetuneParams(QuantizerParams):
-    """Section `qat_finetune`."""
+
+class QuantizationParams(QuantizerParams):
+    """Section `quantization`, which `qat_finetune` and `int8_ptq` share."""
 
     calibrator: Calibrator
-    """How the ranges of activations that training begins with are chosen on the calibration split:
-    everything (minmax), all but one value in 10,000 (percentile), or what loses the least
-    information (entropy) or the least by squared error (mse)."""
+    """How the ranges of activations are first chosen on the calibration split: everything (minmax),
+    all but one value in 10,000 (percentile), or what loses the least information (entropy) or the
+    least by squared error (mse)."""
+
+
+class QatFinetuneParams(QuantizationParams):
+    """Section `qat_finetune`; training begins with the ranges that the calibrator finds."""
 
     observe: Annotated[float, Field(gt=0, le=1)]
     """Share of the run after which the ranges of activations are frozen."""
@@ -98,7 +107,7 @@ class Int8SensitivityParams(Params):
     """Validation images per measurement, the first of the split; 0: all."""
 
 
-class Int8ExportParams(Params):
+class Int8ExportParams(ParityBounds):
     """Section `int8_export`: the product, and how far it may differ from what was trained."""
 
     pad_channels: bool
@@ -110,23 +119,6 @@ class Int8ExportParams(Params):
 
     ir_version: Annotated[int, Field(ge=oldest_ir_version(OLDEST_OPSET), le=NEWEST_IR_VERSION)]
     """Version of the file's own format, not older than the opset."""
-
-    min_agreement: Annotated[float, Field(ge=0, le=100)]
-    """Percent of images with the same top-1, the file run as it is written: is it what was trained?
-    """
-
-    min_agreement_optimised: Annotated[float, Field(ge=0, le=100)]
-    """The same for the file as ONNX Runtime optimises it, whose kernels break ties elsewhere."""
-
-    max_top1_difference: Annotated[float, Field(ge=0, le=100)]
-    """Percentage points of accuracy, either way."""
-
-    max_logit_difference: Annotated[float, Field(ge=0, le=100)]
-    """The largest difference of any logit, the file run as it is written, in percent of the spread
-    from the smallest to the largest logit."""
-
-    max_logit_difference_optimised: Annotated[float, Field(ge=0, le=100)]
-    """The same for the file as ONNX Runtime optimises it."""
 
     @field_validator("ir_version")
     @classmethod
@@ -159,7 +151,10 @@ class Int8PtqParams(QuantizerParams):
         quantizer = known.data.get("quantizer", "slimline")
         if calibrator not in {*PTQ_CALIBRATORS[quantizer], "auto"}:
             names = ", ".join(PTQ_CALIBRATORS[quantizer])
-            raise ValueError(f"must be {names} or auto with quantizer {quantizer}")
+            raise ValueError(
+                f"must be {names} or auto with int8_ptq.quantizer {quantizer}; int8_ptq may have a "
+                "calibrator of its own"
+            )
         return calibrator
 
 

@@ -12,12 +12,12 @@ from slimline.report import filters
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slimline.measure.blocks import Times
+    from slimline.measure.block_times import Times
     from slimline.measure.paired import Paired
+    from slimline.measure.variant import Variant
     from slimline.report.comparison import Comparison, VariantChange
     from slimline.report.gates import Gate
     from slimline.report.recall import ClassChange
-    from slimline.report.variant import Variant
     from slimline.report.waterfall import Step, StepChange
 
 _NONE = "\N{EN DASH}"

@@ -7,13 +7,15 @@ from typing import Any
 from slimline.measure import paired
 from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
+from slimline.measure.results import Results
+from slimline.measure.side_by_side import SideBySide
+from slimline.measure.variant import Variant
 from slimline.report import gates, recall, waterfall
-from slimline.report.gates import Anew, Base, Gate, GatesParams, Measured
+from slimline.report.base import Base
+from slimline.report.gates import Gate, GatesParams, Measured
 from slimline.report.recall import ClassChange
-from slimline.report.results import Results
-from slimline.report.state import State
-from slimline.report.variant import PRODUCT, VARIANTS, Variant
 from slimline.report.waterfall import StepChange
+from slimline.repository.state import State
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Comparison:
     params: Sequence[ParamChange]
     stale_params: Sequence[str]
     slowdown: Measured
-    anew: Anew | None
+    anew: SideBySide | None
     """Times of both products, where they were measured again."""
     waterfall: Sequence[StepChange]
     """What each stage gains and loses, in both commits; the whole chain last."""
@@ -67,7 +69,7 @@ class Comparison:
     @property
     def product(self) -> VariantChange:
         """What is shipped, in two commits."""
-        return next(each for each in self.variants if each.name == PRODUCT)
+        return next(each for each in self.variants if each.after.role == "product")
 
     @property
     def broken(self) -> list[Gate]:
@@ -100,7 +102,7 @@ def compare(then: State, now: State, settings: GatesParams, against: Base, base:
     return Comparison(
         base=base,
         gates=gates.judge(now.results, settings, against),
-        variants=[_variant(name, against, now.results) for name in VARIANTS],
+        variants=[_variant(name, against, now.results) for name in now.results.variants],
         classes=_classes(against, now.results),
         params=_params(then, now),
         stale_params=now.stale_params,
@@ -124,8 +126,7 @@ def _paired(name: str, base: Base, now: Results) -> Paired:
 def _classes(base: Base, now: Results) -> list[ClassChange]:
     if not base.is_same_test:
         return []
-    answers = base.results.predictions[PRODUCT], now.predictions[PRODUCT]
-    return recall.compare(*answers, now.labels, now.classes)
+    return recall.compare(base.results.answers, now.answers, now.labels, now.classes)
 
 
 def _waterfall(base: Base, now: Results) -> list[StepChange]:

@@ -5,22 +5,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slimline.core import description, serialize
-from slimline.measure import blocks, int8_layers, newly_wrong, pruned
+from slimline import files
+from slimline.artifacts import description
+from slimline.measure import block_times, newly_wrong, results
 from slimline.measure.chance import SURE_95
-from slimline.measure.int8_layers import LayerChoice
 from slimline.measure.newly_wrong import NewlyWrong
 from slimline.measure.paired import Paired
-from slimline.measure.pruned import LayerChange, Round
-from slimline.report import confusion, curves, gates, lineage, pareto, recall, scan, waterfall
+from slimline.measure.results import Results, Run
+from slimline.measure.variant import Variant
+from slimline.pruning import account
+from slimline.pruning.account import LayerChange, Round
+from slimline.quantization import layer_choices
+from slimline.quantization.layer_choices import LayerChoice
+from slimline.report import (
+    confusion,
+    curves,
+    gates,
+    layer_losses,
+    lineage,
+    pareto,
+    recall,
+    waterfall,
+)
 from slimline.report.curves import Curve
 from slimline.report.gates import Gate, GatesParams
+from slimline.report.layer_losses import Scan
 from slimline.report.lineage import Data, Link
 from slimline.report.recall import ClassChange
-from slimline.report.results import Results, Run
-from slimline.report.scan import Scan
-from slimline.report.variant import BASELINE, PRODUCT, VARIANTS, Variant
 from slimline.report.waterfall import Waterfall
+from slimline.variants import Variants
 
 _PTQ = "int8_ptq"
 
@@ -54,7 +67,7 @@ class Report:
     @property
     def variants(self) -> list[Variant]:
         """All of them, in the order of the pipeline."""
-        return [self.results.variants[name] for name in VARIANTS]
+        return list(self.results.variants.values())
 
     @property
     def baseline(self) -> Variant:
@@ -75,7 +88,7 @@ class Report:
     @property
     def model(self) -> Mapping[str, Any]:
         """The product's `model.json`."""
-        return self.descriptions[PRODUCT]
+        return self.descriptions[self.product.name]
 
     @property
     def waterfall(self) -> Waterfall:
@@ -85,14 +98,14 @@ class Report:
     @property
     def paired(self) -> Paired:
         """What the product wins and loses against the baseline."""
-        return self.results.paired(BASELINE, PRODUCT)
+        return self.results.paired(self.baseline.name, self.product.name)
 
     @property
     def classes(self) -> list[ClassChange]:
         """Recall of each class, baseline and product."""
-        answers = self.results.predictions
-        names = self.results.classes
-        return recall.compare(answers[BASELINE], answers[PRODUCT], self.results.labels, names)
+        found = self.results
+        before = found.predictions[self.baseline.name]
+        return recall.compare(before, found.answers, found.labels, found.classes)
 
     @property
     def changed_classes(self) -> list[ClassChange]:
@@ -102,8 +115,8 @@ class Report:
     @property
     def confusion(self) -> list[dict[str, Any]]:
         """What the product takes for what."""
-        answers, names = self.results.predictions[PRODUCT], self.results.classes
-        return confusion.rows(answers, self.results.labels, names)
+        found = self.results
+        return confusion.rows(found.answers, found.labels, found.classes)
 
     @property
     def weakest_classes(self) -> list[ClassChange]:
@@ -125,12 +138,14 @@ class Report:
     def speedup_bounds(self) -> tuple[float, float]:
         """95 % interval of how many times faster the product is than the baseline."""
         times = self.results.blocks
-        return blocks.speedup_bounds(times[BASELINE], times[PRODUCT], SURE_95)
+        return block_times.speedup_bounds(
+            times[self.baseline.name], times[self.product.name], SURE_95
+        )
 
     def noise(self, name: str) -> float:
         """Return percent by which a variant's speedup may be off: half its 95 % interval."""
         times = self.results.blocks
-        return blocks.noise(times[BASELINE], times[name])
+        return block_times.noise(times[self.baseline.name], times[name])
 
     @property
     def smallest(self) -> list[Variant]:
@@ -145,23 +160,23 @@ class Report:
     @property
     def rounds(self) -> list[Round]:
         """What each round of pruning did."""
-        return pruned.rounds(self.descriptions["prune"])
+        return account.rounds(self.descriptions["prune"])
 
     @property
     def layers(self) -> list[LayerChange]:
         """What pruning left of each layer."""
-        return pruned.layers(self.descriptions["prune"])
+        return account.layers(self.descriptions["prune"])
 
     @property
     def int8_layers(self) -> list[LayerChoice]:
         """What each layer runs in, and why; empty where nothing was asked and nothing measured."""
         (trained,) = (link.content for link in self.lineage if link.name == "qat_finetune")
-        return int8_layers.read(trained)
+        return layer_choices.read(trained)
 
     @property
     def parity(self) -> dict[str, float]:
         """How fake-quant and ONNX Runtime compare, on validation."""
-        parity: dict[str, float] = self.descriptions["int8_export"]["parity"]
+        parity: dict[str, float] = self.model["parity"]
         return parity
 
     @property
@@ -200,16 +215,19 @@ class Report:
         ]
 
     def _slow_int8(self) -> list[str]:
-        floats = next(each for each in self.variants if each.name == "prune")
+        pairs = [
+            (each, self.results.variants[each.parent]) for each in self.variants if each.parent
+        ]
         return [
             f"{each.name} is slower than the float model that it came from, on this CPU: "
-            f"{each.p50_ms:.3f} ms against {floats.p50_ms:.3f} ms."
-            for each in self.variants
-            if each.is_int8 and each.p50_ms > floats.p50_ms
+            f"{each.p50_ms:.3f} ms against {before.p50_ms:.3f} ms."
+            for each, before in pairs
+            if each.is_int8 and each.p50_ms > before.p50_ms
         ]
 
     def _useless_zeros(self) -> list[str]:
-        before, after = self.variants[1], self.variants[2]
+        after = self.results.variants["prune"]
+        before = self.results.variants[after.parent]
         is_smaller = after.size_kib < 0.99 * before.size_kib
         is_faster = after.speedup > _FASTER * before.speedup
         spared = {"bytes": is_smaller, "time": is_faster}
@@ -244,17 +262,18 @@ class Report:
         ]
 
     def _worse_than_ptq(self) -> list[str]:
-        compared = self.results.paired(_PTQ, PRODUCT)
+        product = self.product.name
+        compared = self.results.paired(_PTQ, product)
         if compared.gain >= 0 or compared.p_value >= 2 * (1 - SURE_95):
             return []
         return [
-            f"{PRODUCT} is less accurate than {_PTQ}, which is not trained, beyond noise: "
+            f"{product} is less accurate than {_PTQ}, which is not trained, beyond noise: "
             f"{compared.top1_after:.2f} % against {compared.top1_before:.2f} %; of the test "
             f"images it wins {compared.won} and loses {compared.lost}."
         ]
 
     def _more_macs(self) -> list[str]:
-        before = self.variants[2]
+        before = self.results.variants[self.product.parent]
         if self.product.macs_m <= before.macs_m:
             return []
         return [
@@ -265,25 +284,28 @@ class Report:
 
 
 def gather(
-    found: Results,
+    metrics: Path,
+    declared: Variants,
     models: Path,
     raw: Path,
     sensitivity: Path,
-    newly_wrong_path: Path,
     trained: Sequence[Path],
     *,
     settings: GatesParams,
     source: str,
 ) -> Report:
     """Return the content from the figures and from what the stages wrote beside their models."""
+    found = results.load(metrics, declared)
+    product = declared.product
+    mistakes = files.read_json(metrics / "newly_wrong" / f"{product}.json")
     return Report(
         results=found,
         gates=gates.judge(found, settings),
-        descriptions={name: description.read(models / name) for name in VARIANTS},
-        scan=scan.read(sensitivity),
+        descriptions={name: description.read(models / name) for name in declared},
+        scan=layer_losses.read(sensitivity),
         curves=[curves.read(each / description.HISTORY, each.name) for each in trained],
-        newly_wrong=newly_wrong.from_dict(serialize.read_json(newly_wrong_path)),
-        lineage=lineage.chain([*trained, models / PRODUCT]),
+        newly_wrong=newly_wrong.from_dict(mistakes),
+        lineage=lineage.chain([*trained, models / product]),
         data=lineage.data(raw, source),
-        model_sha256=description.hash_file(description.onnx_path(models / PRODUCT)),
+        model_sha256=files.hash_file(description.onnx_path(models / product)),
     )

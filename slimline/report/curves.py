@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slimline import files
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -18,8 +20,7 @@ class Curve:
 
 def read(path: Path, name: str) -> Curve:
     """Return the curve of a `history.tsv`; without a row where nothing was trained."""
-    header, *lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
-    rows = [dict(zip(header, cells, strict=True)) for cells in lines]
+    rows = files.read_table(path)
     return Curve(
         name,
         epochs=_through([(row["phase"], float(row["epoch"])) for row in rows]),

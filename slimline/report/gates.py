@@ -13,12 +13,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator
 
-from slimline.core.params import Params
-from slimline.core.serialize import DIGITS
-from slimline.measure import blocks, chance, paired
-from slimline.measure.blocks import Times
-from slimline.report.results import Results
-from slimline.report.variant import BASELINE, PRODUCT
+from slimline.files import DIGITS
+from slimline.measure import block_times, chance, machine, paired
+from slimline.measure.results import Results
+from slimline.params import Params
+from slimline.report.base import Base
 
 OFF = "none"
 
@@ -105,39 +104,6 @@ class Figure:
         return self.low == self.value == self.high
 
 
-@dataclass(frozen=True)
-class Anew:
-    """Both products timed in turns, in one process on this machine."""
-
-    before: Times
-    after: Times
-    max_noise: float
-    """Percent that the ratio of the two may be off by, to be called quiet."""
-    machine: str
-
-    @property
-    def is_noisy(self) -> bool:
-        """Whether it still was when the time for it was over."""
-        return blocks.noise(self.before, self.after) > self.max_noise
-
-
-@dataclass(frozen=True)
-class Base:
-    """The figures of another commit, and what they have in common with ours."""
-
-    results: Results
-    is_same_test: bool
-    """Whether the test images are the same: only then can answers be compared."""
-    is_same_baseline: bool
-    """Whether the baseline computes the same: only then can speedups be compared."""
-    is_same_product: bool = False
-    """Whether the product is the same file."""
-    anew: Anew | None = None
-    """Times of both products, where they were measured again."""
-    not_anew: str = ""
-    """Why they were not, if that was tried or refused."""
-
-
 Verdict: TypeAlias = Literal["kept", "within noise", "broken", "not judged"]
 
 
@@ -212,7 +178,7 @@ def _exact(value: float) -> Figure:
 
 
 def _top1(now: Results, sure: float) -> Measured:
-    right = now.is_right(PRODUCT)
+    right = now.is_right(now.product.name)
     low, high = chance.wilson(int(right.sum()), len(right), sure)
     return Figure(100 * float(right.mean()), 100 * low, 100 * high), ""
 
@@ -222,7 +188,7 @@ def _size(now: Results, _: float) -> Measured:
 
 
 def _p50(now: Results, sure: float) -> Measured:
-    low, high = chance.median_bounds(now.blocks[PRODUCT], sure)
+    low, high = chance.median_bounds(now.blocks[now.product.name], sure)
     return Figure(now.product.p50_ms, max(0.0, low), high), _timed_on(now)
 
 
@@ -231,7 +197,7 @@ def _peak_rss(now: Results, _: float) -> Measured:
 
 
 def _top1_drop(now: Results, sure: float) -> Measured:
-    return _lost(now.paired(BASELINE, PRODUCT), sure), ""
+    return _lost(now.paired(now.baseline.name, now.product.name), sure), ""
 
 
 def _size_ratio(now: Results, _: float) -> Measured:
@@ -239,17 +205,15 @@ def _size_ratio(now: Results, _: float) -> Measured:
 
 
 def _speedup(now: Results, sure: float) -> Measured:
-    reference, times = now.blocks[BASELINE], now.blocks[PRODUCT]
-    low, high = blocks.speedup_bounds(reference, times, sure)
+    reference, times = now.blocks[now.baseline.name], now.blocks[now.product.name]
+    low, high = block_times.speedup_bounds(reference, times, sure)
     return Figure(now.product.speedup, max(0.0, low), high), _timed_on(now)
 
 
 def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     if not base.is_same_test:
         return None, "the test images are others, so the answers cannot be compared"
-    compared = paired.compare(
-        base.results.predictions[PRODUCT], now.predictions[PRODUCT], now.labels
-    )
+    compared = paired.compare(base.results.answers, now.answers, now.labels)
     return _lost(compared, sure), f"{compared.won} images won, {compared.lost} lost"
 
 
@@ -266,7 +230,7 @@ def slowdown(now: Results, base: Base, sure: float) -> Measured:
     if base.is_same_product:
         return _exact(0.0), "the model is the same file"
     if base.anew:
-        timed = blocks.slowdown_in_turns(base.anew.before, base.anew.after, sure)
+        timed = block_times.slowdown_in_turns(base.anew.before, base.anew.after, sure)
         noisy = ", which was noisy" if base.anew.is_noisy else ""
         told = f"both models measured anew, in turns, on {base.anew.machine}{noisy}"
         return Figure(*timed), told
@@ -286,9 +250,12 @@ def _recorded_slowdown(now: Results, base: Base, sure: float) -> Measured:
         return None, "the base was measured before the times of blocks were kept"
     if not base.is_same_baseline:
         return None, "the baseline model is another, so speedups against it cannot be compared"
-    before, after = ((each.blocks[BASELINE], each.blocks[PRODUCT]) for each in (base.results, now))
+    before, after = (
+        (each.blocks[each.baseline.name], each.blocks[each.product.name])
+        for each in (base.results, now)
+    )
     note = f"by the speedups of two separate runs {_timed_on(now)}"
-    return Figure(*blocks.slowdown(before, after, sure)), note
+    return Figure(*block_times.slowdown(before, after, sure)), note
 
 
 def _lost(compared: paired.Paired, sure: float) -> Figure:
@@ -303,12 +270,7 @@ def _timed_on(results: Results) -> str:
 
 
 def _machine(results: Results) -> str:
-    return machine_name(*results.product.machine)
-
-
-def machine_name(cpu: str, flags: str) -> str:
-    """Return a CPU and those of its features that matter to int8, as a person reads them."""
-    return f"{cpu} ({flags or 'no int8 features known'})"
+    return machine.name(*results.product.machine)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slimline.core import description
+from slimline import files
+from slimline.artifacts import description
 
 _LICENCE = "LICENSE"
 
@@ -47,7 +48,7 @@ class Data:
 
 def chain(folders: Sequence[Path]) -> list[Link]:
     """Return the model folders, from the first to the product, as links."""
-    hashes = {each: description.hash_file(each / description.DESCRIPTION) for each in folders}
+    hashes = {each: files.hash_file(each / description.DESCRIPTION) for each in folders}
     names = {sha256: each.name for each, sha256 in hashes.items()}
     found = []
     for folder in folders:

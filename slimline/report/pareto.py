@@ -1,10 +1,8 @@
 """Which models are worth having: those that no other beats in accuracy and in price."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-
-from slimline.report.variant import VARIANTS
 
 WORKSPACE = "workspace"
 
@@ -41,14 +39,14 @@ class Point:
         return self.variant, self.top1, self.size_kib, self.macs_m
 
 
-def points(shown: Sequence[Mapping[str, Any]]) -> list[Point]:
+def points(shown: Sequence[Mapping[str, Any]], variants: Iterable[str]) -> list[Point]:
     """Return the points of what `dvc exp show --json` prints, each model once, the first of them.
 
     The workspace comes first, so that a model that is there as well is shown as the workspace's.
     """
     found: dict[tuple[object, ...], Point] = {}
     for name, data in _revisions(shown):
-        for point in _points(name, data.get("metrics") or {}):
+        for point in _points(name, data.get("metrics") or {}, variants):
             found.setdefault(point.identity, point)
     return list(found.values())
 
@@ -85,8 +83,8 @@ def _name(revision: Mapping[str, Any]) -> str:
     return revision.get("name") or (rev if rev == WORKSPACE else rev[:7])
 
 
-def _points(name: str, metrics: Mapping[str, Any]) -> Iterator[Point]:
-    for variant in VARIANTS:
+def _points(name: str, metrics: Mapping[str, Any], variants: Iterable[str]) -> Iterator[Point]:
+    for variant in variants:
         scored = _figures(metrics, f"metrics/evaluate/{variant}.json")
         timed = _figures(metrics, f"metrics/latency/{variant}.json")
         if {"top1", "size_kib", "macs_m"} <= set(scored):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from slimline.measure.variant import Variant
     from slimline.report.content import Report
     from slimline.report.curves import Curve
-    from slimline.report.variant import Variant
     from slimline.report.waterfall import Step, Waterfall
 
 _INK, _SOFT, _LINE, _PAPER = "#010201", "#010202", "#010203", "#010204"

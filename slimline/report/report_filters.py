@@ -13,15 +13,15 @@ from slimline.report import filters
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from slimline.measure.int8_layers import LayerChoice
     from slimline.measure.newly_wrong import NewlyWrong
     from slimline.measure.paired import Paired
-    from slimline.measure.pruned import LayerChange, Round
+    from slimline.measure.results import Run
+    from slimline.measure.variant import Variant
+    from slimline.pruning.account import LayerChange, Round
+    from slimline.quantization.layer_choices import LayerChoice
     from slimline.report.content import Report
     from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange
-    from slimline.report.results import Run
-    from slimline.report.variant import Variant
     from slimline.report.waterfall import Step
 
 _NONE = "\N{EN DASH}"

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from slimline.measure import blocks
-from slimline.measure.blocks import Times
+from slimline.measure import block_times
+from slimline.measure.block_times import Times
 from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
-from slimline.report.results import Results
-from slimline.report.variant import CHAIN, Variant
+from slimline.measure.results import Results
+from slimline.measure.variant import Variant
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Step:
     @property
     def slower(self) -> tuple[float, float, float] | None:
         """Percent more time per image, block by block, with the bounds of its 95 % interval."""
-        return blocks.slowdown_in_turns(*self.times, SURE_95) if self.times else None
+        return block_times.slowdown_in_turns(*self.times, SURE_95) if self.times else None
 
     @property
     def time_change(self) -> float:
@@ -84,12 +84,12 @@ class StepChange:
         if self.before is None or not self.is_same_machine:
             return None
         then, now = self.before.times, self.after.times
-        return blocks.slowdown(then, now, SURE_95) if then and now else None
+        return block_times.slowdown(then, now, SURE_95) if then and now else None
 
 
 def waterfall(found: Results, *, is_labelled: bool = True) -> Waterfall:
     """Return the steps; without labels that belong to the answers, with nothing paired."""
-    chain = [name for name in CHAIN if name in found.variants]
+    chain = [each.name for each in found.chain]
     steps = [_step(found, *pair, is_labelled=is_labelled) for pair in pairwise(chain)]
     return Waterfall(steps, _step(found, chain[0], chain[-1], is_labelled=is_labelled))
 

@@ -7,7 +7,7 @@ import tiny_model
 import toy
 
 from benchmarks import latency_noise
-from slimline.core import serialize
+from slimline import files
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
 
@@ -39,7 +39,7 @@ def test_the_times_of_a_recorded_run_are_judged(
         for test, three in enumerate(tests)
         for ratio in 3 * three
     ]
-    serialize.write_tsv(folder / "times.tsv", rows)
+    files.write_table(folder / "times.tsv", rows)
     found = table(capsys, monkeypatch, "--replay", "times.tsv")
     assert [row[:4] for row in found] == [
         ["m", "same", "2", "1 (50.0 %)"],

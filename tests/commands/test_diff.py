@@ -10,11 +10,12 @@ import repository
 import toy
 from repository import State
 
+from slimline import params
 from slimline.__main__ import main
-from slimline.core import params, revision
-from slimline.report import comparison, render, state
+from slimline.report import comparison, render
 from slimline.report.gates import Anew, GatesParams
 from slimline.report.render import COMMENT_LIMIT
+from slimline.repository import revision, state
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
 

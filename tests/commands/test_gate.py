@@ -11,7 +11,7 @@ import toy
 from repository import State
 
 from slimline.__main__ import main
-from slimline.report import anew
+from slimline.repository import retiming
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
 
@@ -288,6 +288,6 @@ def test_the_same_file_is_exactly_as_fast(folder: Path, capsys: Capsys) -> None:
 def test_without_onnxruntime_the_recorded_speedups_are_compared(
     monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
-    monkeypatch.setattr(anew, "_RUNTIME", "no_such_package")
+    monkeypatch.setattr(retiming, "_RUNTIME", "no_such_package")
     told = gate(capsys, "--base", "main")[2]
     assert "two separate runs on Test CPU (avx2); not measured anew: no_such_package is not" in told

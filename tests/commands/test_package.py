@@ -9,7 +9,8 @@ import tiny_model
 from PIL import Image
 
 from slimline.__main__ import main
-from slimline.core import data, tracked
+from slimline.data import splits
+from slimline.repository import dvc_files
 
 _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
 
@@ -20,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny_model.write(tmp_path / "models/int8_export", ["boot", "high\nheel", "sandal", "<b>"])
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/model_card.md").write_text("---\nlibrary_name: onnx\n---\n")
-    outs = [{"path": name, "md5": tracked.hash_file(tmp_path / name)} for name in _FILES]
+    outs = [{"path": name, "md5": dvc_files.hash_file(tmp_path / name)} for name in _FILES]
     stages = {"evaluate": {"deps": outs[:2]}, "report": {"outs": outs[2:]}}
     (tmp_path / "dvc.lock").write_text(json.dumps({"stages": stages}))
     monkeypatch.chdir(tmp_path)
@@ -78,7 +79,7 @@ def test_a_product_runs_with_three_packages_as_its_card_says(
     monkeypatch.chdir(pipeline)
     shipped = tmp_path / "shipped"
     assert main(["package", str(shipped)]) == 0
-    split = data.load(pipeline / "data/prepared/test")
+    split = splits.load(pipeline / "data/prepared/test")
     answers = (pipeline / "metrics/predictions/int8_export.txt").read_text().split()
     code = bare.lines_of(shipped / "model_card.md")
     for row in range(5):

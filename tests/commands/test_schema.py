@@ -3,8 +3,8 @@ import json
 import pytest
 import toy
 
+from slimline import params
 from slimline.__main__ import main
-from slimline.core import params
 
 
 def test_the_schema_knows_every_key_and_says_what_it_means(

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from slimline.backbones import Architecture
-from slimline.core import classifier
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
 from slimline.pruning import choice, cost
 
 EXAMPLE = torch.zeros(2, 1, 28, 28)

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from slimline.backbones import Architecture
-from slimline.core import classifier
-from slimline.core.errors import ParamsError
+from slimline.errors import ParamsError
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
 from slimline.pruning import choice, cost
 from slimline.pruning.choice import Progress, Tables
+from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.plan import Group
-from slimline.pruning.scan import Row, Scan
-from slimline.pruning.times import LayerTimes
+from slimline.pruning.sensitivity_table import Row, Scan
 
 EXAMPLE = torch.zeros(2, 1, 28, 28)
 

@@ -7,13 +7,14 @@ import torch
 import toy
 from torch import nn
 
-from slimline.core import classifier, training
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.core.recipe import ModelParams
+from slimline.data.splits import Split
+from slimline.networks import classifier
+from slimline.networks.classifier import Classifier
+from slimline.networks.settings import ModelParams
 from slimline.pruning import rounds
 from slimline.pruning.rounds import Outcome
 from slimline.pruning.settings import threshold_of_round
+from slimline.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def model(splits: dict[str, Split], tmp_path_factory: pytest.TempPathFactory) ->
     )  # fmt: skip
     built = classifier.build(settings, splits["train"], tmp_path_factory.mktemp("none"))
     recipe = cuts.RECOVER.model_copy(update={"epochs": 1.5, "learning_rate": 0.01})
-    training.fit(
+    loop.fit(
         built.network, splits["train"], splits["validation"], recipe,
         preprocessing=built.preprocessing, seed=1, phase="test",
     )  # fmt: skip

@@ -4,8 +4,8 @@ import cuts
 import torch
 import toy
 
-from slimline.core import classifier
-from slimline.core.recipe import ModelParams
+from slimline.networks import classifier
+from slimline.networks.settings import ModelParams
 from slimline.pruning import SensitivityParams, sensitivity
 
 

@@ -1,10 +1,10 @@
 import torch
 from torch import nn
 
-from slimline.backbones import Architecture
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.core.preprocessing import Preprocessing
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import Split
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
 from slimline.pruning import taylor
 
 FRAME = Preprocessing(4, 4, 1, (0.0,), (1.0,))

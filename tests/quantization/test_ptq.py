@@ -8,14 +8,16 @@ import pytest
 import torch
 import toy
 
-from slimline.core import artifacts, classifier, data, description
-from slimline.core.errors import ArtifactError, ParamsError
-from slimline.core.params import check
-from slimline.core.recipe import ModelParams
-from slimline.measure import int8_layers, onnx_file
-from slimline.quantization import ptq
-from slimline.quantization.mixed import NO_TABLES
+from slimline.artifacts import description, model_folder
+from slimline.data import splits
+from slimline.errors import ArtifactError, ParamsError
+from slimline.networks import classifier
+from slimline.networks.settings import ModelParams
+from slimline.params import check
+from slimline.quantization import layer_choices, ptq
+from slimline.quantization.mixed_precision import NO_TABLES
 from slimline.quantization.settings import Int8PtqParams
+from slimline.targets.onnxruntime import onnx_file
 
 SETTINGS = {
     "quantizer": "onnxruntime",
@@ -32,50 +34,50 @@ MODEL = ModelParams(
 
 
 @pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, data.Split]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, splits.Split]:
     return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=100, calibration_images=50)
 
 
 @pytest.fixture(scope="module")
-def source(splits: dict[str, data.Split], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_folder(splits, tmp_path_factory.mktemp("models"), is_alive=True)
+def source(parts: dict[str, splits.Split], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved_model(parts, tmp_path_factory.mktemp("models"), is_alive=True)
 
 
-def model_folder(splits: dict[str, data.Split], parent: Path, *, is_alive: bool) -> Path:
+def saved_model(parts: dict[str, splits.Split], parent: Path, *, is_alive: bool) -> Path:
     torch.manual_seed(0)
     folder = parent / "prune"
-    model = classifier.build(MODEL, splits["train"], folder)
+    model = classifier.build(MODEL, parts["train"], folder)
     if is_alive:
         for _ in range(3):  # else its activations vanish
             model.network(torch.rand(16, 1, 28, 28))
     model.network.eval()
-    artifacts.save(folder, model, data=splits["train"], settings=MODEL)
+    model_folder.save(folder, model, data=parts["train"], settings=MODEL)
     return folder
 
 
 def saved(
-    source: Path, splits: dict[str, data.Split], target: Path, **changes: Any
+    source: Path, parts: dict[str, splits.Split], target: Path, **changes: Any
 ) -> dict[str, float]:
     settings = Int8PtqParams.model_validate(SETTINGS | changes)
-    calibration, validation = splits["calibration"], splits["validation"]
+    calibration, validation = parts["calibration"], parts["validation"]
     return ptq.save(target, source, calibration, validation, settings, NO_TABLES, num_threads=1)
 
 
 def test_auto_takes_what_is_most_accurate_on_validation(
-    source: Path, splits: dict[str, data.Split], tmp_path: Path
+    source: Path, parts: dict[str, splits.Split], tmp_path: Path
 ) -> None:
-    tried = saved(source, splits, tmp_path / "auto", calibrator="auto")
+    tried = saved(source, parts, tmp_path / "auto", calibrator="auto")
     assert list(tried) == ["minmax", "percentile", "entropy"]
     chosen = max(tried, key=lambda name: tried[name])
-    assert saved(source, splits, tmp_path / "one", calibrator=chosen) == {}
+    assert saved(source, parts, tmp_path / "one", calibrator=chosen) == {}
     files = [(tmp_path / name / description.ONNX).read_bytes() for name in ("auto", "one")]
     assert files[0] == files[1]
     assert description.read(tmp_path / "auto")["calibrators"] == tried
     assert "calibrators" not in description.read(tmp_path / "one")
 
 
-def test_ours_leaves_no_float(source: Path, splits: dict[str, data.Split], tmp_path: Path) -> None:
-    saved(source, splits, tmp_path / "int8", quantizer="slimline", calibrator="mse")
+def test_ours_leaves_no_float(source: Path, parts: dict[str, splits.Split], tmp_path: Path) -> None:
+    saved(source, parts, tmp_path / "int8", quantizer="slimline", calibrator="mse")
     path = tmp_path / "int8" / description.ONNX
     assert onnx_file.inspect(path).int8_share == 100
     assert not {"HardSwish", "HardSigmoid"} & {each.op_type for each in onnx.load(path).graph.node}
@@ -84,12 +86,12 @@ def test_ours_leaves_no_float(source: Path, splits: dict[str, data.Split], tmp_p
 
 @pytest.mark.parametrize("quantizer", ["none", "slimline", "onnxruntime"])
 def test_the_oldest_runtime_is_that_of_the_file(
-    quantizer: str, source: Path, splits: dict[str, data.Split], tmp_path: Path
+    quantizer: str, source: Path, parts: dict[str, splits.Split], tmp_path: Path
 ) -> None:
     folder = source
     if quantizer != "none":
         folder = tmp_path / "int8"
-        saved(source, splits, folder, quantizer=quantizer)
+        saved(source, parts, folder, quantizer=quantizer)
     model = onnx.load(folder / description.ONNX)
     told = description.read(folder)
     assert (told["opset"], told["ir_version"]) == (18, model.ir_version)
@@ -99,25 +101,25 @@ def test_the_oldest_runtime_is_that_of_the_file(
 
 @pytest.mark.parametrize("quantizer", ["slimline", "onnxruntime"])
 def test_layers_stay_float_by_either_quantizer(
-    quantizer: str, source: Path, splits: dict[str, data.Split], tmp_path: Path
+    quantizer: str, source: Path, parts: dict[str, splits.Split], tmp_path: Path
 ) -> None:
     names = ["features.0.0", "features.1.block.0.0", "classifier.3"]
     kept = {"float_layers": names, "max_drop": 100, "only_faster": False}
-    saved(source, splits, tmp_path / "int8", quantizer=quantizer, mixed=kept)
+    saved(source, parts, tmp_path / "int8", quantizer=quantizer, mixed=kept)
     path = tmp_path / "int8" / description.ONNX
     nodes = list(onnx_file.weight_entries(path))
     in_float = [node for node in nodes if node not in onnx_file.executed_in_int8(path)]
     assert in_float == [nodes[0], nodes[1], nodes[-1]]
-    told = {each.layer: each.reason for each in int8_layers.read(description.read(path.parent))}
+    told = {each.layer: each.reason for each in layer_choices.read(description.read(path.parent))}
     assert {name for name, reason in told.items() if reason == "named"} == set(names)
 
 
 def test_what_a_peer_cannot_do_is_told_in_a_sentence(
-    splits: dict[str, data.Split], tmp_path: Path
+    parts: dict[str, splits.Split], tmp_path: Path
 ) -> None:
-    source = model_folder(splits, tmp_path, is_alive=False)
+    source = saved_model(parts, tmp_path, is_alive=False)
     with pytest.raises(ArtifactError, match=r"set int8_ptq\.calibrator to minmax"):
-        saved(source, splits, tmp_path / "int8", calibrator="percentile")
+        saved(source, parts, tmp_path / "int8", calibrator="percentile")
     assert not (tmp_path / "int8").exists()
 
 

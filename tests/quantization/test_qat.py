@@ -8,13 +8,14 @@ import torch
 import toy
 from torch import fx, nn
 
-from slimline.backbones import Architecture
-from slimline.core import classifier, training
-from slimline.core.classifier import Classifier
-from slimline.core.data import Split
-from slimline.core.recipe import Distill, DistilledRecipe
+from slimline.data.splits import Split
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
 from slimline.quantization import qat
 from slimline.quantization.settings import ALL_INT8, QatFinetuneParams
+from slimline.training import loop
+from slimline.training.recipe import Distill, DistilledRecipe
 
 RECIPE = DistilledRecipe(
     epochs=2, batch_size=30, optimizer="adamw", learning_rate=0.01, weight_decay=0.0,
@@ -56,7 +57,7 @@ def trained(splits: dict[str, Split]) -> Classifier:
         nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10),
     )  # fmt: skip
     frame = splits["train"].preprocessing
-    training.fit(
+    loop.fit(
         network, splits["train"], splits["validation"], RECIPE,
         preprocessing=frame, seed=1, phase="float",
     )  # fmt: skip
@@ -65,7 +66,7 @@ def trained(splits: dict[str, Split]) -> Classifier:
 
 def finetuned(
     model: Classifier, splits: dict[str, Split], learning_rate: float, observe: float = 0.5
-) -> tuple[nn.Module, list[training.Row]]:
+) -> tuple[nn.Module, list[loop.Row]]:
     recipe = RECIPE.model_copy(update={"epochs": 0.5, "learning_rate": learning_rate})
     settings = QatFinetuneParams(
         activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
@@ -86,7 +87,7 @@ def test_validation_never_ends_below_its_start(
     network, rows = finetuned(trained, splits, learning_rate)
     assert [row.step for row in rows] == [0, 12, 25]
     assert math.isnan(rows[0].train_loss)
-    top1 = training.top1(network, splits["validation"], trained.preprocessing)
+    top1 = loop.top1(network, splits["validation"], trained.preprocessing)
     assert top1 == max(row.validation_top1 for row in rows)
     assert top1 > 50
     is_told = "qat: training gains nothing: top-1 on validation is" in capsys.readouterr().out

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimline.core import export
 from slimline.quantization import qat
+from slimline.targets.onnxruntime import to_onnx
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -60,7 +60,7 @@ def int8(network: nn.Module, target: Path, *, weight_bits: int = 7) -> tuple[Pat
         prepared(IMAGES)
     qat.finish(prepared)
     expected = prepared(IMAGES).detach()
-    export.write_onnx(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
+    to_onnx.write_onnx(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
     return target, expected
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slimline.core import serialize
+from slimline import files
 from slimline.report import confusion
 
 
@@ -19,7 +19,7 @@ def test_pairs_that_occur_are_counted() -> None:
 def test_any_name_is_one_cell(tmp_path: Path) -> None:
     names = ['"quoted', "tab\tand\nline", "x" * 10_000, *"defghijk"]
     labels = np.arange(len(names))
-    serialize.write_tsv(tmp_path / "confusion.tsv", confusion.rows(labels, labels, names))
+    files.write_table(tmp_path / "confusion.tsv", confusion.rows(labels, labels, names))
     with (tmp_path / "confusion.tsv").open(newline="") as file:
         # As DVC reads it.
         rows = list(csv.DictReader(file, delimiter="\t"))

@@ -5,9 +5,10 @@ import repository
 import toy
 from repository import State
 
-from slimline.core import params
-from slimline.report import gates, state
+from slimline import params
+from slimline.report import gates
 from slimline.report.gates import Figure, Gate, GatesParams
+from slimline.repository import state
 
 
 def test_every_limit_has_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import finished
 import pytest
 
-from slimline.core import serialize
-from slimline.measure.int8_layers import LayerChoice
+from slimline import files
+from slimline.quantization.layer_choices import LayerChoice
 from slimline.report import report_filters
 
 
@@ -17,7 +17,7 @@ def test_not_a_word_where_nothing_was_asked(
     folder = finished.make(tmp_path / "toy")
     assert "Layers in int8" in finished.run(folder, monkeypatch)[name]
     path = folder / "models" / "qat_finetune" / "model.json"
-    serialize.write_json(path, serialize.read_json(path) | {"mixed": []})
+    files.write_json(path, files.read_json(path) | {"mixed": []})
     assert "Layers in int8" not in finished.run(folder, monkeypatch)[name]
     table = folder / "metrics" / "history" / "int8_layers.tsv"
     assert table.read_text() == "layer\tlost\tregained\tfloat_us\tint8_us\treason\n"

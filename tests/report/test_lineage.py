@@ -3,7 +3,7 @@ from pathlib import Path
 import finished
 import pytest
 
-from slimline.core import serialize
+from slimline import files
 from slimline.report import lineage
 
 
@@ -12,7 +12,7 @@ def test_weights_that_training_began_with_are_named_once(tmp_path: Path) -> None
     origin = {"source": "published weights", "licence": "BSD-3-Clause"}
     for name in ("backbone_swap", "prune"):
         path = models / name / "model.json"
-        serialize.write_json(path, serialize.read_json(path) | {"pretrained": origin})
+        files.write_json(path, files.read_json(path) | {"pretrained": origin})
     links = lineage.chain([models / name for name in finished.TRAINED])
     assert lineage.origins(links) == [origin]
 
@@ -20,8 +20,8 @@ def test_weights_that_training_began_with_are_named_once(tmp_path: Path) -> None
 def test_a_parent_that_is_another_is_told_by_its_hash(tmp_path: Path) -> None:
     models = finished.make(tmp_path / "toy") / "models"
     path = models / "baseline_train" / "model.json"
-    told = serialize.read_json(models / "backbone_swap" / "model.json")["sha256"]["parent"]
-    serialize.write_json(path, serialize.read_json(path) | {"made": "anew"})
+    told = files.read_json(models / "backbone_swap" / "model.json")["sha256"]["parent"]
+    files.write_json(path, files.read_json(path) | {"made": "anew"})
     links = lineage.chain([models / "baseline_train", models / "backbone_swap"])
     assert [link.parent for link in links] == ["", told]
 

@@ -9,7 +9,7 @@ import tiny_model
 from PIL import Image
 from ruamel.yaml import YAML
 
-from slimline.core import description
+from slimline import files
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_its_head_is_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_it_tells_where_the_model_comes_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = finished.run(folder, monkeypatch)["model_card.md"]
     model = folder / "models" / "int8_export"
-    assert description.hash_file(model / "model.onnx") in card
+    assert files.hash_file(model / "model.onnx") in card
     assert re.findall(r"^\| (\w+) \| ([\w ]+) \| `", card, re.MULTILINE) == [
         ("baseline_train", "nothing before it"),
         ("backbone_swap", "baseline_train"),

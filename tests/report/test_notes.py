@@ -6,7 +6,7 @@ import finished
 import pytest
 import repository
 
-from slimline.core import serialize
+from slimline import files
 from slimline.measure import accuracy
 
 
@@ -45,6 +45,6 @@ def test_training_that_gained_nothing(
         {"phase": "qat", "step": step, "epoch": step / 10, "validation_top1": top1}
         for step, top1 in ((0, 90.0), (1, best), (2, 80.0))
     ]
-    serialize.write_tsv(folder / "models" / "qat_finetune" / "history.tsv", rows)
+    files.write_table(folder / "models" / "qat_finetune" / "history.tsv", rows)
     told = f"qat_finetune gained nothing: 90.00 % on validation before training, {best:.2f} %"
     assert (told in notes(folder, monkeypatch)) == is_told

@@ -9,8 +9,8 @@ import pytest
 import repository
 import toy
 
-from slimline.core import serialize
-from slimline.report.variant import VARIANTS
+from slimline import files
+from slimline.measure.variant import VARIANTS
 
 SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
 
@@ -60,8 +60,8 @@ def test_what_is_missing_is_not_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
     for path in (folder / "models").glob("*/history.tsv"):
         path.write_text(path.read_text().splitlines(keepends=True)[0])
     described = folder / "models" / "prune" / "model.json"
-    content = serialize.read_json(described)
-    serialize.write_json(described, content | {"rounds": content["rounds"][:1]})
+    content = files.read_json(described)
+    files.write_json(described, content | {"rounds": content["rounds"][:1]})
     answers = folder / "metrics" / "predictions"
     for name in VARIANTS:
         (answers / f"{name}.txt").write_text((answers / "labels.txt").read_text())

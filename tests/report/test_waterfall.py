@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from repository import State
 
-from slimline.report import results, waterfall
-from slimline.report.results import Results
+from slimline.measure import results
+from slimline.measure.results import Results
+from slimline.report import waterfall
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from itertools import pairwise
 from pathlib import Path
 
-from slimline.core import description, serialize
+from slimline import files
 
 
 def test_frozen_then_unfrozen(pipeline: Path) -> None:
@@ -13,5 +13,5 @@ def test_the_parent_is_named_by_its_hash(pipeline: Path) -> None:
     models = pipeline / "models"
     chain = ("baseline_train", "backbone_swap", "prune", "qat_finetune", "int8_export")
     for parent, child in pairwise(chain):
-        expected = description.hash_file(models / parent / "model.json")
-        assert serialize.read_json(models / child / "model.json")["sha256"]["parent"] == expected
+        expected = files.hash_file(models / parent / "model.json")
+        assert files.read_json(models / child / "model.json")["sha256"]["parent"] == expected

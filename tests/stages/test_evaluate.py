@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slimline.core import data, serialize
+from slimline import files
+from slimline.data import splits
 from slimline.measure import accuracy
 from stages import evaluate
 
@@ -10,12 +11,12 @@ from stages import evaluate
 def test_predictions_give_the_figures(pipeline: Path) -> None:
     metrics = pipeline / "metrics"
     labels = accuracy.read_predictions(metrics / "predictions" / "labels.txt")
-    assert labels.tolist() == data.load(pipeline / "data" / "prepared" / "test").labels.tolist()
+    assert labels.tolist() == splits.load(pipeline / "data" / "prepared" / "test").labels.tolist()
     answers = {
         name: np.array((metrics / "predictions" / f"{name}.txt").read_text().split(), int)
         for name in ("baseline_train", "prune")
     }
-    found = serialize.read_json(metrics / "evaluate" / "prune.json")
+    found = files.read_json(metrics / "evaluate" / "prune.json")
     assert found["top1"] == round(100 * float((answers["prune"] == labels).mean()), 3)
     same = float((answers["prune"] == answers["baseline_train"]).mean())
     assert found["agreement"] == round(100 * same, 3)
@@ -35,7 +36,7 @@ def test_it_is_deterministic(pipeline: Path, tmp_path: Path) -> None:
 
 def test_images_newly_wrong_are_those(pipeline: Path) -> None:
     metrics = pipeline / "metrics"
-    found = serialize.read_json(metrics / "newly_wrong" / "int8_export.json")["images"]
+    found = files.read_json(metrics / "newly_wrong" / "int8_export.json")["images"]
     labels, before, after = (
         accuracy.read_predictions(metrics / "predictions" / f"{name}.txt")
         for name in ("labels", "baseline_train", "int8_export")
@@ -43,4 +44,4 @@ def test_images_newly_wrong_are_those(pipeline: Path) -> None:
     rows = np.flatnonzero((before == labels) & (after != labels)).tolist()
     assert sorted(each["row"] for each in found) == rows or len(found) == 24
     assert all(each["before"] == each["label"] != each["after"] for each in found)
-    assert serialize.read_json(metrics / "newly_wrong" / "baseline_train.json") == {"images": []}
+    assert files.read_json(metrics / "newly_wrong" / "baseline_train.json") == {"images": []}

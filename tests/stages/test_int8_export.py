@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from slimline.core import serialize
+from slimline import files
 
 
 def optimized(path: Path, target: Path) -> Counter[str]:
@@ -33,5 +33,5 @@ def test_any_batch_from_one_up(pipeline: Path, variant: str) -> None:
 
 
 def test_parity_is_on_record(pipeline: Path) -> None:
-    content = serialize.read_json(pipeline / "models" / "int8_export" / "model.json")
+    content = files.read_json(pipeline / "models" / "int8_export" / "model.json")
     assert content["parity"]["agreement"] >= 95

@@ -2,23 +2,23 @@ from pathlib import Path
 
 import numpy as np
 
-from slimline.core import data
+from slimline.data import splits
 
 
 def test_four_disjoint_stratified_splits(pipeline: Path) -> None:
     prepared = pipeline / "data" / "prepared"
-    splits = {path.name: data.load(path) for path in prepared.iterdir() if path.is_dir()}
-    assert {name: len(split) for name, split in splits.items()} == {
+    parts = {path.name: splits.load(path) for path in prepared.iterdir() if path.is_dir()}
+    assert {name: len(split) for name, split in parts.items()} == {
         "train": 1500,
         "calibration": 100,
         "validation": 200,
         "test": 300,
     }
-    seen = [image.tobytes() for name in splits for image in splits[name].images if name != "test"]
+    seen = [image.tobytes() for name in parts for image in parts[name].images if name != "test"]
     assert len(set(seen)) == 1800
-    share = np.bincount(splits["train"].labels) / 1500
+    share = np.bincount(parts["train"].labels) / 1500
     for name in ("calibration", "validation"):
-        found = np.bincount(splits[name].labels, minlength=10) / len(splits[name])
+        found = np.bincount(parts[name].labels, minlength=10) / len(parts[name])
         assert np.abs(found - share).max() < 0.02
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 import toy
 
-from slimline.core import artifacts, serialize
+from slimline import files
+from slimline.artifacts import model_folder
 
 
 def test_each_round_removes_work(pipeline: Path) -> None:
-    content = serialize.read_json(pipeline / "models" / "prune" / "model.json")
+    content = files.read_json(pipeline / "models" / "prune" / "model.json")
     rounds = content["rounds"]
     assert [each["number"] for each in rounds] == [0, 1, 2]
     assert rounds[0]["macs_m"] > rounds[1]["macs_m"] > rounds[2]["macs_m"]
@@ -35,7 +36,7 @@ def test_a_fresh_process_rebuilds_the_same_model(pipeline: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    model = artifacts.load(folder)
+    model = model_folder.load(folder)
     torch.manual_seed(0)
     own = model.network(torch.randn(3, 1, 28, 28)).detach().numpy().tobytes()
     assert printed.strip() == hashlib.sha256(own).hexdigest()

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from slimline.core import artifacts
-from slimline.core.errors import ArtifactError
-from slimline.quantization import int8
-from stages import int8_export
+from slimline.artifacts import model_folder
+from slimline.errors import ArtifactError
+from slimline.quantization import int8_export
+from stages import int8_export as stage
 
 
 def test_it_is_no_deployable_model(pipeline: Path) -> None:
@@ -19,8 +19,8 @@ def test_it_is_no_deployable_model(pipeline: Path) -> None:
 
 
 def test_channels_that_were_cut_stay_cut(pipeline: Path) -> None:
-    pruned = artifacts.load(pipeline / "models" / "prune").network
-    prepared = int8.load_prepared(pipeline / "models" / "qat_finetune").network
+    pruned = model_folder.load(pipeline / "models" / "prune").network
+    prepared = int8_export.load_prepared(pipeline / "models" / "qat_finetune").network
     shapes = [
         Counter(tuple(weight.shape) for weight in network.parameters() if weight.dim() == 4)
         for network in (pruned, prepared)
@@ -31,4 +31,4 @@ def test_channels_that_were_cut_stay_cut(pipeline: Path) -> None:
 
 def test_a_float_model_is_no_input_of_the_export(pipeline: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="missing"):
-        int8_export.main(tmp_path / "nothing", pipeline, tmp_path / "int8")
+        stage.main(tmp_path / "nothing", pipeline, tmp_path / "int8")

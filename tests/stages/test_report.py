@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from slimline.core import serialize
+from slimline import files
 
 
 def test_what_a_person_reads_is_there(pipeline: Path) -> None:
@@ -16,10 +16,10 @@ def test_what_a_person_reads_is_there(pipeline: Path) -> None:
 
 def test_the_product_has_its_figures_under_names_of_their_own(pipeline: Path) -> None:
     metrics = pipeline / "metrics"
-    found = serialize.read_json(metrics / "product.json")
+    found = files.read_json(metrics / "product.json")
     of_product, other_names = {}, set()
     for path in metrics.glob("[el]*/*.json"):
-        figures = serialize.read_json(path)
+        figures = files.read_json(path)
         other_names |= set(figures)
         if path.stem == "int8_export":
             of_product |= {f"product_{name}": value for name, value in figures.items()}
@@ -41,7 +41,7 @@ def test_rounds_of_pruning_come_into_git(pipeline: Path) -> None:
 
 
 def test_the_report_tells_what_became_of_each_layer(pipeline: Path) -> None:
-    layers = serialize.read_json(pipeline / "models" / "prune" / "model.json")["layers"]
+    layers = files.read_json(pipeline / "models" / "prune" / "model.json")["layers"]
     for name in ("report.md", "report.html"):
         text = (pipeline / "metrics" / name).read_text().replace("\\_", "_")
         assert all(layer["layer"] in text for layer in layers)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import toy
 
-from slimline.core.errors import ParamsError
+from slimline.errors import ParamsError
 from stages import validate_params
 
 

@@ -1,0 +1,1 @@
+"""Model folders: written, read, and described by themselves."""

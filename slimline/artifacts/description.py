@@ -1,0 +1,72 @@
+"""The names of the files in a model folder, and its `model.json`.
+
+Free of torch, and of pydantic: `python -m slimline predict` needs no more than a deployment has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from slimline import files
+from slimline.errors import ArtifactError
+from slimline.targets import ONNX_RUNTIME
+from slimline.targets.runtimes import RUNTIMES, Deployable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slimline.params import Params
+
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "model.json"
+ONNX = "model.onnx"
+HISTORY = "history.tsv"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's `model.json`.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    try:
+        return files.read_json(folder / DESCRIPTION)
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder}: is no model folder, {DESCRIPTION} is missing") from None
+
+
+def deployable(folder: Path) -> Deployable:
+    """Return a folder's deployable model; folders older than targets are for ONNX Runtime.
+
+    Raises:
+        ArtifactError: there is none, or its target is unknown here.
+    """
+    path = onnx_path(folder)
+    target = read(folder).get("target", ONNX_RUNTIME)
+    if target not in RUNTIMES:
+        known = ", ".join(RUNTIMES)
+        raise ArtifactError(f"{folder}: is for target {target!r}; known here are {known}")
+    return Deployable(path, target)
+
+
+def onnx_path(folder: Path) -> Path:
+    """Return the path of a folder's deployable model.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    path = folder / ONNX
+    if not path.is_file():
+        raise ArtifactError(f"{folder}: has no {ONNX}; run `dvc repro {folder.name}`")
+    return path
+
+
+def origins(*, data: str, settings: Params | None, parent: Path | None) -> dict[str, str | None]:
+    """Return the hashes by which a model names what it was made from."""
+    written = settings.model_dump_json() if settings else ""
+    return {
+        "data": data,
+        "parent": files.hash_file(parent / DESCRIPTION) if parent else None,
+        "settings": hashlib.sha256(written.encode()).hexdigest(),
+    }

@@ -1,0 +1,142 @@
+"""Model folders: they describe themselves, and are read without pickle.
+
+`weights.safetensors`, `model.json`, `model.onnx`, and `history.tsv` where there was training.
+An int8 product has no weights file: its .onnx is all there is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from slimline import files
+from slimline.artifacts import description
+from slimline.artifacts.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
+from slimline.data.preprocessing import STEPS, Preprocessing
+from slimline.data.splits import Split
+from slimline.errors import ArtifactError
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
+from slimline.params import Params
+from slimline.targets import ONNX_RUNTIME
+from slimline.targets.onnxruntime import releases, to_onnx
+from slimline.training import determinism
+from slimline.training.loop import Row
+
+
+def save(
+    target: Path,
+    model: Classifier,
+    *,
+    data: Split,
+    settings: Params,
+    parent: Path | None = None,
+    history: Sequence[Row] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    with_onnx: bool = True,
+    check: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a trained model's folder at once; `extra` goes into `model.json`.
+
+    `check` is given the .onnx; nothing is written if it raises.
+    A history without a row is that of a stage that had nothing to train, as at threshold 0.
+    """
+    with files.replacing(target) as folder:
+        save_weights(folder, model.network.state_dict())
+        if with_onnx:
+            to_onnx.write_onnx(model.network, model.example, folder / ONNX)
+        if check is not None:
+            check(folder / ONNX)
+        if history is not None:
+            rows = [row.to_dict() for row in history]
+            files.write_table(folder / HISTORY, rows, header=[each.name for each in fields(Row)])
+        content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
+        files.write_json(folder / DESCRIPTION, content)
+
+
+def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write `weights.safetensors`; no metadata, since the order of its keys varies by process.
+
+    Each tensor is written as its own copy: fake-quant modules share theirs, which the format
+    refuses.
+    """
+    own = {
+        key: value.detach().clone(memory_format=torch.contiguous_format)
+        for key, value in tensors.items()
+    }
+    save_file(own, folder / WEIGHTS)
+
+
+def describe(
+    model: Classifier, *, data: Split, settings: Params, parent: Path | None
+) -> dict[str, Any]:
+    """Return the content of `model.json`: what the model is, and what it was made from."""
+    frame = model.preprocessing
+    return {
+        "format": 1,
+        "architecture": asdict(model.architecture),
+        "classes": list(model.classes),
+        "input": {
+            "name": to_onnx.INPUT,
+            "dtype": "float32",
+            "shape": ["batch", frame.channels, frame.height, frame.width],
+        },
+        "output": {"name": to_onnx.OUTPUT, "dtype": "float32"},
+        "preprocessing": frame.to_dict() | {"steps": list(STEPS)},
+        "pretrained": dict(model.pretrained) if model.pretrained else None,
+        "target": ONNX_RUNTIME,
+        **releases.describe(to_onnx.OPSET, to_onnx.IR_VERSION),
+        "made_with": {
+            "device": determinism.device().type,
+            "num_threads": torch.get_num_threads(),
+            "torch": torch.__version__.partition("+")[0],
+        },
+        "settings": settings.model_dump(mode="json"),
+        "sha256": description.origins(data=data.digest, settings=settings, parent=parent),
+    }
+
+
+def load(folder: Path) -> Classifier:
+    """Return the classifier of a folder, rebuilt from its description and tensor shapes, strictly.
+
+    Raises:
+        ArtifactError: the folder is incomplete, or its weights are not those of its description.
+    """
+    model, tensors = load_parts(folder)
+    classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    try:
+        model.network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder / WEIGHTS}: does not fit {DESCRIPTION}: {error}") from None
+    model.network.eval()
+    return model
+
+
+def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
+    """Return the freshly built classifier of a folder, and its tensors, not yet loaded into it.
+
+    Raises:
+        ArtifactError: the folder is incomplete, or a file in it is damaged.
+    """
+    content = description.read(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder}: no model to train on, {WEIGHTS} is missing") from None
+    except SafetensorError as error:
+        raise ArtifactError(f"{folder / WEIGHTS}: is damaged: {error}") from None
+    architecture = Architecture(**content["architecture"])
+    model = Classifier(
+        classifier.make(architecture),
+        architecture,
+        content["classes"],
+        Preprocessing.from_dict(content["preprocessing"]),
+        content["pretrained"],
+    )
+    return model, tensors

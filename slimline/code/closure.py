@@ -1,0 +1,227 @@
+"""Which files a stage runs: what its script imports, at any depth; read, never run.
+
+A `slimline.registry.Registry` counts by what is chosen: of its table the chosen lines, of a module
+behind it what the chosen entry uses there. Files beside a module that are not Python (templates,
+tables) belong to it.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from slimline.code import syntax
+
+_REGISTRY, _PART = "Registry", "part"
+_OWN = "own."
+"""A user's own networks are chosen by `own.<module>:<function>`, without a line in a table."""
+
+_WHOLE = None
+"""Of a module, in place of the names that are used."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A registry as it stands in the text of a module."""
+
+    entries: Mapping[str, str]
+    chosen_by: Sequence[str]
+    always: Sequence[str]
+
+    def chosen(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the names that count, given the values of those keys that a stage sees.
+
+        A stage that uses the table and sees no key of it may choose anything.
+        """
+        given = [values[key] for key in self.chosen_by if key in values]
+        if self.chosen_by and not given:
+            return list(self.entries)
+        names = [name for each in given for name in (each if isinstance(each, list) else [each])]
+        return list(dict.fromkeys([*self.always, *map(str, names)]))
+
+    def place(self, name: str) -> str:
+        """Return `module` or `module:attribute` of a name; empty where there is no such name."""
+        return self.entries.get(name, name if name.startswith(_OWN) else "")
+
+
+class Module:
+    """One file of ours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.statements = syntax.parse(path.read_text(encoding="utf-8"))
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """The registries that it declares, by name."""
+        calls = {name: call for name, call in self._assigned if _called(call) == _REGISTRY}
+        return {name: _table(call) for name, call in calls.items()}
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """The registries of which it takes a part: dotted name of the table, name of the part."""
+        found = {}
+        origins = {name.rpartition(".")[2]: name for name in syntax.imported(self.statements)}
+        for _, call in self._assigned:
+            function = call.func
+            if isinstance(function, ast.Attribute) and function.attr == _PART:
+                assert isinstance(function.value, ast.Name)
+                found[origins[function.value.id]] = ast.literal_eval(call.args[0])
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the whole file; of a table, all lines."""
+        return syntax.digest(self.statements)
+
+    @cached_property
+    def imports(self) -> list[str]:
+        """Of the whole file."""
+        return list(syntax.imported(self.statements))
+
+    def counted(self, names: set[str] | None, values: Mapping[str, Any]) -> list[ast.stmt]:
+        """Return the statements that count: those of some names alone, tables without the rest."""
+        kept = self.statements if names is _WHOLE else syntax.used(self.statements, names)
+        return [_with_chosen(each, values) for each in kept] if self.tables else kept
+
+    @property
+    def _assigned(self) -> Iterator[tuple[str, ast.Call]]:
+        for statement in self.statements:
+            if isinstance(statement, ast.Assign | ast.AnnAssign):
+                targets = (
+                    statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                )
+                if isinstance(statement.value, ast.Call) and isinstance(targets[0], ast.Name):
+                    yield targets[0].id, statement.value
+
+
+@dataclass
+class Code:
+    """All files of a repository that stages may run."""
+
+    root: Path
+    _modules: dict[Path, Module] = field(default_factory=dict)
+    _paths: dict[str, list[Path]] = field(default_factory=dict)
+
+    def digests(self, script: str, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return the SHA-256 of what counts of each file that a script runs, by relative path.
+
+        `values` are those of `params.yaml` that the stage sees, keys joined by dots.
+        """
+        found = _Walk(self, values).run(Path(script))
+        hashes = {
+            path.as_posix(): self._digest(path, names, values) for path, names in found.items()
+        }
+        for path in self._beside(found):
+            hashes[path.as_posix()] = hashlib.sha256((self.root / path).read_bytes()).hexdigest()
+        return dict(sorted(hashes.items()))
+
+    def choices(self, paths: Iterable[str]) -> set[str]:
+        """Return the keys of `params.yaml` that choose among code, of the tables in some files."""
+        modules = (self.module(Path(path)) for path in paths if path.endswith(".py"))
+        tables = (table for module in modules for table in module.tables.values())
+        return {key for table in tables for key in table.chosen_by}
+
+    def module(self, path: Path) -> Module:
+        """Return a file, read once; `path` is relative to the root."""
+        if path not in self._modules:
+            self._modules[path] = Module(self.root / path)
+        return self._modules[path]
+
+    def paths(self, dotted: str) -> list[Path]:
+        """Return the files of ours that importing a dotted name runs, outermost package first."""
+        if dotted not in self._paths:
+            outer, _, last = dotted.rpartition(".")
+            stem = Path(*outer.split("."), last) if outer else Path(last)
+            own = (stem / "__init__.py", stem.with_suffix(".py"))
+            found = [path for path in own if (self.root / path).is_file()]
+            self._paths[dotted] = [*(self.paths(outer) if outer else []), *found]
+        return self._paths[dotted]
+
+    def _digest(self, path: Path, names: set[str] | None, values: Mapping[str, Any]) -> str:
+        module = self.module(path)
+        if names is _WHOLE and not module.tables:
+            return module.digest
+        return syntax.digest(module.counted(names, values))
+
+    def _beside(self, modules: Mapping[Path, Any]) -> Iterator[Path]:
+        """Yield what is not Python in the packages of modules, packages within them left out."""
+        packages = {
+            path.parent for path in modules if (self.root / path.parent / "__init__.py").is_file()
+        }
+        for package in packages:
+            pending = [self.root / package]
+            while pending:
+                for path in pending.pop().iterdir():
+                    if path.is_dir() and path.name != "__pycache__":
+                        pending += [] if (path / "__init__.py").is_file() else [path]
+                    elif path.is_file() and path.suffix not in {".py", ".pyc"}:
+                        yield path.relative_to(self.root)
+
+
+class _Walk:
+    """Follows imports from one script."""
+
+    def __init__(self, code: Code, values: Mapping[str, Any]) -> None:
+        self._code, self._values = code, values
+        self._found: dict[Path, set[str] | None] = {}
+        self._pending: list[tuple[Path, str]] = []
+
+    def run(self, script: Path) -> dict[Path, set[str] | None]:
+        """Return each file with the names that count of it, or that it counts as a whole."""
+        self._pending.append((script, ""))
+        while self._pending:
+            path, name = self._pending.pop()
+            known = self._found.get(path, set())
+            if known is _WHOLE or (name and name in known):
+                continue
+            self._found[path] = {*known, name} if name else _WHOLE
+            self._follow(path)
+        return self._found
+
+    def _follow(self, path: Path) -> None:
+        module, names = self._code.module(path), self._found[path]
+        is_whole = names is _WHOLE
+        for dotted in (
+            module.imports if is_whole else syntax.imported(module.counted(names, self._values))
+        ):
+            self._add(dotted)
+        for table in module.tables.values():
+            for name in table.chosen(self._values):
+                self._add(table.place(name))
+        for dotted, part in module.parts.items():
+            *_, place = self._code.paths(dotted)
+            table = self._code.module(place).tables[dotted.rpartition(".")[2]]
+            for name in table.chosen(self._values):
+                self._add(f"{table.place(name)}.{part}")
+
+    def _add(self, place: str) -> None:
+        """Follow what importing a place runs; of `module:attribute`, what that attribute uses."""
+        dotted, _, attribute = place.partition(":")
+        paths = self._code.paths(dotted)
+        self._pending += [(path, "") for path in paths[:-1]]
+        self._pending += [(path, attribute) for path in paths[-1:]]
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _table(call: ast.Call) -> Table:
+    given = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+    return Table(
+        ast.literal_eval(call.args[0]), given.get("chosen_by", ()), given.get("always", ())
+    )
+
+
+def _with_chosen(statement: ast.stmt, values: Mapping[str, Any]) -> ast.stmt:
+    """Return a statement; if it declares a registry, with the chosen lines of its table alone."""
+    call = getattr(statement, "value", None)
+    if not isinstance(call, ast.Call) or _called(call) != _REGISTRY:
+        return statement
+    table = _table(call)
+    lines = [f"{name}={table.place(name)}" for name in sorted(table.chosen(values))]
+    return ast.Expr(ast.List([ast.Constant(line) for line in lines]))

@@ -1,1 +1,0 @@
-"""What every stage shares: settings, data, model folders, the training loop, float export."""

@@ -1,0 +1,1 @@
+"""From photos to prepared splits: sources, splitting, decoding, preprocessing. Free of torch."""

@@ -1,0 +1,167 @@
+"""Prepared splits: how `data/prepared/<split>/` is written and read. Free of torch.
+
+Images of one size are a memory-mapped array; photos are the files themselves, decoded when they are
+asked for. Both answer to the same index: `split.images[rows]` is uint8 [count, height, width,
+channels] after the deterministic preprocessing. Where images come from is in
+`slimline.data.preparation`, how they are fed to training in `slimline.training.loader`.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from slimline import files
+from slimline.data import preprocessing
+from slimline.data.preprocessing import Preprocessing
+from slimline.errors import DataError
+
+MANIFEST = "manifest.json"
+_ARRAY, _LABELS, _FOLDER = "images.npy", "labels.npy", "images"
+
+Rows: TypeAlias = "slice | Sequence[int] | NDArray[np.int64]"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file of a raw set."""
+
+    path: Path
+    name: str
+    """As the user knows it: its path within the raw set."""
+    sha256: str
+    suffix: str
+    """By its content, with the dot."""
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files that look like an array of the frame's size; decoded anew each time."""
+
+    files: Sequence[ImageFile]
+    frame: Preprocessing
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def __getitem__(self, rows: Rows) -> NDArray[np.uint8]:
+        """Return uint8 [count, height, width, channels], in the order of the rows."""
+        chosen = np.arange(len(self.files))[rows].tolist()
+        # Decoding runs outside of Python's lock; how many threads there are changes no result.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            return np.stack(list(threads.map(self._framed, chosen)))
+
+    def whole(self, row: int) -> NDArray[np.uint8]:
+        """Return an image of its own size, upright; uint8 [any height, any width, channels]."""
+        with Image.open(self.files[row].path) as image:
+            return preprocessing.to_array(preprocessing.upright(image, self.frame.channels))
+
+    def _framed(self, row: int) -> NDArray[np.uint8]:
+        with Image.open(self.files[row].path) as image:
+            return self.frame.to_pixels(image)
+
+
+Images: TypeAlias = "NDArray[np.uint8] | ImageFiles"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some labelled images, and all that is needed to use them."""
+
+    images: Images
+    """[count, height, width, channels] whichever it is; see `ImageFiles`."""
+    labels: NDArray[np.int64]
+    """[count], indices into `classes`."""
+    classes: Sequence[str]
+    preprocessing: Preprocessing
+    """As measured on the training split; a pretrained model may bring its own."""
+    digest: str = ""
+    """SHA-256 of the images and labels; known once the split is written."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+
+def save(folder: Path, split: Split) -> None:
+    """Write images, labels and manifest, at once."""
+    with files.replacing(folder) as partial:
+        manifest: dict[str, Any] = {
+            "classes": list(split.classes),
+            "count": len(split),
+            "preprocessing": split.preprocessing.to_dict(),
+            "sha256": _digest(split),
+        }
+        np.save(partial / _LABELS, split.labels)
+        if isinstance(split.images, ImageFiles):
+            manifest["files"] = _save_files(partial / _FOLDER, split.images)
+        else:
+            np.save(partial / _ARRAY, split.images)
+        files.write_json(partial / MANIFEST, manifest)
+
+
+def load(folder: Path) -> Split:
+    """Return a split with its images memory-mapped, or not yet read.
+
+    Raises:
+        DataError: the folder is not a prepared split.
+    """
+    try:
+        manifest = files.read_json(folder / MANIFEST)
+        labels = np.load(folder / _LABELS, allow_pickle=False)
+        frame = Preprocessing.from_dict(manifest["preprocessing"])
+        images = (
+            _load_files(folder / _FOLDER, manifest["files"], frame)
+            if "files" in manifest
+            else np.load(folder / _ARRAY, mmap_mode="r", allow_pickle=False)
+        )
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder}: no prepared split, {Path(error.filename).name} is missing; "
+            "run `dvc repro prepare_data`"
+        ) from None
+    return Split(images, labels, manifest["classes"], frame, manifest["sha256"])
+
+
+def _save_files(folder: Path, images: ImageFiles) -> list[dict[str, str]]:
+    """Copy the files under names of our own, since a user's may be anything."""
+    folder.mkdir()
+    rows = []
+    for position, each in enumerate(images.files):
+        name = f"{position:06d}{each.suffix}"
+        shutil.copyfile(each.path, folder / name)
+        rows.append({"file": name, "name": each.name, "sha256": each.sha256})
+    return rows
+
+
+def _load_files(folder: Path, rows: Sequence[dict[str, str]], frame: Preprocessing) -> ImageFiles:
+    listed = [
+        ImageFile(folder / row["file"], row["name"], row["sha256"], Path(row["file"]).suffix)
+        for row in rows
+    ]
+    return ImageFiles(listed, frame)
+
+
+def _digest(split: Split) -> str:
+    if isinstance(split.images, ImageFiles):
+        digest = hashlib.sha256("".join(each.sha256 for each in split.images.files).encode())
+    else:
+        digest = hashlib.sha256(np.ascontiguousarray(split.images).data)
+    digest.update(np.ascontiguousarray(split.labels).data)
+    return digest.hexdigest()
+
+
+def take(images: Images, rows: NDArray[np.int64]) -> Images:
+    """Return some of the images."""
+    if isinstance(images, ImageFiles):
+        return replace(images, files=[images.files[row] for row in rows.tolist()])
+    return images[rows]

@@ -1,0 +1,42 @@
+"""Mistakes that a user can make, and nothing else.
+
+    SlimlineError (ValueError)
+    +-- ParamsError          params.yaml is wrong
+    +-- DataError            the images are not what params.yaml says
+    +-- PretrainedError      pretrained weights are missing or of another network
+    +-- ArtifactError        a model folder is missing, incomplete or of another kind
+    +-- ParityError          an export does not compute what the model computes
+
+The command line prints them as one sentence and exits with code 2 (`slimline.stage`). A bug is
+any other exception, and ends in a traceback.
+"""
+
+from collections.abc import Sequence
+
+
+class SlimlineError(ValueError):
+    """A mistake in what was given to Slimline; its text says what was given and what is allowed."""
+
+
+class ParamsError(SlimlineError):
+    """`params.yaml` is wrong; one line per mistake."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        """Join the mistakes, one a line."""
+        super().__init__("\n".join(mistakes))
+
+
+class DataError(SlimlineError):
+    """The images or labels are missing, damaged or not what the settings say."""
+
+
+class PretrainedError(SlimlineError):
+    """Pretrained weights are missing, unreadable, or those of another network."""
+
+
+class ArtifactError(SlimlineError):
+    """A model folder is missing, incomplete, or made for something else."""
+
+
+class ParityError(SlimlineError):
+    """The exported model and the model it came from do not agree."""

@@ -1,0 +1,1 @@
+"""Networks: the registry, pretrained weights, a classifier with all that belongs to it, tracing."""

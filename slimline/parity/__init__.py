@@ -1,0 +1,1 @@
+"""Whether two forms of a model give the same answers, and at which layer they part."""

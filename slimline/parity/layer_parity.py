@@ -1,0 +1,217 @@
+"""Names the layer at which an .onnx file parts from the network that it was made from.
+
+Convolutions and linear layers stand in the file in the order in which the network runs them, so
+that the n-th of one is the n-th of the other. Of each, what follows its activation is compared: in
+an int8 file the bytes, which are asked for as outputs and leave ONNX Runtime's fusions as they are.
+The network goes on from what the file has, so that a layer is not blamed for its input: last bits
+that rounding turned would add up to many steps in a deep network.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import NodeProto, helper
+from torch import fx
+
+from slimline.targets.onnxruntime import runtime, to_onnx
+from slimline.targets.onnxruntime.graph import Values
+
+_aten = torch.ops.aten
+
+_LAYERS = {_aten.conv2d.default, _aten.linear.default}
+_ACTIVATIONS = {
+    _aten.batch_norm.default,
+    _aten.relu.default,
+    _aten.relu_.default,
+    _aten.hardtanh.default,
+    _aten.hardtanh_.default,
+    _aten.hardsigmoid.default,
+    _aten.hardsigmoid_.default,
+}
+"""What the file computes together with a layer, BatchNorm as part of its weights."""
+
+_ONNX_LAYERS = {"Conv", "Gemm"}
+_ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
+_ONNX_MOVES = ("Reshape", "Transpose")
+"""What `slimline.targets.onnxruntime.passes.grey_stem` puts after a convolution's bytes."""
+
+INT8_LEVELS = 255
+"""Steps that a range has."""
+
+_ROUNDING = 1.5
+"""More than the one step that rounding may turn."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How a layer of the file differs from that of fake-quant, both given the same values."""
+
+    name: str
+    """As in the network's weights, without `.weight`."""
+    steps: float
+    """The largest difference, in steps of the layer's own quantization, or of its float range."""
+
+    @property
+    def parts(self) -> bool:
+        """Is that more than rounding?"""
+        return self.steps > _ROUNDING
+
+
+def explain(
+    network: fx.GraphModule,
+    path: Path,
+    images: NDArray[np.float32],
+    *,
+    optimised: bool,
+    num_threads: int,
+    levels: int = INT8_LEVELS,
+) -> str:
+    """Return half a sentence that names the first layer which parts. Arguments as of `compare`."""
+    layers = compare(
+        network, path, images, optimised=optimised, num_threads=num_threads, levels=levels
+    )
+    parting = next((each for each in layers if each.parts), None)
+    if parting is None:
+        return (
+            f"no layer alone differs by more than one step on {len(images)} images: what rounding "
+            "does adds up"
+        )
+    return (
+        f"they part at layer {parting.name}, which differs by up to {parting.steps:.0f} of "
+        f"{levels} steps"
+    )
+
+
+def compare(
+    network: fx.GraphModule,
+    path: Path,
+    images: NDArray[np.float32],
+    *,
+    optimised: bool,
+    num_threads: int,
+    levels: int = INT8_LEVELS,
+) -> list[Layer]:
+    """Return all layers in order of execution.
+
+    `network` is exported, in evaluation mode, and may have fake-quant that is not yet converted;
+    `images` are normalised, float32 [count, channels, height, width]. `levels` is how many steps
+    there are in the range of values that stay float.
+    """
+    model = onnx.load(path)
+    ends = list(_onnx_ends(model.graph))
+    layers = dict(_torch_ends(network))
+    assert len(ends) == len(layers), "a file has the layers of its network"
+    found = _onnx_values(model, ends, images, optimised=optimised, num_threads=num_threads)
+    comparer = _Comparer(network, dict(zip(layers, found, strict=True)), levels)
+    with torch.no_grad():
+        comparer.run(torch.from_numpy(images))
+    return [Layer(name, comparer.steps[end]) for end, name in layers.items()]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A layer's values as the file has them."""
+
+    values: NDArray[np.float32]
+    step: float
+    """0 where they are float."""
+
+
+class _Comparer(fx.Interpreter):
+    """Runs a network, and goes on from each layer with what the file has there."""
+
+    def __init__(
+        self, network: fx.GraphModule, found: Mapping[fx.Node, _Found], levels: int
+    ) -> None:
+        super().__init__(network)
+        self._found, self._levels = found, levels
+        self.steps: dict[fx.Node, float] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n not in self._found:
+            return value
+        found = self._found[n]
+        step = found.step or float(value.max() - value.min()) / self._levels
+        # Padding adds channels of 0 behind those of the network.
+        own = torch.from_numpy(found.values[:, : value.shape[1]]).reshape(value.shape)
+        self.steps[n] = float((own - value).abs().max()) / step
+        return own
+
+
+def _torch_ends(network: fx.GraphModule) -> Iterator[tuple[fx.Node, str]]:
+    """Yield the node that has each layer's values after its activation, and the layer's name."""
+    for node in network.graph.nodes:
+        if node.target in _LAYERS:
+            yield _torch_end(node), _name(node)
+
+
+def _torch_end(node: fx.Node) -> fx.Node:
+    users = list(node.users)
+    while len(users) == 1 and users[0].target in _ACTIVATIONS:
+        node, users = users[0], list(users[0].users)
+    # An exported network calls no module but fake-quant.
+    return next((each for each in users if each.op == "call_module"), node)
+
+
+def _name(layer: fx.Node) -> str:
+    weight = layer.args[1]
+    while isinstance(weight, fx.Node) and weight.op != "get_attr":
+        weight = weight.args[0]
+    assert isinstance(weight, fx.Node)
+    return str(weight.target).removesuffix(".weight")
+
+
+def _onnx_ends(graph: onnx.GraphProto) -> Iterator[tuple[str, NodeProto | None]]:
+    """Yield what has each layer's values, and the node that quantized them, if any did."""
+    values = Values(graph)
+    for node in graph.node:
+        if node.op_type in _ONNX_LAYERS:
+            yield _onnx_end(values, node)
+
+
+def _onnx_end(values: Values, layer: NodeProto) -> tuple[str, NodeProto | None]:
+    name = _follow(values, layer.output[0], _ONNX_ACTIVATIONS)
+    quantize = values.only_user(name, "QuantizeLinear")
+    if quantize is None:
+        return name, None
+    return _follow(values, quantize.output[0], _ONNX_MOVES), quantize
+
+
+def _follow(values: Values, name: str, kinds: tuple[str, ...]) -> str:
+    user = values.only_user(name, *kinds)
+    while user is not None:
+        name = user.output[0]
+        user = values.only_user(name, *kinds)
+    return name
+
+
+def _onnx_values(
+    model: onnx.ModelProto,
+    ends: list[tuple[str, NodeProto | None]],
+    images: NDArray[np.float32],
+    *,
+    optimised: bool,
+    num_threads: int,
+) -> Iterator[_Found]:
+    """Yield the values of each end; the model gets outputs for them."""
+    constants = Values(model.graph)
+    names = [name for name, _ in ends]
+    added = set(names) - {each.name for each in model.graph.output}
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in sorted(added))
+    content = model.SerializeToString()
+    loaded = runtime.load(content, num_threads=num_threads, optimised=optimised)
+    for raw, (_, quantize) in zip(loaded.run(names, {to_onnx.INPUT: images}), ends, strict=True):
+        if quantize is None:
+            yield _Found(raw, 0.0)
+            continue
+        scale, zero = (constants.constant(each) for each in quantize.input[1:3])
+        assert scale is not None
+        assert zero is not None
+        yield _Found((raw.astype(np.float32) - np.float32(zero)) * scale, float(scale))

@@ -1,0 +1,101 @@
+"""The product: an int8 ONNX file in QDQ form, made from fake-quant and checked against it."""
+
+import copy
+from functools import partial
+from pathlib import Path
+
+from torch import fx
+
+from slimline import files
+from slimline.artifacts import description, model_folder
+from slimline.data.splits import Split
+from slimline.errors import ParityError
+from slimline.networks import classifier
+from slimline.networks.classifier import Classifier
+from slimline.parity import int8_parity, layer_parity
+from slimline.quantization import layer_choices, qat
+from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
+from slimline.targets import runtimes
+from slimline.targets.onnxruntime import exporter, releases, runtime
+from slimline.training import loop
+
+_NUM_LOOKED_INTO = 32
+"""Images with which the layer is found at which two forms part."""
+
+
+def load_prepared(folder: Path) -> Classifier:
+    """Return the fake-quant model of a `qat_finetune` folder, rebuilt without pickle.
+
+    Raises:
+        ArtifactError: the folder is incomplete, or its weights are not those of its description.
+    """
+    model, tensors = model_folder.load_parts(folder)
+    content = description.read(folder)
+    settings = QatFinetuneParams.model_validate(content["settings"])
+    classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    prepared = qat.prepare_as(
+        settings, model, layer_choices.float_layers(layer_choices.read(content))
+    )
+    prepared.load_state_dict(tensors, strict=True)
+    qat.freeze_ranges(prepared)
+    return model.with_network(prepared)
+
+
+def save(
+    target: Path,
+    model: Classifier,
+    validation: Split,
+    settings: Int8ExportParams,
+    *,
+    parent: Path,
+    num_threads: int,
+) -> int8_parity.Parity:
+    """Convert a fake-quant model, write its folder, and return how the two compare.
+
+    Raises:
+        ParityError: they differ by more than the settings allow; nothing is written then.
+    """
+    trained = loop.predict(model.network, validation, model.preprocessing)
+    assert isinstance(model.network, fx.GraphModule)
+    network = copy.deepcopy(model.network)
+    converted = qat.convert(model.network)
+    with files.replacing(target) as folder:
+        path = folder / description.ONNX
+        exporter.write(
+            converted,
+            model.example,
+            path,
+            pad_channels=settings.pad_channels,
+            opset=settings.opset,
+            ir_version=settings.ir_version,
+        )
+        written, optimised = (
+            runtimes.predict(
+                partial(
+                    runtime.run,
+                    runtime.load(path, num_threads=num_threads, optimised=optimised),
+                ),
+                validation.images,
+                model.preprocessing,
+            )
+            for optimised in (False, True)
+        )
+        compared = int8_parity.compare(trained.numpy(), written, optimised, validation.labels)
+        broken = compared.broken(settings)
+        if broken is not None:
+            where = layer_parity.explain(
+                network,
+                path,
+                model.preprocessing.normalise(validation.images[:_NUM_LOOKED_INTO]),
+                optimised=broken.optimised,
+                num_threads=num_threads,
+            )
+            raise ParityError(f"{broken.text}; {where}")
+        content = model_folder.describe(
+            model, data=validation, settings=settings, parent=parent
+        ) | {
+            **releases.describe(settings.opset, settings.ir_version),
+            "parity": compared.to_dict(),
+        }
+        files.write_json(folder / description.DESCRIPTION, content)
+    return compared

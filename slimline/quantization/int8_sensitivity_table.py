@@ -1,0 +1,39 @@
+"""What each layer costs in int8: the table of stage `int8_sensitivity`. Free of torch.
+
+The scan itself is made in `slimline.quantization.int8_sensitivity`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from slimline import files
+
+
+@dataclass(frozen=True)
+class Row:
+    """Two measurements of one layer; accuracy is percent of the validation images."""
+
+    layer: str
+    top1_alone: float
+    """With this layer in int8 and all others in float."""
+    lost: float
+    """Percentage points of that against the float network."""
+    top1_without: float
+    """With this layer in float and all others in int8."""
+    regained: float
+    """Percentage points of that against the network all in int8."""
+
+
+COLUMNS = [field.name for field in fields(Row)]
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Write the measurements as a table; a header alone where nothing was scanned."""
+    files.write_table(path, [vars(row) for row in rows], header=COLUMNS)
+
+
+def read(path: Path) -> list[Row]:
+    """Return what `write` wrote."""
+    rows = ([*row.values()] for row in files.read_table(path))
+    return [Row(layer, *map(float, figures)) for layer, *figures in rows]

@@ -1,0 +1,89 @@
+"""Which layers stay float: named by the user, too costly in accuracy, or not faster in int8."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from slimline import params
+from slimline.errors import ParamsError
+from slimline.networks import tracing
+from slimline.networks.classifier import Classifier
+from slimline.quantization.int8_sensitivity_table import Row
+from slimline.quantization.int8_times import Int8Times, Time
+from slimline.quantization.layer_choices import LayerChoice
+from slimline.quantization.settings import MixedParams
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What was found out about the network beforehand."""
+
+    scan: Sequence[Row]
+    """What each layer costs; of none, if no scan was asked for."""
+    times: Int8Times
+    """How long each layer takes."""
+
+
+NO_TABLES = Tables([], Int8Times("", (), {}))
+"""Nothing was measured."""
+
+
+def choose(
+    model: Classifier, settings: MixedParams, tables: Tables, *, section: str
+) -> list[LayerChoice]:
+    """Return what each layer of a float model shall run in; nothing if nothing is known or asked.
+
+    `section` of params.yaml is the one that the settings are from. Of several reasons to stay float
+    the first is told: named, accuracy, time.
+
+    Raises:
+        ParamsError: a pattern fits no layer, a layer was not scanned, or the times are those of
+            another network.
+    """
+    if settings.is_idle and not tables.scan:
+        return []
+    weights = layers(model.network)
+    key = f"{section}.mixed.float_layers"
+    params.check_patterns(settings.float_layers, weights, key=key, kind="layer")
+    rows = {row.layer: row for row in tables.scan}
+    missing = next((name for name in weights if name not in rows), None)
+    if missing is not None and settings.goes_by_scan:
+        raise ParamsError(
+            [
+                f"params.yaml: {section}.mixed.max_drop: layer {missing} was not scanned; set "
+                "int8_sensitivity.scan to true and run `dvc repro int8_sensitivity`"
+            ]
+        )
+    if settings.only_faster:
+        tables.times.check(model.example.shape[1:], weights, section)
+    times = tables.times.layers if settings.only_faster else {}
+    return [_choose(name, settings, rows.get(name), times.get(name)) for name in weights]
+
+
+def layers(network: nn.Module) -> dict[str, int]:
+    """Return the entries of each layer's weight by its name, in the order in which images meet it.
+
+    That is the order in which the exporter writes them.
+    """
+    calls = (node.target for node in tracing.graph(network).nodes if node.op == "call_module")
+    modules = {str(name): network.get_submodule(str(name)) for name in calls}
+    return {
+        name: module.weight.numel()
+        for name, module in modules.items()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+
+
+def _choose(name: str, settings: MixedParams, row: Row | None, time: Time | None) -> LayerChoice:
+    is_costly = row is not None and row.lost > settings.max_drop
+    is_slow = time is not None and not time.is_gain
+    reasons = {"named": settings.names(name), "accuracy": is_costly, "time": is_slow}
+    return LayerChoice(
+        name,
+        lost=row.lost if row else None,
+        regained=row.regained if row else None,
+        float_us=time.float_us if time else None,
+        int8_us=time.int8_us if time else None,
+        reason=next((reason for reason, holds in reasons.items() if holds), ""),
+    )

@@ -1,0 +1,55 @@
+"""What the gates and the comment of a pull request compare with: another commit."""
+
+from dataclasses import dataclass, replace
+
+from slimline.errors import ArtifactError
+from slimline.measure.results import Results
+from slimline.measure.side_by_side import SideBySide
+from slimline.repository import retiming
+from slimline.repository.revision import Revision
+from slimline.repository.state import State
+
+
+@dataclass(frozen=True)
+class Base:
+    """The figures of another commit, and what they have in common with ours."""
+
+    results: Results
+    is_same_test: bool
+    """Whether the test images are the same: only then can answers be compared."""
+    is_same_baseline: bool
+    """Whether the baseline computes the same: only then can speedups be compared."""
+    is_same_product: bool = False
+    """Whether the product is the same file."""
+    anew: SideBySide | None = None
+    """Times of both products, where they were measured again."""
+    not_anew: str = ""
+    """Why they were not, if that was tried or refused."""
+
+
+def of(then: State, now: State) -> Base:
+    """Return what is asked of another state; nothing is timed."""
+    before, after = then.results.baseline, now.results.baseline
+    return Base(
+        then.results,
+        is_same_test=now.has_same_test(then),
+        # Other weights in the same network take the same time.
+        is_same_baseline=before.computation == after.computation,
+        is_same_product=then.has_same(now.product_file, now),
+    )
+
+
+def timed(then: State, revision: Revision, now: State, *, is_wanted: bool) -> Base:
+    """Return the same with the times of both products, or why there are none.
+
+    Nothing is timed where the product is the same file, or where it was not asked for.
+    """
+    base = of(then, now)
+    if base.is_same_product:
+        return base
+    if not is_wanted:
+        return replace(base, not_anew="that was switched off")
+    try:
+        return replace(base, anew=retiming.measure(revision, now))
+    except ArtifactError as error:
+        return replace(base, not_anew=str(error))

@@ -1,0 +1,1 @@
+"""Git and DVC: what was recorded, other commits, experiments, what is shipped."""

@@ -1,0 +1,48 @@
+"""A model with all that goes along with it, in one folder that can be sent away."""
+
+import shutil
+from pathlib import Path
+
+from slimline import files
+from slimline.artifacts import description
+from slimline.errors import ArtifactError
+from slimline.repository import dvc_files
+from slimline.repository.dvc_files import Lock
+
+LABELS, CARD, SUMS = "labels.txt", "model_card.md", "SHA256SUMS"
+
+
+def pack(model: Path, card: Path, target: Path, lock: Lock) -> list[str]:
+    """Write the folder `target` and return the names of its files.
+
+    `model.onnx` and `model.json` are those of the model folder; `model.json` says how an image
+    becomes the input. `labels.txt` has a class per line, in the order of the logits. `SHA256SUMS`
+    is what `sha256sum --check` reads.
+
+    Raises:
+        ArtifactError: `target` is taken, or a file is not the one that was evaluated and reported.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ArtifactError(f"{target}: is there already; name a new or an empty folder")
+    classes = description.read(model)["classes"]
+    sources = [description.onnx_path(model), model / description.DESCRIPTION, card]
+    for source in sources:
+        _check(source, lock)
+    with files.replacing(target) as partial:
+        for source in sources:
+            shutil.copyfile(source, partial / source.name)
+        lines = "".join(f"{' '.join(name.split())}\n" for name in classes)
+        files.write_text(partial / LABELS, lines)
+        names = sorted(path.name for path in partial.iterdir())
+        sums = [f"{files.hash_file(partial / name)}  {name}\n" for name in names]
+        files.write_text(partial / SUMS, "".join(sums))
+    return [*names, SUMS]
+
+
+def _check(source: Path, lock: Lock) -> None:
+    """Refuse a file of another run: the card's figures must be those of the model beside it."""
+    recorded = lock.md5(source.as_posix())
+    if not source.is_file():
+        raise ArtifactError(f"{source}: is missing; run `dvc repro`")
+    if recorded is None or dvc_files.hash_file(source) != recorded:
+        raise ArtifactError(f"{source}: is not what {dvc_files.LOCK} has; run `dvc repro`")

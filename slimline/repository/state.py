@@ -1,0 +1,102 @@
+"""The repository at one time: its figures, its params and what DVC wrote down of the run.
+
+The command line reads all of these by their places in the tree. Stages do not: their paths are
+arguments, and `dvc.lock` is no dependency of any.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimline import params, variants
+from slimline.artifacts import description
+from slimline.errors import SlimlineError
+from slimline.measure import results
+from slimline.measure.results import Results
+from slimline.measure.variant import ResultsError
+from slimline.repository import dvc_files, revision
+from slimline.repository.dvc_files import Lock
+from slimline.repository.revision import Revision, RevisionError
+from slimline.variants import Variants
+
+ROOT = Path()
+"""Commands run at the root, as stages do: the package is never installed."""
+
+_METRICS = "metrics"
+_TEST = "data/prepared/test"
+_CHECKED_BY = "validate_params"
+"""The stage that ran with the whole of `params.yaml`."""
+
+
+@dataclass(frozen=True)
+class State:
+    """All that is compared between two commits."""
+
+    results: Results
+    params: Mapping[str, Any]
+    """The whole of `params.yaml`, flat: keys joined by dots."""
+    lock: Lock
+    variants: Variants
+
+    @property
+    def product_file(self) -> str:
+        """What is shipped, as DVC names it."""
+        return f"models/{self.variants.product}/{description.ONNX}"
+
+    def has_same(self, path: str, other: "State") -> bool:
+        """Return whether both were made with the same file, by the hashes that DVC wrote down."""
+        md5 = self.lock.md5(path)
+        return md5 is not None and md5 == other.lock.md5(path)
+
+    def has_same_test(self, other: "State") -> bool:
+        """Compare the hashes of the test images; of an older commit, those that DVC has."""
+        if other.results.test_sha256:
+            return other.results.test_sha256 == self.results.test_sha256
+        return self.has_same(_TEST, other)
+
+    @property
+    def stale_params(self) -> list[str]:
+        """Keys of params that the figures were not made with; gates make no figure."""
+        ran = params.flat(self.lock.params(_CHECKED_BY, str(params.PARAMS_PATH)))
+        keys = [*self.params, *(key for key in ran if key not in self.params)]
+        return [
+            key
+            for key in keys
+            if self.params.get(key) != ran.get(key) and not key.startswith("gates.")
+        ]
+
+
+def workspace() -> State:
+    """Return the state of the working tree.
+
+    Raises:
+        SlimlineError: something is missing, damaged or of another run.
+    """
+    return _read(ROOT, variants.read(ROOT / variants.PATH), newer=None)
+
+
+def of(base: Revision, now: State) -> State:
+    """Return the state of a commit that `now` is compared with.
+
+    Raises:
+        RevisionError: the commit has no results.
+    """
+    names = [_METRICS, str(params.PARAMS_PATH), dvc_files.LOCK, str(variants.PATH)]
+    with revision.extracted(base, names) as folder:
+        try:
+            path = folder / variants.PATH
+            declared = variants.read(path) if path.is_file() else now.variants
+            return _read(folder, declared, newer=now.results)
+        except SlimlineError as error:
+            told = str(error).replace(f"{folder}/", "")
+            raise RevisionError(f"{base}: cannot be compared with: {told}") from None
+
+
+def _read(root: Path, declared: Variants, newer: Results | None) -> State:
+    lock = dvc_files.read_lock(root)
+    found = results.load(root / _METRICS, declared, newer=newer)
+    needed = declared.baseline, declared.product
+    if not set(needed) <= set(found.variants):
+        raise ResultsError(f"{_METRICS}: has no figures of {' and '.join(needed)}")
+    return State(found, params.flat(params.read(root / params.PARAMS_PATH)), lock, declared)

@@ -1,0 +1,1 @@
+"""ONNX Runtime as a target: `exporter` writes what `runtime` loads, runs and looks into."""

@@ -1,0 +1,36 @@
+"""From a quantized network to the .onnx that ONNX Runtime executes in int8."""
+
+from pathlib import Path
+
+from torch import Tensor, fx
+
+from slimline.targets.onnxruntime import passes, to_onnx
+from slimline.targets.scheme import Scheme
+
+
+def scheme(wanted: Scheme) -> Scheme:
+    """Return what is wanted: ONNX Runtime reads all of it, though not all of it fast."""
+    return wanted
+
+
+def write(
+    converted: fx.GraphModule,
+    example: Tensor,
+    path: Path,
+    *,
+    pad_channels: bool = False,
+    opset: int = to_onnx.OPSET,
+    ir_version: int = to_onnx.IR_VERSION,
+) -> None:
+    """Export a converted network to an .onnx that ONNX Runtime executes in int8.
+
+    `example` is float32 [2 or more, channels, height, width]. What can be chosen is described in
+    `slimline.quantization.settings.Int8ExportParams`.
+
+    Raises:
+        ParamsError: the opset is too old for an operator of the network.
+    """
+    model = to_onnx.to_onnx(converted, example)
+    for each in passes.ordered(pad_channels=pad_channels, opset=opset, ir_version=ir_version):
+        each.rewrite(model)
+    to_onnx.save(model, path)

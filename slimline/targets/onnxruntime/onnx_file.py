@@ -1,0 +1,148 @@
+"""What an .onnx file holds and costs, and how much of it ONNX Runtime executes in int8."""
+
+import math
+import re
+import zlib
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper, shape_inference
+
+from slimline.targets.model_file import ModelFile
+from slimline.targets.onnxruntime import profile
+from slimline.targets.onnxruntime.profile import Kernel
+
+_FLOAT_OPS = {"Conv", "Gemm", "MatMul"}
+_INT8_OPS = {
+    "QLinearConv",
+    "QGemm",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+}
+
+
+_NODE_NAME = re.compile(r"[A-Za-z]+\d+")
+"""As `slimline.targets.onnxruntime.to_onnx.clean` names the nodes with weights."""
+
+
+def inspect(path: Path) -> ModelFile:
+    """Return the counts of a file that follows our ONNX contract."""
+    content = path.read_bytes()
+    model = onnx.load_from_string(content)
+    graph = _Graph(model)
+    weights = list(graph.weights())
+    return ModelFile(
+        num_bytes=len(content),
+        num_bytes_deflated=len(zlib.compress(content, level=9)),
+        params=sum(weight.size for weight in weights) + graph.num_bias_entries(),
+        weights=sum(weight.size for weight in weights),
+        zeros=sum(int((weight == 0).sum()) for weight in weights),
+        macs=graph.macs(),
+        int8_macs=graph.macs(executed_in_int8(path)),
+    )
+
+
+def executed_in_int8(path: Path) -> set[str]:
+    """Return the names of the nodes that ONNX Runtime executes in int8, by its own account."""
+    names = {weighted_node(each) for each in profile.kernels(path) if each.operator in _INT8_OPS}
+    return {name for name in names if name}
+
+
+def weighted_node(kernel: Kernel) -> str:
+    """Return the name, in the file, of the node with a weight that a kernel executes, or ""."""
+    match = _NODE_NAME.match(kernel.node)
+    return match[0] if match else ""
+
+
+def weight_entries(path: Path) -> dict[str, int]:
+    """Return the entries of each weight, by the name of its node, in the order of the file."""
+    return _Graph(onnx.load(path)).weight_entries()
+
+
+class _Graph:
+    """Finds weights and shapes in a model, whether it is float or in QDQ form."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        self._nodes = list(inferred.graph.node)
+        self._constants = {each.name: each for each in inferred.graph.initializer}
+        self._made_by = {name: node for node in self._nodes for name in node.output}
+        values = [*inferred.graph.value_info, *inferred.graph.output]
+        self._shapes = {value.name: _shape_of_one_image(value) for value in values}
+
+    def weights(self) -> Iterator[NDArray[Any]]:
+        """Yield the weight of every convolution and linear layer, 0 where it stands for 0."""
+        for node in self._weighted():
+            yield self._weight(node)
+
+    def weight_entries(self) -> dict[str, int]:
+        """Return the entries of each weight, by the name of its node."""
+        return {node.name: self._weight(node).size for node in self._weighted()}
+
+    def macs(self, names: Container[str] | None = None) -> int:
+        """Return the multiply-accumulates of one image, of all nodes or of those named."""
+        return sum(
+            self._macs_of(node) for node in self._weighted() if names is None or node.name in names
+        )
+
+    def num_bias_entries(self) -> int:
+        """Return the entries of all constants that are added, scaled or normalised with."""
+        weights = {self._weight_name(node) for node in self._weighted()}
+        of_quantization = {
+            name
+            for node in self._nodes
+            if node.op_type in {"QuantizeLinear", "DequantizeLinear"}
+            for name in node.input[1:]
+        }
+        return sum(
+            math.prod(tensor.dims)
+            for name, tensor in self._constants.items()
+            if name not in weights | of_quantization
+            and tensor.data_type != onnx.TensorProto.INT64
+            and tensor.dims
+        )
+
+    def _weighted(self) -> Iterator[onnx.NodeProto]:
+        for node in self._nodes:
+            if node.op_type in _FLOAT_OPS | _INT8_OPS:
+                yield node
+
+    def _weight(self, node: onnx.NodeProto) -> NDArray[Any]:
+        """Return the weight, with the zeros that are left to ONNX Runtime to append."""
+        weight = numpy_helper.to_array(self._constants[self._weight_name(node)])
+        for maker in self._weight_makers(node):
+            if maker.op_type == "Pad":
+                pads = numpy_helper.to_array(self._constants[maker.input[1]]).reshape(2, -1)
+                weight = np.pad(weight, pads.T)
+        return weight
+
+    def _weight_name(self, node: onnx.NodeProto) -> str:
+        name: str = node.input[1]
+        for maker in self._weight_makers(node):
+            name = maker.input[0]
+        return name
+
+    def _weight_makers(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """Yield the nodes between a layer and the constant that its weight is made from."""
+        name = node.input[1]
+        while name not in self._constants:
+            yield self._made_by[name]
+            name = self._made_by[name].input[0]
+
+    def _macs_of(self, node: onnx.NodeProto) -> int:
+        output = self._shapes[node.output[0]]
+        weight: tuple[int, ...] = self._weight(node).shape
+        if len(weight) == 4:
+            return math.prod(output) * math.prod(weight[1:])
+        return math.prod(output[:-1]) * math.prod(weight)
+
+
+def _shape_of_one_image(value: onnx.ValueInfoProto) -> list[int]:
+    return [each.dim_value or 1 for each in value.type.tensor_type.shape.dim]

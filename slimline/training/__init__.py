@@ -1,0 +1,1 @@
+"""THE training loop, what feeds it, and the two stages that are nothing but training."""

@@ -1,0 +1,161 @@
+"""Moves a task onto an efficient backbone: new head first, then the stages, with a teacher.
+
+The order is what practitioners use with pretrained weights: a random head would wreck good
+features with its first gradients, so it is trained alone until it fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import PlainValidator
+
+from slimline.errors import ParamsError
+from slimline.networks.registry import REGISTRY
+from slimline.networks.settings import ModelParams
+from slimline.training.recipe import Recipe, TransferRecipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from slimline.data.splits import Split
+    from slimline.networks.classifier import Classifier
+    from slimline.training.loop import Row
+
+
+Unfreeze: TypeAlias = Literal["all"] | int
+"""How many of the last stages are trained beside the head; 0 is the head alone."""
+
+
+def _all_or_count(given: Any) -> Any:
+    if given != "all" and (type(given) is not int or given < 1):
+        raise ValueError("must be all, or a number of stages from 1 up")
+    return given
+
+
+class BackboneSwapParams(ModelParams):
+    """Section `backbone_swap`; its head is always new."""
+
+    frozen: Recipe
+    """First phase: only the head is trained, all else is frozen."""
+
+    unfreeze: Annotated[Unfreeze, PlainValidator(_all_or_count)]
+    """What the second phase trains: all layers, or the head and so many of the last stages."""
+
+    unfrozen: TransferRecipe
+    """Second phase, taught by the baseline."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What was trained in one phase, for `model.json`."""
+
+    name: str
+    parts: list[str]
+    """Names of the layers that were trained; a part that was trained as a whole is one name."""
+    trained_params: int
+    frozen_params: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+def swap(
+    teacher: Classifier,
+    train: Split,
+    validation: Split,
+    settings: BackboneSwapParams,
+    *,
+    weights_folder: Path,
+    seed: int,
+) -> tuple[Classifier, list[Row], list[Phase]]:
+    """Return a trained classifier on the new backbone, its learning curve, and what was trained.
+
+    Raises:
+        ParamsError: the backbone has fewer stages than shall be unfrozen.
+        PretrainedError: the weights cannot be had, or are those of another network.
+    """
+    from slimline.networks import classifier
+    from slimline.training import loop
+
+    check_unfreeze(settings)
+    student = classifier.build(settings, train, weights_folder)
+    rows, phases = [], []
+    plan: list[tuple[str, Recipe, Unfreeze]] = [
+        ("frozen", settings.frozen, 0),
+        ("unfrozen", settings.unfrozen, settings.unfreeze),
+    ]
+    for name, recipe, unfreeze in plan:
+        freeze(student.network, settings.backbone, unfreeze)
+        phases.append(_account(name, student.network))
+        rows += loop.fit(
+            student.network,
+            train,
+            validation,
+            recipe,
+            preprocessing=student.preprocessing,
+            seed=seed,
+            phase=name,
+            head=student.head,
+            teacher=classifier.adapted(teacher, student.preprocessing) if unfreeze else None,
+        )
+    student.network.requires_grad_(True)
+    return student, rows, phases
+
+
+def check_unfreeze(settings: BackboneSwapParams, path: str = "params.yaml") -> None:
+    """Compare `unfreeze` with what the backbone has.
+
+    Raises:
+        ParamsError: the backbone has fewer stages than shall be unfrozen.
+    """
+    known = len(REGISTRY[settings.backbone].stages)
+    if settings.unfreeze != "all" and settings.unfreeze > known:
+        raise ParamsError(
+            [
+                f"{path}: backbone_swap.unfreeze: {settings.backbone} has {known} stages "
+                f"(given {settings.unfreeze})"
+            ]
+        )
+
+
+def freeze(network: nn.Module, backbone: str, unfreeze: Unfreeze) -> None:
+    """Let only the head and the last `unfreeze` stages be trained; 0 leaves the head alone.
+
+    Parameters stand in the order in which images meet them, so that all before the first unfrozen
+    stage are frozen, and all behind it are not.
+    """
+    entry = REGISTRY[backbone]
+    first = entry.head if unfreeze in {0, "all"} else f"{entry.stages[-int(unfreeze)]}."
+    is_trained = unfreeze == "all"
+    for name, weight in network.named_parameters():
+        is_trained = is_trained or name.startswith(first)
+        weight.requires_grad = is_trained
+
+
+def _account(phase: str, network: nn.Module) -> Phase:
+    weights = list(network.named_parameters())
+    return Phase(
+        phase,
+        _whole_parts(network),
+        trained_params=sum(each.numel() for _, each in weights if each.requires_grad),
+        frozen_params=sum(each.numel() for _, each in weights if not each.requires_grad),
+    )
+
+
+def _whole_parts(module: nn.Module, name: str = "") -> list[str]:
+    """Return the names of the largest parts in which everything is trained."""
+    states = {weight.requires_grad for weight in module.parameters()}
+    if states == {True} and name:
+        return [name]
+    if True not in states:
+        return []
+    return [
+        part
+        for key, child in module.named_children()
+        for part in _whole_parts(child, f"{name}.{key}" if name else key)
+    ]

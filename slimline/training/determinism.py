@@ -1,0 +1,28 @@
+"""What makes two runs give the same bytes: seeds, threads, deterministic kernels, the device."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from slimline.params import RunParams
+
+
+def start(run: RunParams) -> None:
+    """Seed every generator, fix the number of threads, refuse kernels that do not repeat."""
+    # cuBLAS reads it when the first handle is made; without it deterministic mode refuses to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    random.seed(run.seed)
+    np.random.seed(run.seed)
+    torch.manual_seed(run.seed)
+    torch.set_num_threads(run.num_threads)
+    torch.use_deterministic_algorithms(True)
+    # Filling fresh memory with NaN is for finding bugs, and costs time in every layer.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+
+
+def device() -> torch.device:
+    """Return the accelerator of this machine, or the CPU where there is none."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

@@ -1,0 +1,160 @@
+"""Feeds a split to training: order, augmentation and normalisation, whatever the workers do.
+
+What happens to an image depends on (seed, epoch, index) alone. So the number of loader processes
+never changes the bytes of a model.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import ImageFiles, Split
+from slimline.training import augmentation
+from slimline.training.augmentation import Augment
+from slimline.training.recipe import Recipe
+
+Batch = tuple[Tensor, Tensor]
+"""Images float32 [batch, channels, height, width]; labels int64 [batch].
+
+Where images are mixed, labels are the share of each class, float32 [batch, classes]."""
+
+_VALIDATION_BATCH = 250
+
+
+def training_batches(
+    split: Split, preprocessing: Preprocessing, recipe: Recipe, *, seed: int
+) -> DataLoader[Batch]:
+    """Return a loader of `num_steps(split, recipe)` shuffled and augmented batches."""
+    dataset = _Samples(split, preprocessing, recipe.augment, seed)
+    keys = _Keys(split, recipe, seed)
+    return DataLoader(
+        dataset,
+        batch_sampler=keys,
+        num_workers=recipe.num_workers,
+        collate_fn=_as_is,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def num_steps(split: Split, recipe: Recipe) -> int:
+    """Return how many optimizer steps a recipe takes; at least two."""
+    return max(2, round(recipe.epochs * len(split) / recipe.batch_size))
+
+
+def fixed_batches(
+    split: Split, preprocessing: Preprocessing, *, size: int = _VALIDATION_BATCH
+) -> Iterator[Batch]:
+    """Yield the whole split in order, without augmentation, `size` images at a time."""
+    for start in range(0, len(split), size):
+        rows = slice(start, start + size)
+        yield (
+            torch.from_numpy(preprocessing.normalise(split.images[rows])),
+            torch.from_numpy(np.asarray(split.labels[rows])),
+        )
+
+
+class _Samples(Dataset[Batch]):
+    """A split whose items are asked for by (epoch, index), a batch at a time."""
+
+    def __init__(
+        self, split: Split, preprocessing: Preprocessing, augment: Augment, seed: int
+    ) -> None:
+        self._split, self._preprocessing, self._seed = split, preprocessing, seed
+        frame = split.preprocessing
+        self._changes = augmentation.of_image(augment, (frame.height, frame.width))
+        self._mixes = augmentation.of_batch(augment, len(split.classes))
+        self._reads_whole = augment.crop < 1 and isinstance(split.images, ImageFiles)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        index = np.array([index for _, index in keys])
+        state = torch.get_rng_state()
+        changed = [
+            self._change(image, key) for image, key in zip(self._read(index), keys, strict=True)
+        ]
+        pixels = torch.stack(changed).permute(0, 2, 3, 1).numpy()
+        images = torch.from_numpy(self._preprocessing.normalise(pixels))
+        labels = torch.from_numpy(self._split.labels[index])
+        if self._mixes is not None:
+            torch.default_generator.manual_seed(_mix(self._seed, *keys[0], len(keys)))
+            images, labels = self._mixes(images, labels)
+        torch.set_rng_state(state)
+        return images, labels
+
+    def _read(self, index: NDArray[np.int64]) -> Iterator[Tensor]:
+        """Yield uint8 [channels, height, width]: whole where a part will be cut out of it."""
+        images = self._split.images
+        if self._reads_whole:
+            assert isinstance(images, ImageFiles)
+            yield from (torch.from_numpy(images.whole(row)).permute(2, 0, 1) for row in index)
+        else:
+            yield from torch.from_numpy(images[index]).permute(0, 3, 1, 2)
+
+    def _change(self, image: Tensor, key: tuple[int, int]) -> Tensor:
+        torch.default_generator.manual_seed(_mix(self._seed, *key))
+        changed: Tensor = self._changes(image)
+        return changed
+
+
+class _Keys:
+    """Batches of (epoch, index): each epoch is a permutation, the last one may be cut short.
+
+    A balanced epoch is as long, and draws with replacement, all classes equally often.
+    """
+
+    def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
+        self._batch_size, self._steps = recipe.batch_size, num_steps(split, recipe)
+        self._count, self._seed = len(split), seed
+        self._chance = (
+            class_weights(split)[split.labels] / len(split) if recipe.balance == "sampler" else None
+        )
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epochs = math.ceil(self._steps * self._batch_size / self._count)
+        keys = [(epoch, index) for epoch in range(epochs) for index in self._order(epoch)]
+        for step in range(self._steps):
+            yield keys[step * self._batch_size : (step + 1) * self._batch_size]
+
+    def _order(self, epoch: int) -> list[int]:
+        generator = np.random.default_rng([self._seed, epoch])
+        order: NDArray[np.int64] = (
+            generator.permutation(self._count)
+            if self._chance is None
+            else generator.choice(self._count, self._count, p=self._chance)
+        )
+        rows: list[int] = order.tolist()
+        return rows
+
+
+def class_weights(split: Split) -> NDArray[np.float64]:
+    """Return for each class how much an image of it counts where all classes count the same.
+
+    [classes]; 1 for a class of average size, on average 1 over the images.
+    """
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    present = counts > 0
+    weights = np.zeros(len(counts))
+    weights[present] = len(split) / (present.sum() * counts[present])
+    return weights
+
+
+def _mix(*parts: int) -> int:
+    """Return one 64-bit seed for several numbers, so that neighbours are unrelated."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
+
+
+def _as_is(batch: Any) -> Any:
+    """Take the batch as the data set has made it."""
+    return batch

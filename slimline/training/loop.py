@@ -1,0 +1,290 @@
+"""THE training loop: every stage that trains calls `fit`, and none has a loop of its own.
+
+All that differs between stages is data in a `Recipe`; what a stage forbids to change is frozen
+before (`requires_grad`). To drive several devices, wrap network, optimizer and loader where `fit`
+makes them: nothing outside this function knows them.
+"""
+
+import copy
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
+from tqdm import tqdm
+
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import Split
+from slimline.training import determinism, loader
+from slimline.training.recipe import Distill, DistilledRecipe, Recipe, TransferRecipe
+
+_WARMUP = 0.2
+"""Share of a run in which the learning rate rises."""
+
+_LOG_LINES = 10
+"""Lines of progress in a log, where a terminal has a bar."""
+
+_CPU_LAYOUT = torch.channels_last
+"""Depthwise convolutions are several times faster with it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a learning curve."""
+
+    phase: str
+    step: int
+    epoch: float
+    learning_rate: float
+    train_loss: float
+    """Mean since the last row."""
+    validation_loss: float
+    validation_top1: float
+    """Percent."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns of the tsv."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a network does on a split."""
+
+    top1: float
+    """Percent."""
+    loss: float
+    """Mean cross-entropy, natural logarithm."""
+
+
+Scorer: TypeAlias = Callable[[nn.Module, Split, Preprocessing], Score]
+"""Measures a network on a split."""
+
+
+def fit(
+    network: nn.Module,
+    train: Split,
+    validation: Split,
+    recipe: Recipe,
+    *,
+    preprocessing: Preprocessing,
+    seed: int,
+    phase: str,
+    head: str = "",
+    teacher: nn.Module | None = None,
+    after_step: Callable[[int, int], None] | None = None,
+    score: Scorer | None = None,
+) -> list[Row]:
+    """Train what is not frozen, in place, and return the learning curve.
+
+    The state with the best validation accuracy is kept. Weights that are exactly zero stay zero,
+    so that a pruning survives every later training. `head` is the prefix of the parameters that
+    classify, where a recipe trains them faster than the rest. `after_step(step, steps)` is called
+    after each optimizer step; `score` measures in place of `measure`.
+    """
+    device = determinism.device()
+    network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
+    steps = loader.num_steps(train, recipe)
+    optimizer = _optimizer(network, recipe, head)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    schedule = OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_warmup(steps))
+    keep_zeros = _zero_keeper(network)
+    batches = loader.training_batches(train, preprocessing, recipe, seed=seed)
+    lesson = _Lesson(train, recipe, teacher, device, steps)
+    rows: list[Row] = []
+    best: tuple[Score, dict[str, Tensor]] | None = None
+    losses: list[Tensor] = []
+    _set_mode(network)
+    for step, (images, labels) in enumerate(_with_progress(batches, steps, phase), start=1):
+        images, labels = images.to(device, memory_format=_CPU_LAYOUT), labels.to(device)
+        optimizer.zero_grad()
+        loss = lesson.loss(network(images), images, labels, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        keep_zeros()
+        losses.append(loss.detach())
+        if after_step is not None:
+            after_step(step, steps)
+        if step in _milestones(steps, recipe.validations):
+            found = (score or measure)(network, validation, preprocessing)
+            _set_mode(network)
+            rows.append(_row(phase, step, recipe, train, schedule, losses, found))
+            losses.clear()
+            if best is None or (found.top1, -found.loss) > (best[0].top1, -best[0].loss):
+                best = found, copy.deepcopy(network.state_dict())
+    assert best is not None, "the last step is always a milestone"
+    network.load_state_dict(best[1])
+    network.to("cpu")
+    _set_eval(network)
+    return rows
+
+
+@torch.no_grad()
+def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Tensor:
+    """Return the logits of a whole split, float32 [count, classes], on the CPU."""
+    device = determinism.device()
+    network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
+    _set_eval(network)
+    batches = loader.fixed_batches(split, preprocessing)
+    layout = _CPU_LAYOUT
+    return torch.cat(
+        [network(images.to(device, memory_format=layout)).float().cpu() for images, _ in batches]
+    )
+
+
+def measure(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Score:
+    """Return accuracy and loss of a network on a whole split."""
+    logits = predict(network, split, preprocessing)
+    labels = torch.from_numpy(split.labels)
+    correct = int((logits.argmax(1) == labels).sum())
+    return Score(100 * correct / len(labels), functional.cross_entropy(logits, labels).item())
+
+
+def top1(network: nn.Module, split: Split, preprocessing: Preprocessing) -> float:
+    """Return the percentage of a split's images that a network gets right."""
+    return measure(network, split, preprocessing).top1
+
+
+class _Lesson:
+    """What a step is graded by: the labels, and late in the run a teacher as well."""
+
+    def __init__(
+        self,
+        train: Split,
+        recipe: Recipe,
+        teacher: nn.Module | None,
+        device: torch.device,
+        steps: int,
+    ) -> None:
+        self._smoothing = recipe.label_smoothing
+        self._class_weights: Tensor | None = None
+        if recipe.balance == "weights":
+            weights = loader.class_weights(train)
+            self._class_weights = torch.from_numpy(weights).to(device, torch.float32)
+        self._distill: Distill | None = None
+        if isinstance(recipe, DistilledRecipe) and recipe.distill.weight > 0:
+            assert teacher is not None, "a recipe with distillation needs a teacher"
+            self._distill, self._teacher = recipe.distill, teacher.eval()
+            self._teacher.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
+            self._first_step = steps - round(recipe.distill.last * steps) + 1
+
+    def loss(self, logits: Tensor, images: Tensor, labels: Tensor, step: int) -> Tensor:
+        loss = functional.cross_entropy(
+            logits, labels, weight=self._class_weights, label_smoothing=self._smoothing
+        )
+        if self._distill is None or step < self._first_step:
+            return loss
+        with torch.no_grad():
+            answers = self._teacher(images)
+        return (
+            self._distill.weight * distillation_loss(logits, answers, self._distill.temperature)
+            + (1 - self._distill.weight) * loss
+        )
+
+
+def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+    """Return the divergence of softened answers, times temperature squared.
+
+    Both are [batch, classes]. The square keeps the gradient's size independent of the temperature
+    (Hinton et al., 2015, arXiv:1503.02531, section 2).
+    """
+    student = functional.log_softmax(logits / temperature, dim=1)
+    teacher = functional.log_softmax(answers / temperature, dim=1)
+    divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    return divergence * temperature**2
+
+
+def _warmup(steps: int) -> float:
+    """Return `_WARMUP`, or two steps where that is a single one, for which torch divides by 0."""
+    return _WARMUP if round(_WARMUP * steps, 6) != 1 else 2 / steps
+
+
+def _optimizer(network: nn.Module, recipe: Recipe, head: str) -> torch.optim.Optimizer:
+    groups = _groups(network, recipe, head)
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True
+        )
+    return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=True)
+
+
+def _groups(network: nn.Module, recipe: Recipe, head: str) -> list[dict[str, Any]]:
+    """Return what is trained, each with its peak learning rate; the head comes first."""
+    trained = [each for each in network.named_parameters() if each[1].requires_grad]
+    share = recipe.backbone_rate if isinstance(recipe, TransferRecipe) else 1
+    if share == 1:
+        return [{"params": [weight for _, weight in trained]}]
+    heads = [weight for name, weight in trained if name.startswith(head)]
+    others = [weight for name, weight in trained if not name.startswith(head)]
+    rate = recipe.learning_rate
+    groups = [{"params": heads, "lr": rate}, {"params": others, "lr": share * rate}]
+    return [group for group in groups if group["params"]]
+
+
+def _zero_keeper(network: nn.Module) -> Callable[[], None]:
+    """Return a function that puts back to zero what was zero when training began."""
+    kept = [
+        (weight, weight.detach() != 0)
+        for weight in network.parameters()
+        if weight.dim() > 1 and weight.requires_grad and bool((weight == 0).any())
+    ]
+
+    @torch.no_grad()
+    def keep() -> None:
+        for weight, mask in kept:
+            weight.mul_(mask)
+
+    return keep
+
+
+def _set_mode(network: nn.Module) -> None:
+    """Put into training mode what is trained: BatchNorm of frozen layers keeps its statistics."""
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        module.training = not own or any(weight.requires_grad for weight in own)
+
+
+def _set_eval(network: nn.Module) -> None:
+    """Leave training mode; module by module, since an exported graph refuses `eval()`."""
+    for module in network.modules():
+        module.training = False
+
+
+def _milestones(steps: int, validations: int) -> set[int]:
+    return {round(steps * part / validations) for part in range(1, validations + 1)}
+
+
+def _row(
+    phase: str,
+    step: int,
+    recipe: Recipe,
+    train: Split,
+    schedule: OneCycleLR,
+    losses: list[Tensor],
+    score: Score,
+) -> Row:
+    return Row(
+        phase=phase,
+        step=step,
+        epoch=step * recipe.batch_size / len(train),
+        learning_rate=float(schedule.get_last_lr()[0]),
+        train_loss=torch.stack(losses).mean().item(),
+        validation_loss=score.loss,
+        validation_top1=score.top1,
+    )
+
+
+def _with_progress(batches: Any, steps: int, phase: str) -> Iterator[loader.Batch]:
+    """Yield the batches with a bar in a terminal, and with a line now and then in a log."""
+    is_terminal = sys.stderr.isatty()
+    bar = tqdm(batches, total=steps, desc=phase, unit="step", disable=not is_terminal)
+    for step, batch in enumerate(bar, start=1):
+        yield batch
+        if not is_terminal and step in _milestones(steps, min(steps, _LOG_LINES)):
+            print(f"{phase}: step {step} of {steps}", flush=True)

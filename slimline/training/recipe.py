@@ -1,0 +1,72 @@
+"""Settings of a training run; the loop is in `slimline.training.loop`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from slimline.params import Params
+from slimline.training.augmentation import Augment
+
+
+class Distill(Params):
+    """How much a teacher helps (Hinton et al., 2015, arXiv:1503.02531)."""
+
+    weight: Annotated[float, Field(ge=0, le=1)]
+    """Share of the loss that asks for the teacher's answer; 0 trains without a teacher."""
+
+    temperature: Annotated[float, Field(gt=0, le=100)]
+    """Softens the answers of both; 1 leaves them as they are."""
+
+    last: Annotated[float, Field(gt=0, le=1)]
+    """Share of the run, at its end, in which the teacher is asked; each question costs time."""
+
+
+class SharedRecipe(Params):
+    """Section `training`: what all recipes share, unless one has a key itself."""
+
+    batch_size: Annotated[int, Field(ge=2, le=4096)]
+    """Images per step."""
+
+    optimizer: Literal["sgd", "adamw"]
+    """sgd has Nesterov momentum."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the target that is spread over all classes."""
+
+    augment: Augment
+
+    balance: Literal["none", "weights", "sampler"]
+    """For classes of unequal size: weights counts rare classes more in the loss; sampler draws all
+    classes equally often, images of rare ones repeatedly."""
+
+    num_workers: Annotated[int, Field(ge=0, le=64)]
+    """Loader processes; 0 loads in the training process. Never changes the result."""
+
+
+class Recipe(SharedRecipe):
+    """One run of the training loop."""
+
+    epochs: Annotated[float, Field(gt=0, le=1000)]
+    """Passes over the training split; may be a fraction."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    """Peak of a one-cycle schedule that ends near 0."""
+
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    """Pull of every weight towards 0."""
+
+    validations: Annotated[int, Field(ge=1, le=1000)]
+    """How often, evenly over the run, validation is measured; the best state is kept."""
+
+
+class DistilledRecipe(Recipe):
+    """A training run with a teacher."""
+
+    distill: Distill
+
+
+class TransferRecipe(DistilledRecipe):
+    """A training run in which head and backbone may learn at different rates."""
+
+    backbone_rate: Annotated[float, Field(gt=0, le=1)]
+    """Learning rate of the backbone as a share of the head's; 1 trains both alike."""

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import numpy as np
+import photos
+import pytest
+import toy
+
+from slimline.data import splits
+from slimline.errors import DataError
+
+
+def refusal(raw: Path, **changes: object) -> str:
+    with pytest.raises(DataError) as refused:
+        toy.splits(raw, **changes)
+    return str(refused.value)
+
+
+def test_another_size_is_resized(tmp_path: Path) -> None:
+    assert toy.splits(tmp_path, image_size=16)["test"].images.shape == (300, 16, 16, 1)
+
+
+def test_a_crop_looks_at_the_centre(tmp_path: Path) -> None:
+    whole, centre = (
+        toy.splits(tmp_path / str(crop), image_size=14, crop=crop)["test"] for crop in (1, 0.5)
+    )
+    original = toy.splits(tmp_path / "original")["test"]
+    assert np.array_equal(centre.images, original.images[:, 7:21, 7:21])
+    assert not np.array_equal(centre.images, whole.images)
+    assert centre.preprocessing.crop == 0.5
+
+
+def test_the_seed_decides_the_split(tmp_path: Path) -> None:
+    first, again, other = (
+        photos.prepare(tmp_path / name, seed=seed)["validation"].digest
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert first == again != other
+
+
+def test_the_normalisation_is_that_of_the_training_split(tmp_path: Path) -> None:
+    split = toy.splits(tmp_path)["train"]
+    scaled = split.images / 255
+    assert split.preprocessing.mean == (round(scaled.mean(), 4),)
+    assert split.preprocessing.std == (round(scaled.std(), 4),)
+
+
+def test_a_missing_folder_names_what_is_there(tmp_path: Path) -> None:
+    told = refusal(tmp_path, source="cats")
+    assert "there is no folder" in told
+    assert "['toy']" in told
+    assert "CIFAR10" in told
+
+
+def test_too_few_images(tmp_path: Path) -> None:
+    told = refusal(tmp_path, validation_images=1700)
+    assert "= 1800 leave nothing to train on" in told
+
+
+def test_images_are_held_out_by_the_set_or_by_us_not_by_both(tmp_path: Path) -> None:
+    told = refusal(tmp_path / "one", test_images=50)
+    assert "data.test_images: the set has 300 test images of its own: say 0 (given 50)" in told
+    told = refusal(tmp_path / "other", validation_images=0)
+    assert "data.validation_images: the set has no validation images of its own" in told
+
+
+def test_photos_are_split_disjointly_and_evenly(tmp_path: Path) -> None:
+    parts = photos.prepare(tmp_path)
+    names = {
+        name: {each.name for each in split.images.files}  # type: ignore[union-attr]
+        for name, split in parts.items()
+    }
+    assert sum(map(len, names.values())) == len(set().union(*names.values())) == photos.COUNT
+    counts = np.bincount(parts["test"].labels, minlength=3)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_photos_survive_saving(tmp_path: Path) -> None:
+    split = photos.prepare(tmp_path)["train"]
+    splits.save(tmp_path / "prepared", split)
+    again = splits.load(tmp_path / "prepared")
+    assert np.array_equal(again.images[:5], split.images[:5])
+    assert np.array_equal(again.labels, split.labels)
+    rows = np.array([4, 1])
+    assert np.array_equal(again.images[rows], split.images[[4, 1]])
+    assert again.preprocessing == split.preprocessing
+    files = sorted(path.suffix for path in (tmp_path / "prepared" / "images").iterdir())
+    assert set(files) <= {".jpeg", ".png"}
+
+
+def test_a_rare_class_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos.make(tmp_path / "photos")
+    for path in sorted((tmp_path / "photos" / "boot").iterdir())[4:]:
+        path.unlink()
+    photos.prepare(tmp_path, make=False)
+    assert "'boot': " in capsys.readouterr().out

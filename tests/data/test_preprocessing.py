@@ -1,0 +1,69 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slimline.data.preprocessing import Preprocessing
+
+GREY = Preprocessing(4, 4, 1, mean=(0.5,), std=(0.25,))
+RGB = Preprocessing(4, 4, 3, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def test_normalise_is_channels_first_and_scaled() -> None:
+    pixels = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
+    assert GREY.normalise(pixels).ravel().tolist() == [-2, 2]
+    assert GREY.normalise(np.zeros((5, 3, 2, 1), np.uint8)).shape == (5, 1, 3, 2)
+
+
+def test_grey_is_repeated_for_rgb_models() -> None:
+    pixels = np.full((1, 2, 2, 1), 255, np.uint8)
+    assert RGB.normalise(pixels).tolist() == np.ones((1, 3, 2, 2)).tolist()
+
+
+def test_rgb_becomes_grey_as_pil_does_it() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(pixels[0]).convert("L"))[np.newaxis, ..., np.newaxis]
+    assert np.array_equal(GREY.normalise(pixels), GREY.normalise(expected))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "CMYK", "1", "LA"])
+def test_any_mode_and_size_becomes_pixels(mode: str) -> None:
+    image = Image.new(mode, (11, 7))
+    assert GREY.to_pixels(image).shape == (4, 4, 1)
+    assert RGB.to_pixels(image).shape == (4, 4, 3)
+
+
+def test_exif_orientation_is_followed() -> None:
+    image = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4))
+    image.getexif()[0x0112] = 3
+    assert GREY.to_pixels(image).ravel().tolist() == list(range(15, -1, -1))
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    values = np.array([[0, 255, 256, 65535]] * 4, np.uint16)
+    assert GREY.to_pixels(Image.fromarray(values))[0].ravel().tolist() == [0, 0, 1, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white(mode: str) -> None:
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0)).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = image.getpixel((0, 0))
+    assert (RGB.to_pixels(image) == 255).all()
+
+
+def test_floats_have_no_range() -> None:
+    with pytest.raises(ValueError, match="floats"):
+        GREY.to_pixels(Image.new("F", (4, 4)))
+
+
+def test_a_crop_cuts_the_border_off() -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[2:6, 2:6] = 255
+    assert (dataclasses.replace(GREY, crop=0.5).to_pixels(Image.fromarray(pixels)) == 255).all()
+    assert not (GREY.to_pixels(Image.fromarray(pixels)) == 255).all()
+
+
+def test_json_round_trip() -> None:
+    assert Preprocessing.from_dict(RGB.to_dict()) == RGB

@@ -1,0 +1,59 @@
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slimline import files
+from slimline.measure import block_times
+
+
+def times(milliseconds: float, seed: int, count: int = 40) -> np.ndarray:
+    return milliseconds * np.random.default_rng(seed).lognormal(sigma=0.02, size=count)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    rows = [{"a": 1.5, "b": 0.25}, {"a": 1.0, "b": 0.5}]
+    files.write_table(tmp_path / "blocks.tsv", rows)
+    found = block_times.read(tmp_path / "blocks.tsv")
+    assert {name: column.tolist() for name, column in found.items()} == {
+        "a": [1.5, 1.0],
+        "b": [0.25, 0.5],
+    }
+
+
+def test_a_slow_minute_of_the_machine_cancels() -> None:
+    noise = np.linspace(1, 3, 20)
+    low, high = block_times.speedup_bounds(10 * noise, 2 * noise, 0.975)
+    assert (low, high) == pytest.approx((5, 5))
+
+
+def test_a_slower_model_is_found_on_a_faster_day() -> None:
+    before = times(10, 0), times(1.0, 1)
+    after = times(5, 2), times(0.6, 3)
+    value, low, high = block_times.slowdown(before, after, 0.95)
+    assert low < 20 < high
+    assert value == pytest.approx(20, abs=2)
+    assert low > 15
+
+
+def test_two_models_in_turns_need_no_reference() -> None:
+    noise = np.linspace(1, 3, 20)
+    assert block_times.slowdown_in_turns(2 * noise, 3 * noise, 0.975) == pytest.approx((50, 50, 50))
+    assert block_times.slowdown_in_turns(noise[:3], noise[:3], 0.975) == (0, -100, inf)
+
+
+def test_too_few_blocks_bound_nothing() -> None:
+    few = times(10, 0, 3), times(1, 1, 3)
+    _, low, high = block_times.slowdown(few, few, 0.95)
+    assert (low, high) == (-100, inf)
+
+
+def test_bounds_of_equal_models_hold_zero_nearly_always() -> None:
+    misses = 0
+    for seed in range(500):
+        before = times(10, 4 * seed), times(1, 4 * seed + 1)
+        after = times(10, 4 * seed + 2), times(1, 4 * seed + 3)
+        _, low, high = block_times.slowdown(before, after, 0.975)
+        misses += not low <= 0 <= high
+    assert misses / 500 <= 0.06

@@ -1,0 +1,85 @@
+"""A float file that is broken on purpose stops its stage, which names the layer."""
+
+from pathlib import Path
+
+import entries
+import numpy as np
+import onnx
+import pytest
+import torch
+import toy
+from onnx import numpy_helper
+from torch import nn
+
+from slimline.artifacts import model_folder
+from slimline.data.splits import Split
+from slimline.errors import ParityError
+from slimline.networks import classifier
+from slimline.networks.classifier import Classifier
+from slimline.networks.settings import ModelParams
+from slimline.parity import float_parity
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=40)["validation"]
+
+
+def settings(backbone: str) -> ModelParams:
+    return ModelParams(
+        backbone=backbone, pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
+    )
+
+
+def built(backbone: str, split: Split, folder: Path) -> Classifier:
+    torch.manual_seed(0)
+    model = classifier.build(settings(backbone), split, folder)
+    for _ in range(3):  # else its activations vanish
+        model.network(torch.from_numpy(split.preprocessing.normalise(split.images[:])))
+    model.network.eval()
+    return model
+
+
+def scaled(path: Path, place: int, factor: float) -> None:
+    """Multiply the weight of the layer at a place in the order of execution."""
+    model = onnx.load(path)
+    layers = [node for node in model.graph.node if node.op_type in {"Conv", "Gemm"}]
+    tensors = {each.name: each for each in model.graph.initializer}
+    weight = tensors[layers[place].input[1]]
+    changed = (factor * numpy_helper.to_array(weight)).astype(np.float32)
+    weight.CopyFrom(numpy_helper.from_array(changed, weight.name))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    ("place", "layer"), [(0, "conv1"), (7, r"layer2\.0\.downsample\.0"), (-1, "fc")]
+)
+def test_the_layer_that_was_broken_is_named(
+    place: int, layer: str, split: Split, tmp_path: Path
+) -> None:
+    model = built("resnet18", split, tmp_path)
+
+    def save(target: Path, factor: float) -> None:
+        def check(path: Path) -> None:
+            scaled(path, place, factor)
+            float_parity.check(model, split, path, num_threads=1)
+
+        model_folder.save(target, model, data=split, settings=settings("resnet18"), check=check)
+
+    save(tmp_path / "right", 1.0)
+    assert (tmp_path / "right" / "model.onnx").is_file()
+    with pytest.raises(ParityError, match=rf"as it is written, .*; they part at layer {layer}, "):
+        save(tmp_path / "wrong", 1.5)
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", entries.ONE_PER_FAMILY)
+def test_every_family_is_handed_over(name: str, split: Split, tmp_path: Path) -> None:
+    model = built(name, split, tmp_path)
+    check = float_parity.checker(model, split, num_threads=1)
+    model_folder.save(tmp_path / "m", model, data=split, settings=settings(name), check=check)
+    scaled(tmp_path / "m" / "model.onnx", -1, 2.0)
+    last = [key for key, each in model.network.named_modules() if isinstance(each, nn.Linear)][-1]
+    with pytest.raises(ParityError, match=rf"they part at layer {last}, which"):
+        float_parity.check(model, split, tmp_path / "m" / "model.onnx", num_threads=1)

@@ -1,0 +1,168 @@
+"""A file that is broken on purpose: the layer that was broken is named, and no other."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import toy
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slimline import files
+from slimline.data import splits
+from slimline.errors import ParityError
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
+from slimline.parity import layer_parity
+from slimline.quantization import int8_export, qat
+from slimline.quantization.settings import Int8ExportParams
+
+Break = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
+
+NAMES = ["stem", "depthwise", "squeeze", "excite", "parts.0", "head"]
+BOUNDS = Int8ExportParams(
+    pad_channels=False, opset=18, ir_version=8,
+    min_agreement=95, min_agreement_optimised=95, max_top1_difference=5,
+    max_logit_difference=5, max_logit_difference_optimised=15,
+)  # fmt: skip
+
+
+class Network(nn.Module):
+    """One of each: a grey stem, a width that is padded, gates, halves, an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(1, 12, 3, stride=2, padding=1)
+        self.depthwise = nn.Conv2d(12, 12, 3, padding=1, groups=12)
+        self.squeeze, self.excite = nn.Conv2d(12, 4, 1), nn.Conv2d(4, 12, 1)
+        self.parts = nn.ModuleList([nn.Conv2d(6, 6, 1)])
+        self.head = nn.Linear(12, 10)
+        for layer in (self.squeeze, self.excite):
+            layer.weight.data = 10 * layer.weight.data.abs()  # else they add less than a step
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.stem(images).relu()
+        wide = functional.hardswish(self.depthwise(first))
+        pooled = functional.adaptive_avg_pool2d(wide, 1)
+        wide = wide * functional.hardsigmoid(self.excite(self.squeeze(pooled).relu()))
+        kept, read = (wide + first).chunk(2, dim=1)
+        return self.head(torch.cat([kept, self.parts[0](read)], dim=1).mean([2, 3]))
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> splits.Split:
+    return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
+
+
+@pytest.fixture(scope="module")
+def prepared(split: splits.Split) -> Classifier:
+    model = Classifier(
+        Network().eval(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
+    )
+    network = qat.prepare(model.network, model.example, weight_bits=7)
+    qat.calibrate(network, split, model)
+    qat.freeze_ranges(network)
+    return model.with_network(network)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "padded"])
+def path(
+    request: pytest.FixtureRequest, prepared: Classifier, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    target = tmp_path_factory.mktemp("written") / "model.onnx"
+    converted = qat.convert(copy.deepcopy(prepared.network))
+    int8_export.write(converted, prepared.example, target, pad_channels=request.param)
+    return target
+
+
+def double_the_scale(weight: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
+    scale = tensors[weight.input[1]]
+    scale.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(scale), scale.name))
+
+
+def negate_the_weight(weight: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
+    levels = tensors[weight.input[0]]
+    levels.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(levels), levels.name))
+
+
+def broken(path: Path, target: Path, layer: str, damage: Break) -> Path:
+    model = onnx.load(path)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    layers = [node for node in model.graph.node if node.op_type in {"Conv", "Gemm"}]
+    tensors = {each.name: each for each in model.graph.initializer}
+    damage(makers[layers[NAMES.index(layer)].input[1]], tensors)
+    onnx.save(model, target)
+    return target
+
+
+def images(split: splits.Split) -> np.ndarray:
+    return split.preprocessing.normalise(split.images[:16])
+
+
+@pytest.mark.parametrize("optimised", [False, True])
+def test_what_is_written_parts_nowhere(
+    optimised: bool, prepared: Classifier, path: Path, split: splits.Split
+) -> None:
+    found = layer_parity.compare(
+        prepared.network, path, images(split), optimised=optimised, num_threads=1
+    )
+    assert [each.name for each in found] == NAMES
+    assert not any(each.parts for each in found)
+
+
+@pytest.mark.parametrize("optimised", [False, True])
+@pytest.mark.parametrize("damage", [double_the_scale, negate_the_weight])
+@pytest.mark.parametrize("layer", NAMES)
+def test_the_layer_that_was_broken_is_the_one(
+    layer: str,
+    damage: Break,
+    optimised: bool,
+    prepared: Classifier,
+    path: Path,
+    split: splits.Split,
+    tmp_path: Path,
+) -> None:
+    wrong = broken(path, tmp_path / "broken.onnx", layer, damage)
+    found = layer_parity.compare(
+        prepared.network, wrong, images(split), optimised=optimised, num_threads=1
+    )
+    assert [each.name for each in found if each.parts] == [layer]
+
+
+def test_where_rounding_alone_is_to_blame_no_layer_is(
+    prepared: Classifier, path: Path, split: splits.Split
+) -> None:
+    told = layer_parity.explain(
+        prepared.network, path, images(split), optimised=True, num_threads=1
+    )
+    assert told.startswith("no layer alone differs by more than one step on 16 images")
+
+
+def test_a_wrong_export_stops_and_names_the_layer(
+    prepared: Classifier, split: splits.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    files.write_json(parent / "model.json", {})
+    write = int8_export.write
+
+    def write_wrongly(converted, example, path, **options) -> None:  # type: ignore[no-untyped-def]
+        write(converted, example, path, **options)
+        broken(path, path, "depthwise", negate_the_weight)
+
+    def save(target: Path) -> None:
+        model = prepared.with_network(copy.deepcopy(prepared.network))
+        int8_export.save(target, model, split, BOUNDS, parent=parent, num_threads=1)
+
+    save(tmp_path / "right")
+    assert (tmp_path / "right" / "model.onnx").is_file()
+    monkeypatch.setattr(int8_export, "write", write_wrongly)
+    with pytest.raises(ParityError, match=r"int8_export\..*; they part at layer depthwise, which"):
+        save(tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()

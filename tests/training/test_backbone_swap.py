@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+
+from slimline.artifacts import model_folder
+from slimline.data import splits
+from slimline.errors import ParamsError
+from slimline.networks import classifier
+from slimline.networks.architecture import Activation, Architecture
+from slimline.networks.settings import ModelParams
+from slimline.training import backbone_swap
+from slimline.training.backbone_swap import BackboneSwapParams
+from slimline.training.recipe import Distill, Recipe, TransferRecipe
+
+MODEL = {
+    "backbone": "shufflenet_v2_x0_5", "pretrained": "none", "stem_stride": 2, "stem_kernel": 3,
+    "activation": "keep",
+}  # fmt: skip
+RECIPE = {
+    "epochs": 0.1, "batch_size": 20, "optimizer": "adamw", "learning_rate": 0.01,
+    "weight_decay": 0.0, "label_smoothing": 0.0, "validations": 1, "augment": toy.NO_AUGMENT,
+    "balance": "none", "num_workers": 0,
+}  # fmt: skip
+TEACHER = Distill(weight=0.0, temperature=2.0, last=1.0)
+
+
+def settings(**changes: object) -> BackboneSwapParams:
+    rate = changes.pop("backbone_rate", 1.0)
+    return BackboneSwapParams(
+        **MODEL | {"unfreeze": "all"} | changes,
+        frozen=Recipe(**RECIPE),
+        unfrozen=TransferRecipe(**RECIPE, distill=TEACHER, backbone_rate=rate),
+    )
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, splits.Split]:
+    return toy.splits(tmp_path_factory.mktemp("raw"))
+
+
+def swap(parts: dict[str, splits.Split], folder: Path, **changes: object):
+    torch.manual_seed(0)
+    teacher = classifier.build(ModelParams(**MODEL), parts["train"], folder)
+    torch.manual_seed(0)
+    return backbone_swap.swap(
+        teacher,
+        parts["train"],
+        parts["validation"],
+        settings(**changes),
+        weights_folder=folder,
+        seed=1,
+    )
+
+
+def changed(model: classifier.Classifier) -> set[str]:
+    """Return the parts whose weights are not those that they began with."""
+    torch.manual_seed(0)
+    fresh = classifier.make(model.architecture).state_dict()
+    own = model.network.state_dict()
+    return {name.split(".")[0] for name in own if not torch.equal(own[name], fresh[name])}
+
+
+def test_what_each_phase_trained_is_recorded(
+    parts: dict[str, splits.Split], tmp_path: Path
+) -> None:
+    model, rows, phases = swap(parts, tmp_path, unfreeze=2)
+    assert [row.phase for row in rows] == ["frozen", "unfrozen"]
+    assert [phase.parts for phase in phases] == [["fc"], ["stage4", "conv5", "fc"]]
+    total = sum(weight.numel() for weight in model.network.parameters())
+    assert all(each.trained_params + each.frozen_params == total for each in phases)
+    assert changed(model) == {"stage4", "conv5", "fc"}
+    model_folder.save(tmp_path / "m", model, data=parts["train"], settings=settings())
+    assert all(weight.requires_grad for weight in model.network.parameters())
+
+
+def test_all_is_unfrozen_unless_said_otherwise(
+    parts: dict[str, splits.Split], tmp_path: Path
+) -> None:
+    model, _, phases = swap(parts, tmp_path)
+    assert phases[1].frozen_params == 0
+    assert "conv1" in changed(model)
+
+
+def test_a_slow_backbone_moves_less(parts: dict[str, splits.Split], tmp_path: Path) -> None:
+    def moved(rate: float) -> float:
+        model, _, _ = swap(parts, tmp_path, backbone_rate=rate)
+        torch.manual_seed(0)
+        fresh = classifier.make(model.architecture)
+        stems = (each.get_parameter("conv1.0.weight") for each in (model.network, fresh))
+        return float(torch.sub(*stems).detach().abs().mean())
+
+    assert 0 < moved(0.01) < 0.1 * moved(1.0)
+
+
+def test_more_stages_than_there_are(parts: dict[str, splits.Split], tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="shufflenet_v2_x0_5 has 4 stages"):
+        swap(parts, tmp_path, unfreeze=5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "efficientnet_b0"])
+def test_activations_are_exchanged_and_trained(backbone: str, activation: Activation) -> None:
+    network = classifier.make(Architecture(backbone, 10, 1, 2, 3, activation))
+    kinds = {type(each).__name__ for each in network.modules()}
+    assert not kinds & {"Hardswish", "SiLU"}
+    assert {"relu": "ReLU", "relu6": "ReLU6"}[activation] in kinds
+    network(torch.randn(4, 1, 28, 28)).sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())

@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import numpy as np
+import photos
+import pytest
+import torch
+import toy
+
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.splits import Split
+from slimline.training import loader
+from slimline.training.recipe import Recipe
+
+FRAME = Preprocessing(8, 8, 1, mean=(0.0,), std=(1.0,))
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), np.uint8)
+SPLIT = Split(IMAGES, np.arange(50), [str(each) for each in range(50)], FRAME)
+
+MOVED = toy.NO_AUGMENT.model_copy(update={"flip": True, "shift": 2})
+
+
+def recipe(**changes: object) -> Recipe:
+    settings = {
+        "epochs": 2, "batch_size": 10, "optimizer": "sgd", "learning_rate": 0.1,
+        "weight_decay": 0.0, "label_smoothing": 0.0, "validations": 1,
+        "augment": toy.NO_AUGMENT, "balance": "none", "num_workers": 0,
+    }  # fmt: skip
+    return Recipe(**(settings | changes))
+
+
+def batches(settings: Recipe, seed: int = 1) -> list[loader.Batch]:
+    return list(loader.training_batches(SPLIT, FRAME, settings, seed=seed))
+
+
+def test_every_image_once_per_epoch() -> None:
+    labels = torch.cat([labels for _, labels in batches(recipe())]).view(2, 50)
+    assert all(sorted(epoch.tolist()) == list(range(50)) for epoch in labels)
+    assert labels[0].tolist() != labels[1].tolist()
+
+
+def test_without_augmentation_images_are_as_they_are() -> None:
+    images, labels = batches(recipe())[0]
+    assert torch.equal(images, torch.from_numpy(FRAME.normalise(IMAGES[labels.numpy()])))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_never_change_the_bytes(workers: int) -> None:
+    alone = batches(recipe(augment=MOVED))
+    helped = batches(recipe(augment=MOVED, num_workers=workers))
+    for (one, _), (other, _) in zip(alone, helped, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_augmentation_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    iterator = iter(loader.training_batches(SPLIT, FRAME, recipe(augment=MOVED), seed=1))
+    first = next(iterator)[0]
+    assert torch.rand(1) == expected
+    assert not torch.equal(first, batches(recipe())[0][0])
+
+
+def test_a_fraction_of_an_epoch() -> None:
+    assert loader.num_steps(SPLIT, recipe(epochs=0.5)) == 2
+    assert len(batches(recipe(epochs=1.5))) == 8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"crop": 0.3}, {"flip": True}, {"shift": 2}, {"color": 0.5}, {"randaugment": 9},
+     {"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0}],
+)  # fmt: skip
+def test_each_change_changes_images_and_repeats(change: dict[str, float]) -> None:
+    settings = recipe(augment=toy.NO_AUGMENT.model_copy(update=change))
+    plain = torch.cat([images for images, _ in batches(recipe())])
+    first, again, other = (
+        torch.cat([images for images, _ in batches(settings, seed=seed)]) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == plain.shape
+    assert not torch.equal(first, plain)
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_mixed_labels_are_shares(kind: str) -> None:
+    settings = recipe(augment=toy.NO_AUGMENT.model_copy(update={kind: 1.0}))
+    _, labels = batches(settings)[0]
+    assert labels.shape == (10, 50)
+    assert torch.allclose(labels.sum(1), torch.ones(10))
+    assert ((labels > 0).sum(1) == 2).all()
+
+
+def uneven() -> Split:
+    labels = np.repeat([0, 1, 2], [30, 15, 5])
+    return Split(IMAGES, labels, ["a", "b", "c"], FRAME)
+
+
+def test_a_balanced_sampler_draws_all_classes_equally_often() -> None:
+    batches = loader.training_batches(uneven(), FRAME, recipe(balance="sampler", epochs=40), seed=1)
+    drawn = torch.bincount(torch.cat([labels for _, labels in batches]))
+    assert (abs(drawn / drawn.sum() - 1 / 3) < 0.05).all()
+
+
+def test_class_weights_make_up_for_their_number() -> None:
+    weights = loader.class_weights(uneven())
+    assert np.allclose(weights * [30, 15, 5], 50 / 3)
+
+
+def test_files_feed_training_as_arrays_do(tmp_path: Path) -> None:
+    """Photos are decoded by the workers; a cut is made of the whole photo."""
+    split = photos.prepare(tmp_path)["train"]
+    frame = split.preprocessing
+    plain = list(loader.training_batches(split, frame, recipe(), seed=1))
+    images, _ = plain[0]
+    everything = torch.from_numpy(frame.normalise(split.images[:]))
+    assert images.shape == (10, 3, 32, 32)
+    assert all((each == everything).all(dim=(1, 2, 3)).any() for each in images)
+    cut = recipe(augment=toy.NO_AUGMENT.model_copy(update={"crop": 0.2}))
+    alone, helped = (
+        [
+            images
+            for images, _ in loader.training_batches(
+                split, frame, cut.model_copy(update={"num_workers": workers}), seed=1
+            )
+        ]
+        for workers in (0, 2)
+    )
+    assert all(torch.equal(one, two) for one, two in zip(alone, helped, strict=True))
+    assert not torch.equal(alone[0], images)
