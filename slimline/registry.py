@@ -15,7 +15,8 @@ class Registry(Generic[T]):
     """A literal table of lazy names, written where it is declared.
 
     `entries` gives each name its `module` or `module:attribute`. `chosen_by` are the keys of
-    `params.yaml` whose values are names of the table; `always` are names that need not be chosen.
+    `params.yaml` whose values are names of the table, in the order of the pipeline; `always` are
+    names that need not be chosen.
     `slimline.code` reads all three without running anything, so they must be literals.
     """
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from slimline import code, stage
 
 
-def main(pipeline: Path, settings: Path, target: Path) -> None:
-    """Write `target/<stage>.txt` for each stage that depends on it: a line per file of its code."""
-    code.write(pipeline, settings, target)
+def main(stages: Path, settings: Path, target: Path) -> None:
+    """Write `target/<stage>.txt` for each script in `stages`, by what `settings` choose."""
+    code.write(stages, settings, target)
 
 
 if __name__ == "__main__":

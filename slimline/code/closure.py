@@ -7,7 +7,7 @@ tables) belong to it.
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,20 +31,34 @@ class Table:
     chosen_by: Sequence[str]
     always: Sequence[str]
 
-    def chosen(self, values: Mapping[str, Any]) -> list[str]:
-        """Return the names that count, given the values of those keys that a stage sees.
+    def chosen(self, stage: str, values: Mapping[str, Any]) -> list[str]:
+        """Return the names that count for a stage.
 
-        A stage that uses the table and sees no key of it may choose anything.
+        The keys stand in the order of the pipeline: the stage of a key's section is not touched by
+        those after it; any other stage may meet what all of them chose.
         """
-        given = [values[key] for key in self.chosen_by if key in values]
-        if self.chosen_by and not given:
-            return list(self.entries)
+        sections = [key.partition(".")[0] for key in self.chosen_by]
+        keys = self.chosen_by[: sections.index(stage) + 1] if stage in sections else self.chosen_by
+        given = (values[key] for key in keys if key in values)
         names = [name for each in given for name in (each if isinstance(each, list) else [each])]
         return list(dict.fromkeys([*self.always, *map(str, names)]))
 
     def place(self, name: str) -> str:
         """Return `module` or `module:attribute` of a name; empty where there is no such name."""
         return self.entries.get(name, name if name.startswith(_OWN) else "")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a stage chooses of every registry."""
+
+    stage: str
+    values: Mapping[str, Any]
+    """Of `params.yaml`, keys joined by dots."""
+
+    def of(self, table: Table) -> list[str]:
+        """Return the names that count."""
+        return table.chosen(self.stage, self.values)
 
 
 class Module:
@@ -82,10 +96,10 @@ class Module:
         """Of the whole file."""
         return list(syntax.imported(self.statements))
 
-    def counted(self, names: set[str] | None, values: Mapping[str, Any]) -> list[ast.stmt]:
+    def counted(self, names: set[str] | None, choice: Choice) -> list[ast.stmt]:
         """Return the statements that count: those of some names alone, tables without the rest."""
         kept = self.statements if names is _WHOLE else syntax.used(self.statements, names)
-        return [_with_chosen(each, values) for each in kept] if self.tables else kept
+        return [_with_chosen(each, choice) for each in kept] if self.tables else kept
 
     @property
     def _assigned(self) -> Iterator[tuple[str, ast.Call]]:
@@ -106,24 +120,19 @@ class Code:
     _modules: dict[Path, Module] = field(default_factory=dict)
     _paths: dict[str, list[Path]] = field(default_factory=dict)
 
-    def digests(self, script: str, values: Mapping[str, Any]) -> dict[str, str]:
+    def digests(self, script: Path, values: Mapping[str, Any]) -> dict[str, str]:
         """Return the SHA-256 of what counts of each file that a script runs, by relative path.
 
-        `values` are those of `params.yaml` that the stage sees, keys joined by dots.
+        `values` are those of `params.yaml`, keys joined by dots.
         """
-        found = _Walk(self, values).run(Path(script))
+        choice = Choice(script.stem, values)
+        found = _Walk(self, choice).run(script)
         hashes = {
-            path.as_posix(): self._digest(path, names, values) for path, names in found.items()
+            path.as_posix(): self._digest(path, names, choice) for path, names in found.items()
         }
         for path in self._beside(found):
             hashes[path.as_posix()] = hashlib.sha256((self.root / path).read_bytes()).hexdigest()
         return dict(sorted(hashes.items()))
-
-    def choices(self, paths: Iterable[str]) -> set[str]:
-        """Return the keys of `params.yaml` that choose among code, of the tables in some files."""
-        modules = (self.module(Path(path)) for path in paths if path.endswith(".py"))
-        tables = (table for module in modules for table in module.tables.values())
-        return {key for table in tables for key in table.chosen_by}
 
     def module(self, path: Path) -> Module:
         """Return a file, read once; `path` is relative to the root."""
@@ -141,11 +150,11 @@ class Code:
             self._paths[dotted] = [*(self.paths(outer) if outer else []), *found]
         return self._paths[dotted]
 
-    def _digest(self, path: Path, names: set[str] | None, values: Mapping[str, Any]) -> str:
+    def _digest(self, path: Path, names: set[str] | None, choice: Choice) -> str:
         module = self.module(path)
         if names is _WHOLE and not module.tables:
             return module.digest
-        return syntax.digest(module.counted(names, values))
+        return syntax.digest(module.counted(names, choice))
 
     def _beside(self, modules: Mapping[Path, Any]) -> Iterator[Path]:
         """Yield what is not Python in the packages of modules, packages within them left out."""
@@ -165,8 +174,8 @@ class Code:
 class _Walk:
     """Follows imports from one script."""
 
-    def __init__(self, code: Code, values: Mapping[str, Any]) -> None:
-        self._code, self._values = code, values
+    def __init__(self, code: Code, choice: Choice) -> None:
+        self._code, self._choice = code, choice
         self._found: dict[Path, set[str] | None] = {}
         self._pending: list[tuple[Path, str]] = []
 
@@ -186,16 +195,16 @@ class _Walk:
         module, names = self._code.module(path), self._found[path]
         is_whole = names is _WHOLE
         for dotted in (
-            module.imports if is_whole else syntax.imported(module.counted(names, self._values))
+            module.imports if is_whole else syntax.imported(module.counted(names, self._choice))
         ):
             self._add(dotted)
         for table in module.tables.values():
-            for name in table.chosen(self._values):
+            for name in self._choice.of(table):
                 self._add(table.place(name))
         for dotted, part in module.parts.items():
             *_, place = self._code.paths(dotted)
             table = self._code.module(place).tables[dotted.rpartition(".")[2]]
-            for name in table.chosen(self._values):
+            for name in self._choice.of(table):
                 self._add(f"{table.place(name)}.{part}")
 
     def _add(self, place: str) -> None:
@@ -217,11 +226,11 @@ def _table(call: ast.Call) -> Table:
     )
 
 
-def _with_chosen(statement: ast.stmt, values: Mapping[str, Any]) -> ast.stmt:
+def _with_chosen(statement: ast.stmt, choice: Choice) -> ast.stmt:
     """Return a statement; if it declares a registry, with the chosen lines of its table alone."""
     call = getattr(statement, "value", None)
     if not isinstance(call, ast.Call) or _called(call) != _REGISTRY:
         return statement
     table = _table(call)
-    lines = [f"{name}={table.place(name)}" for name in sorted(table.chosen(values))]
+    lines = [f"{name}={table.place(name)}" for name in sorted(choice.of(table))]
     return ast.Expr(ast.List([ast.Constant(line) for line in lines]))
