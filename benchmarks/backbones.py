@@ -26,7 +26,8 @@ from slimline.networks import classifier
 from slimline.params import RunParams
 from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
-from slimline.targets.onnxruntime import onnx_file, runtime
+from slimline.targets.onnxruntime import onnx_file
+from slimline.targets.runtimes import Deployable
 from slimline.training import backbone_swap, determinism
 from slimline.training.backbone_swap import BackboneSwapParams
 
@@ -183,7 +184,7 @@ def _images_per_second(candidate: Candidate) -> float:
 
 def _top1(path: Path, validation: splits.Split) -> float:
     frame = Preprocessing.from_dict(description.read(path.parent)["preprocessing"])
-    logits = runtime.predict(runtime.load(path, num_threads=2), validation.images, frame)
+    logits = Deployable(path).predict(validation.images, frame, num_threads=2)
     return accuracy.score(logits, validation.labels, validation.labels).top1
 
 

@@ -30,6 +30,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,14 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from slimline import files, params
-from slimline.measure import block_times, chance, interleaved, latency
+from slimline.measure import block_times, chance, latency
 from slimline.measure.latency import BenchmarkParams
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
-from slimline.quantization import int8_export, qat
-from slimline.targets.onnxruntime import onnx_file, profile, to_onnx
+from slimline.quantization import qat
+from slimline.targets.onnxruntime import exporter, onnx_file, profile, to_onnx
+from slimline.targets.runtimes import Deployable
 from slimline.training import determinism
 
 NUM_CALIBRATION, NUM_PROFILED, BATCH = 16, 60, 8
@@ -140,7 +142,7 @@ def quantize_ours(subject: Subject, path: Path, *, pad_channels: bool = False) -
     for batch in subject.images.split(BATCH):
         prepared(batch)
     converted = qat.convert(prepared)
-    int8_export.write(converted, subject.example, path, pad_channels=pad_channels)
+    exporter.write(converted, subject.example, path, pad_channels=pad_channels)
 
 
 def quantize_padded(subject: Subject, path: Path) -> None:
@@ -222,7 +224,7 @@ def _paths(folder: Path) -> dict[str, Path]:
 def _line(backbone: str, size: int, folder: Path, settings: BenchmarkParams) -> str:
     paths = _paths(folder)
     failed = json.loads((folder / FAILED).read_text(encoding="utf-8"))
-    models = {name: interleaved.model(path, num_threads=1) for name, path in paths.items()}
+    models = {name: partial(Deployable(path).load, num_threads=1) for name, path in paths.items()}
     single = latency.single_image_times(models, FLOAT, _images(NUM_CALIBRATION, size), settings)
     times = {name: np.median(each, axis=1) for name, each in single.items()}
     cells = [backbone, str(size), f"{np.median(single[FLOAT]):.3f}"]

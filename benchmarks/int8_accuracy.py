@@ -36,14 +36,15 @@ from slimline.artifacts import description, model_folder
 from slimline.data import splits
 from slimline.data.splits import Split
 from slimline.measure import paired
-from slimline.quantization import int8_export, mixed_precision, ptq, qat
+from slimline.quantization import mixed_precision, ptq, qat
 from slimline.quantization.settings import (
     ALL_INT8,
     Int8ExportParams,
     Int8PtqParams,
     QatFinetuneParams,
 )
-from slimline.targets.onnxruntime import runtime
+from slimline.targets.onnxruntime import exporter
+from slimline.targets.runtimes import Deployable
 from slimline.training import determinism
 
 PREPARED = Path("data/prepared")
@@ -116,7 +117,7 @@ def quantize_qat(trained: Trained, path: Path) -> None:
         seed=params.load_run().seed,
     )
     pad_channels = params.load("int8_export", Int8ExportParams).pad_channels
-    int8_export.write(qat.convert(model.network), model.example, path, pad_channels=pad_channels)
+    exporter.write(qat.convert(model.network), model.example, path, pad_channels=pad_channels)
 
 
 def quantize_auto(trained: Trained, path: Path) -> None:
@@ -170,8 +171,9 @@ def _lines(trained: Trained, backbone: str, ways: list[str], scored: Split) -> l
     frame = model_folder.load(trained.folder).preprocessing
 
     def answers(path: Path) -> NDArray[np.int64]:
-        loaded = runtime.load(path, num_threads=params.load_run().num_threads)
-        return runtime.predict(loaded, scored.images, frame).argmax(1)
+        num_threads = params.load_run().num_threads
+        logits = Deployable(path).predict(scored.images, frame, num_threads=num_threads)
+        return logits.argmax(1)
 
     found = {"float": answers(trained.folder / description.ONNX)}
     lines = []

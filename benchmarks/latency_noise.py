@@ -29,6 +29,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -37,12 +38,13 @@ from numpy.typing import NDArray
 
 from slimline import files, params
 from slimline.artifacts import description
-from slimline.measure import block_times, chance, interleaved, latency, machine
+from slimline.measure import block_times, chance, latency, machine
 from slimline.measure.block_times import Times
 from slimline.measure.interleaved import Answer, Model
 from slimline.measure.latency import BenchmarkParams
 from slimline.measure.machine import Cpu, Load
 from slimline.targets.onnxruntime import runtime
+from slimline.targets.runtimes import Deployable
 
 MODELS = [Path("models/int8_export/model.onnx"), Path("models/prune/model.onnx")]
 SLOWER = 0.05
@@ -130,8 +132,8 @@ def _images(path: Path) -> NDArray[np.float32]:
 
 def _same(subject: Subject, _: BenchmarkParams) -> dict[str, Model]:
     return {
-        "original": interleaved.model(subject.path, num_threads=1),
-        "copy": interleaved.model(subject.copy, num_threads=1),
+        "original": partial(Deployable(subject.path).load, num_threads=1),
+        "copy": partial(Deployable(subject.copy).load, num_threads=1),
     }
 
 

@@ -33,8 +33,8 @@ from slimline.pruning.channels import ChannelPlan
 from slimline.pruning.cost import Cost
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.structured_magnitude import magnitudes
-from slimline.quantization import int8_export, qat
-from slimline.targets.onnxruntime import onnx_file, profile, runtime
+from slimline.quantization import qat
+from slimline.targets.onnxruntime import exporter, onnx_file, profile, runtime
 from slimline.training import determinism
 
 SOURCE, CALIBRATION = Path("models/backbone_swap"), Path("data/prepared/calibration")
@@ -83,7 +83,7 @@ def _narrow(model: Classifier, share: float) -> nn.Module:
 def _write(model: Classifier, calibration: Split, path: Path) -> None:
     prepared = qat.prepare(model.network, model.example, weight_bits=8)
     qat.calibrate(prepared, calibration, model)
-    int8_export.write(qat.convert(prepared), model.example, path)
+    exporter.write(qat.convert(prepared), model.example, path)
 
 
 def _nodes(path: Path, network: Cost) -> list[str]:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slimline import params, pruning
+from slimline import params, pruning, schema
 from slimline.artifacts import description, model_folder
 from slimline.data import splits
 from slimline.data.preprocessing import Preprocessing
@@ -41,8 +41,9 @@ from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.sensitivity_table import Scan
 from slimline.pruning.settings import PruneSettings
 from slimline.pruning.structured_magnitude import magnitudes
-from slimline.quantization import int8_export, qat
-from slimline.targets.onnxruntime import onnx_file, runtime, to_onnx
+from slimline.quantization import qat
+from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
+from slimline.targets.runtimes import Deployable
 from slimline.training import determinism, loop
 
 PREPARED = Path("data/prepared")
@@ -71,7 +72,7 @@ class Candidate:
         if epochs is not None:
             given["recover"]["epochs"] = epochs
         changes = {"target": {"macs": share}, "steps": 1, "max_drop": 100}
-        union: Any = pruning.PruneParams
+        union: Any = schema.AnyMethod
         checked: PruneSettings = params.check(
             given | vars(self) | changes, union, params.PARAMS_PATH, "prune"
         )
@@ -225,7 +226,7 @@ def measure(models: Path, target: Path, backbones: Sequence[str]) -> None:
 def _line(backbone: str, name: str, folder: Path, time: latency.Latency, validation: Split) -> str:
     path = folder / description.ONNX
     done = description.read(folder).get("rounds")
-    logits = runtime.predict(runtime.load(path, num_threads=2), validation.images, _frame(folder))
+    logits = Deployable(path).predict(validation.images, _frame(folder), num_threads=2)
     score = accuracy.score(logits, validation.labels, validation.labels)
     cells = [
         backbone,
@@ -301,7 +302,7 @@ def _write(
     for name, network in (("int8", whole), ("int8, cut", cut)):
         prepared = qat.prepare(network, example, weight_bits=8)
         prepared(torch.randn(8, *example.shape[1:]))
-        int8_export.write(qat.convert(prepared), example, paths[name])
+        exporter.write(qat.convert(prepared), example, paths[name])
     return paths
 
 

@@ -69,23 +69,33 @@ def load(section: str, schema: type[T], path: Path = PARAMS_PATH) -> T:
     content = read(path)
     if section not in content:
         raise ParamsError([f"{path}: section '{section}' is missing; the file has {list(content)}"])
-    whole = with_shared(content, path)
+    whole = with_shared(content, path, sections=[section])
     return check(whole[section], schema, path, section=section, written=content)
 
 
-def with_shared(content: Mapping[str, Any], path: Path = PARAMS_PATH) -> dict[str, Any]:
-    """Return a file's content as if each place that shares a section had written it out.
+def with_shared(
+    content: Mapping[str, Any], path: Path, sections: Collection[str]
+) -> dict[str, Any]:
+    """Return a file's content as if each place in `sections` had written out what it shares.
 
     Raises:
-        ParamsError: a shared section is missing.
+        ParamsError: a section that one of them shares is missing.
     """
-    missing = [section for section in SHARED if not isinstance(content.get(section), Mapping)]
+    needed = {
+        shared: [place for place in places if place.partition(".")[0] in sections]
+        for shared, places in SHARED.items()
+    }
+    missing = [
+        shared
+        for shared, places in needed.items()
+        if places and not isinstance(content.get(shared), Mapping)
+    ]
     if missing:
         raise ParamsError(
             [f"{path}: section '{each}' is missing: {_MOVED[each]}" for each in missing]
         )
     whole = copy.deepcopy(dict(content))
-    for section, places in SHARED.items():
+    for section, places in needed.items():
         for place in places:
             *parents, last = place.split(".")
             parent = _at(whole, parents)
@@ -150,8 +160,7 @@ def check(
     try:
         checked: T = TypeAdapter(schema).validate_python(content)
     except ValidationError as error:
-        mistakes = _mistakes(error, content, path, section, written)
-        raise ParamsError(list(dict.fromkeys(mistakes))) from None
+        raise ParamsError(list(_mistakes(error, content, path, section, written))) from None
     return checked
 
 
@@ -181,23 +190,33 @@ def _mistakes(
     section: str,
     written: Mapping[str, Any] | None,
 ) -> Iterator[str]:
+    found: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         keys = _keys_in_file(detail["loc"], content)
         name = ".".join([section, *keys] if section else keys)
-        name = name if written is None else _where(name, written)
-        yield f"{path}: {name}: {_explain(detail, keys, content)}"
+        name = name if written is None else where(name, written)
+        found.setdefault(name, _explain(detail, keys, content))
+    for name, explained in found.items():
+        # What a shared section lacks is no mistake of each place that shares it.
+        if not any(other in found for other in _shared_names(name)):
+            yield f"{path}: {name}: {explained}"
 
 
-def _where(name: str, written: Mapping[str, Any]) -> str:
-    """Return where a key stands in the file: at its own place, or in a section that it shares."""
-    if _at(written, name.split(".")) is not None:
-        return name
+def where(name: str, written: Mapping[str, Any]) -> str:
+    """Return where a key stands in a file: at its own place, or in a section that it shares.
+
+    `name` has its parts joined by dots; `written` is the file's content, nothing merged in.
+    """
+    places = [name, *_shared_names(name)]
+    return next((each for each in places if _at(written, each.split(".")) is not None), name)
+
+
+def _shared_names(name: str) -> Iterator[str]:
+    """Yield where a key may stand for several places."""
     for section, places in SHARED.items():
         for place in places:
-            shared = f"{section}.{name.removeprefix(f'{place}.')}"
-            if name.startswith(f"{place}.") and _at(written, shared.split(".")) is not None:
-                return shared
-    return name
+            if name.startswith(f"{place}."):
+                yield f"{section}.{name.removeprefix(f'{place}.')}"
 
 
 def _at(content: Any, keys: Sequence[str]) -> Any:

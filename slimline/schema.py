@@ -57,7 +57,9 @@ def check(path: Path) -> ParamsFile:
         ParamsError: a key or value is wrong, or two sections contradict each other.
     """
     written = params.read(path)
-    content = params.check(params.with_shared(written, path), ParamsFile, path, written=written)
+    content = params.check(
+        params.with_shared(written, path, written), ParamsFile, path, written=written
+    )
     check_unfreeze(content.backbone_swap, str(path))
     if content.prune.rates == "auto" and not content.sensitivity.shares:
         raise ParamsError(
@@ -68,10 +70,11 @@ def check(path: Path) -> ParamsFile:
         )
     for section, chosen in (("qat_finetune", content.qat_finetune), ("int8_ptq", content.int8_ptq)):
         if chosen.mixed.goes_by_scan and not content.int8_sensitivity.scan:
+            key = params.where(f"{section}.mixed.max_drop", written)
             raise ParamsError(
                 [
-                    f"{path}: {section}.mixed.max_drop: needs a scan unless it is 100: set "
-                    f"int8_sensitivity.scan to true (given {chosen.mixed.max_drop:g})"
+                    f"{path}: {key}: needs a scan unless it is 100: set int8_sensitivity.scan to "
+                    f"true (given {chosen.mixed.max_drop:g})"
                 ]
             )
     return content

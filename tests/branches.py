@@ -130,7 +130,7 @@ def run(
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env=toy.environment() | {"PYTHONPATH": path},
+        env=toy.of_stages() | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,

@@ -19,9 +19,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy repository after one `dvc repro`, with the results committed. Do not change it."""
     folder = toy.make(tmp_path_factory.mktemp("pipeline") / "toy")
-    toy.dvc(folder, "repro")
+    watched = folder.parent / "opened"
+    watched.mkdir()
+    watch = {"PYTHONPATH": str(toy.ROOT / "tests" / "watch"), "WATCH_TARGET": str(watched)}
+    toy.dvc(folder, "repro", environment=watch)
     toy.commit(folder, "Run the pipeline")
     return folder
+
+
+@pytest.fixture(scope="session")
+def opened(pipeline: Path) -> dict[str, set[str]]:
+    """The files of ours that each stage of the toy pipeline opened, code and data beside it."""
+    logs = (pipeline.parent / "opened").glob("*.txt")
+    return {path.stem: set(path.read_text().splitlines()) for path in logs}
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import repository
 import tiny_model
-from repository import State
+import toy
+from repository import BASELINE, PRODUCT, VARIANTS, State
 
 from slimline import files
 from slimline.artifacts import description
 from slimline.data.splits import Split
 from slimline.measure import accuracy, newly_wrong
-from slimline.measure.variant import BASELINE, PRODUCT, VARIANTS
 from slimline.pruning.account import LayerChange, Round
 from slimline.quantization.layer_choices import LayerChoice
 from stages import report
@@ -78,13 +78,10 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.chdir(folder)
     metrics, models = Path("metrics"), Path("models")
     report.main(
-        metrics / "evaluate",
-        metrics / "latency",
-        metrics / "predictions",
-        metrics / "newly_wrong" / f"{PRODUCT}.json",
+        toy.ROOT / "variants.yaml",
+        metrics,
         models,
         Path("data/raw"),
-        metrics,
         models / "sensitivity.tsv",
         *(models / name for name in TRAINED),
     )

@@ -14,10 +14,11 @@ import numpy as np
 import toy
 from ruamel.yaml import YAML
 
-from slimline import files
+from slimline import files, variants
 from slimline.measure import accuracy, chance
-from slimline.measure.variant import BASELINE, PRODUCT, VARIANTS
 
+DECLARED = variants.read(toy.ROOT / variants.PATH)
+VARIANTS, BASELINE, PRODUCT = tuple(DECLARED), DECLARED.baseline, DECLARED.product
 COUNT = 2000
 CLASSES = [f"class {index}" for index in range(10)]
 _LABELS = np.random.default_rng(0).integers(0, 10, COUNT)
@@ -47,7 +48,8 @@ class State:
 def make(folder: Path, state: State | None = None) -> Path:
     """Return a repository with one commit on main."""
     folder.mkdir(parents=True)
-    shutil.copy2(toy.ROOT / "params.yaml", folder)
+    for name in ("params.yaml", "variants.yaml"):
+        shutil.copy2(toy.ROOT / name, folder)
     toy.git(folder, "init", "--quiet", "--initial-branch=main")
     for key, value in {
         "user.email": "toy@example.org",
@@ -79,8 +81,8 @@ def write_metrics(metrics: Path, state: State) -> None:
     files.write_text(metrics / "predictions" / "labels.txt", labels)
     about = {"classes": list(state.classes), "sha256": state.test_split * 2}
     files.write_json(metrics / "predictions" / "test_split.json", about)
-    _write_blocks(metrics / "latency" / "blocks.tsv", state)
-    files.write_json(metrics / "latency" / "run.json", _run(state))
+    _write_blocks(metrics / "benchmark" / "blocks.tsv", state)
+    files.write_json(metrics / "benchmark" / "run.json", _run(state))
 
 
 def write_top1(folder: Path, name: str) -> None:

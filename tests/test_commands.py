@@ -47,7 +47,7 @@ def test_a_command_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env=toy.environment() | {"PYTHONPATH": str(toy.ROOT)},
+        env=toy.of_stages() | {"PYTHONPATH": str(toy.ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -32,7 +32,7 @@ def workspace(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", list(REGISTRY))
 def test_it_runs_to_its_end(workspace: Path, name: str) -> None:
     toy.dvc(workspace, "exp", "run", "-S", f"backbone_swap.backbone={name}")
     content = files.read_json(workspace / "models" / "int8_export" / "model.json")

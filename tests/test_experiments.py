@@ -30,7 +30,7 @@ def figure(experiment: dict[str, Any], variant: str, key: str) -> float:
 def slimline(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "slimline", *arguments]
     return subprocess.run(
-        command, cwd=folder, env=toy.environment(), capture_output=True, text=True, check=False
+        command, cwd=folder, env=toy.of_stages(), capture_output=True, text=True, check=False
     ).stdout
 
 
@@ -123,8 +123,8 @@ def test_a_scan_steers_the_rates_and_a_threshold_does_not_repeat_it(workspace: P
 
 def test_layers_stay_float_by_name_and_by_a_scan(workspace: Path) -> None:
     asked = [
-        "qat_finetune.mixed.float_layers=[conv1.0,fc]",
-        "qat_finetune.mixed.max_drop=50",
+        "quantization.mixed.float_layers=[conv1.0,fc]",
+        "quantization.mixed.max_drop=50",
         "int8_sensitivity.scan=true",
         "int8_sensitivity.images=20",
     ]
@@ -136,7 +136,7 @@ def test_layers_stay_float_by_name_and_by_a_scan(workspace: Path) -> None:
     assert {row["layer"] for row in rows if row["reason"] == "named"} == {"conv1.0", "fc"}
     assert all(row["lost"] for row in rows)
     assert "layers run in float" in (workspace / "metrics" / "report.md").read_text()
-    done = toy.dvc(workspace, "exp", "run", "-S", "qat_finetune.mixed.max_drop=40")
+    done = toy.dvc(workspace, "exp", "run", "-S", "quantization.mixed.max_drop=40")
     assert "Running stage 'qat_finetune'" in done.stdout
     assert "Running stage 'int8_sensitivity'" not in done.stdout
     toy.git(workspace, "restore", ".")

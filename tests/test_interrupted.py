@@ -30,7 +30,7 @@ def test_killed_in_the_middle_of_training(
     folder = toy.make(tmp_path / "toy")
     command = [sys.executable, "-m", "dvc", "repro", "baseline_train"]
     dvc = subprocess.Popen(
-        command, cwd=folder, env=toy.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=folder, env=toy.of_stages(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     wait_for_output(dvc, b"train: step")
     stage = stages_in(folder)[0]

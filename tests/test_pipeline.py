@@ -1,6 +1,7 @@
 """Conventions that DESIGN fixes, held by looking at dvc.yaml, params.yaml and the imports."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,14 +9,24 @@ from typing import Any
 
 import pytest
 import toy
-from imports import ROOT, closure
 from ruamel.yaml import YAML
+from toy import ROOT
 
-from slimline import schema
+from slimline import code, params, schema
+from slimline.code import closure
 
 STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
-TORCH_FREE = ("validate_params", "prepare_data", "labels", "evaluate", "benchmark", "report")
+TORCH_FREE = (
+    "validate_params",
+    "code",
+    "prepare_data",
+    "reference",
+    "evaluate",
+    "benchmark",
+    "report",
+)
+BEFORE_CODE = {"validate_params", "code"}
 
 
 def block(name: str) -> dict[str, Any]:
@@ -35,27 +46,31 @@ def test_each_stage_is_a_script_a_block_and_a_test() -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_deps_cover_imports(name: str) -> None:
-    uncovered = [
-        path
-        for path in closure(Path("stages", f"{name}.py"))
-        if has_code(path) and not any(path.is_relative_to(dep) for dep in deps(name))
-    ]
-    assert uncovered == []
+def test_the_code_of_a_stage_is_one_line(name: str) -> None:
+    code = [dep for dep in deps(name) if dep.startswith(("slimline", "stages", "metrics/code"))]
+    if name in BEFORE_CODE:
+        assert "slimline" in code
+    else:
+        assert code == [f"metrics/code/{name}.txt"]
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_deps_name_no_code_that_is_not_imported(name: str) -> None:
-    imported = closure(Path("stages", f"{name}.py"))
-    code = [Path(dep) for dep in deps(name) if dep.startswith(("slimline", "stages"))]
-    unused = [dep for dep in code if not any(path.is_relative_to(dep) for path in imported)]
-    assert [dep for dep in unused if "templates" not in dep.parts] == []
+def test_a_choice_of_code_is_noticed() -> None:
+    source = closure.Code(ROOT)
+    paths = (path.relative_to(ROOT) for path in (ROOT / "slimline").rglob("*.py"))
+    tables = (table for path in paths for table in source.module(path).tables.values())
+    assert {key for table in tables for key in table.chosen_by} == set(block("code")["params"])
 
 
-def has_code(path: Path) -> bool:
-    """A package's file that is a docstring alone does nothing when it is imported."""
-    text = (ROOT / path).read_text()
-    return path.name != "__init__.py" or not text.startswith('"""') or "import " in text
+def test_a_shared_section_is_listed_where_it_is_shared() -> None:
+    for section, places in params.SHARED.items():
+        for place in places:
+            assert section in block(place.partition(".")[0])["params"]
+
+
+def test_what_measures_and_reports_waits_for_every_variant() -> None:
+    folders = {f"models/{name}" for name in toy.VARIANTS}
+    assert folders <= set(deps("benchmark"))
+    assert folders <= set(deps("report"))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -71,14 +86,9 @@ def test_no_parameter_reaches_a_shell() -> None:
     assert templated == ["evaluate"], "only evaluate is templated, with keys written in dvc.yaml"
 
 
-def test_only_evaluate_and_its_labels_depend_on_the_test_split() -> None:
+def test_only_evaluate_and_its_reference_depend_on_the_test_split() -> None:
     users = [name for name in STAGES if any("prepared/test" in dep for dep in deps(name))]
-    assert users == ["labels", "evaluate"]
-
-
-def test_a_pruning_method_is_no_dependency_of_the_baseline() -> None:
-    for name in ("prepare_data", "baseline_train", "backbone_swap"):
-        assert not any("pruning" in dep or dep == "slimline" for dep in deps(name))
+    assert users == ["reference", "evaluate"]
 
 
 def test_heavy_stages_have_cached_outs_only() -> None:
@@ -103,12 +113,17 @@ def test_params_are_right_and_canonical() -> None:
     assert again.getvalue() == text, "`dvc exp run -S` would reformat params.yaml"
 
 
-def test_every_section_belongs_to_a_stage() -> None:
-    sections = set(schema.ParamsFile.model_fields) - {"seed", "num_threads", "data", "gates"}
-    assert sections <= set(STAGES)
+def test_every_section_belongs_to_a_stage_or_to_several() -> None:
+    shared = {"seed", "num_threads", "data", "gates", *params.SHARED}
+    assert set(schema.ParamsFile.model_fields) - shared <= set(STAGES)
 
 
-def test_results_are_of_this_code_and_these_params() -> None:
+def test_results_are_of_this_code_and_these_params(tmp_path: Path) -> None:
+    code.write(ROOT / "stages", ROOT / "params.yaml", tmp_path / "code")
+    for path in (tmp_path / "code").iterdir():
+        committed = ROOT / "metrics" / "code" / path.name
+        assert path.read_text() == committed.read_text(), f"stale: {path.stem}; run `make repro`"
     done = toy.dvc(ROOT, "repro", "--allow-missing", "--dry", check=False)
     assert done.returncode == 0, done.stderr
-    assert "Running stage" not in done.stdout, "dvc.lock is stale: run `make repro` and commit"
+    running = set(re.findall(r"Running stage '(.+)'", done.stdout))
+    assert running <= BEFORE_CODE, "dvc.lock is stale: run `make repro` and commit"

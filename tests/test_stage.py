@@ -7,13 +7,13 @@ import toy
 
 def run(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "script.py").write_text(
-        "from slimline.core import cli, errors\n"
+        "from slimline import errors, stage\n"
         f"def main(source, *others):\n    {body}\n"
-        "if __name__ == '__main__':\n    cli.run(main)\n"
+        "if __name__ == '__main__':\n    stage.run(main)\n"
     )
     return subprocess.run(
         [sys.executable, str(tmp_path / "script.py"), *arguments],
-        env=toy.environment() | {"PYTHONPATH": str(toy.ROOT)},
+        env=toy.of_stages() | {"PYTHONPATH": str(toy.ROOT)},
         capture_output=True,
         text=True,
         check=False,

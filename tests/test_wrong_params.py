@@ -48,6 +48,12 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("backbone_swap.activation", "gelu", ["'gelu'", "relu6"]),
         ("backbone_swap.unfrozen.augment.crop", 0, ["greater than 0"]),
         ("backbone_swap.unfrozen.balance", "even", ["'weights' or 'sampler'"]),
+        ("training.augment.crop", 0, ["greater than 0"]),
+        ("training.balance", "even", ["'weights' or 'sampler'"]),
+        ("training.augment.flop", True, ["no setting that Slimline knows", "'flip'"]),
+        ("training.epochs", 3, ["no setting that Slimline knows"]),
+        ("quantization.weight_bits", 5, ["7 or 8", "given 5"]),
+        ("quantization.calibrator", "mse", ["int8_ptq may have a calibrator of its own"]),
         ("data.on_bad_image", "ignore", ["'error' or 'skip'"]),
         ("data.source", "../cats", ["'../cats'"]),
         ("prune.method", "luck", ["'luck'", "structured_magnitude"]),
@@ -55,7 +61,11 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("qat_finetune.calibrator", "auto", ["'auto'", "'mse'"]),
         ("int8_export.opset", 12, ["greater than or equal to 13", "12"]),
         ("int8_export.ir_version", 7, ["must be 8 to 10 with opset 18", "given 7"]),
-        ("int8_ptq.calibrator", "mse", ["minmax, percentile, entropy or auto with quantizer"]),
+        (
+            "int8_ptq.calibrator",
+            "mse",
+            ["minmax, percentile, entropy or auto with int8_ptq.quantizer"],
+        ),
         ("prune.threshold", 0.95, ["at most 0.9 in unit layer_share", "0.95"]),
         ("prune.unit", "absolute", ["relative unless method is magnitude", "'absolute'"]),
         ("prune.target", {"macs": 0.5, "params": 0.5}, ["one share below 1", "macs and params"]),
@@ -64,7 +74,7 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("prune.rates", "auto", ["sensitivity.shares", "[0.2, 0.4, 0.6]"]),
         ("prune.max_drop", -1, ["greater", "-1"]),
         ("sensitivity.shares", [0.5, 1.5], ["less than 1", "1.5"]),
-        ("qat_finetune.mixed.max_drop", 0.5, ["needs a scan", "int8_sensitivity.scan to true"]),
+        ("quantization.mixed.max_drop", 0.5, ["needs a scan", "int8_sensitivity.scan to true"]),
         ("int8_ptq.mixed.max_drop", -1, ["greater than or equal to 0", "-1"]),
         ("qat_finetune.mixed.float_layers", "fc", ["valid list", "'fc'"]),
     ],
@@ -80,6 +90,36 @@ def test_one_line_names_key_and_choices(
     place = "prune" if key == "prune.method" else key
     assert line.startswith(f"{path}: {place}")
     assert [each for each in told if each not in line] == []
+
+
+def test_what_a_shared_section_lacks_is_one_mistake(tmp_path: Path) -> None:
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    path.write_text(path.read_text().replace("  num_workers: 0", "  # num_workers: 0"))
+    with pytest.raises(ParamsError) as refused:
+        schema.check(path)
+    assert str(refused.value) == f"{path}: training.num_workers: is missing"
+
+
+def test_a_file_from_before_shared_sections_is_told_where_its_keys_went(tmp_path: Path) -> None:
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    text = path.read_text()
+    path.write_text(text.replace("training:\n", "old:\n").replace("quantization:\n", "older:\n"))
+    with pytest.raises(ParamsError) as refused:
+        schema.check(path)
+    first, second = str(refused.value).splitlines()
+    assert "section 'training' is missing" in first
+    assert "augment, balance and num_workers of all recipes now stand there once" in first
+    assert "section 'quantization' is missing" in second
+
+
+def test_a_recipe_keeps_what_it_says_itself(tmp_path: Path) -> None:
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    toy.set_params(tmp_path, {"training.augment.flip": True, "prune.recover.augment.shift": 2})
+    checked = schema.check(path)
+    recipes = checked.baseline_train.recipe, checked.prune.recover
+    assert [each.augment.flip for each in recipes] == [True, True]
+    assert [each.augment.shift for each in recipes] == [0, 2]
+    assert [each.optimizer for each in recipes] == ["sgd", "adamw"]
 
 
 def test_a_target_of_macs_is_refused_for_single_weights(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
 
+from slimline import variants
 from slimline.data import preparation
 from slimline.data.preparation import DataParams
 from slimline.data.splits import Split
@@ -23,29 +26,26 @@ from slimline.training.augmentation import Augment
 ROOT = Path(__file__).parent.parent
 NUM_TRAIN, NUM_TEST = 1800, 300
 NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
-VARIANTS = ("baseline_train", "backbone_swap", "prune", "int8_export", "int8_ptq", "int8_dynamic")
+VARIANTS = tuple(variants.read(ROOT / variants.PATH))
 
 _OVERRIDES: dict[str, Any] = {
     "data.source": "toy",
     "data.validation_images": 200,
     "data.calibration_images": 100,
     "baseline_train.backbone": "shufflenet_v2_x0_5",
+    "training.batch_size": 32,
     "baseline_train.recipe.optimizer": "adamw",
     "baseline_train.recipe.learning_rate": 0.01,
     "baseline_train.recipe.epochs": 3,
-    "baseline_train.recipe.batch_size": 32,
     "backbone_swap.backbone": "shufflenet_v2_x0_5",
     "backbone_swap.frozen.epochs": 0.2,
     "backbone_swap.unfrozen.epochs": 3,
-    "backbone_swap.unfrozen.batch_size": 32,
     "backbone_swap.unfrozen.learning_rate": 0.01,
     "prune.threshold": 0.3,
     "prune.steps": 2,
     "prune.max_drop": 30,
     "prune.recover.epochs": 1,
-    "prune.recover.batch_size": 32,
     "qat_finetune.recipe.epochs": 0.5,
-    "qat_finetune.recipe.batch_size": 32,
     "int8_export.min_agreement": 98,
     "int8_export.min_agreement_optimised": 95,
     "int8_export.max_top1_difference": 2,
@@ -102,17 +102,22 @@ def set_params(folder: Path, values: dict[str, Any]) -> None:
         section = content
         *parents, key = dotted.split(".")
         for parent in parents:
-            section = section[parent]
+            section = section.setdefault(parent, {})
         section[key] = value
     yaml.dump(content, path)
 
 
-def dvc(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def dvc(
+    folder: Path,
+    *arguments: str,
+    check: bool = True,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.CompletedProcess[str]:
     """Run real DVC in a folder with this Python first on the path; show its output on failure."""
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder,
-        env=environment(),
+        env=of_stages() | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -122,7 +127,7 @@ def dvc(folder: Path, *arguments: str, check: bool = True) -> subprocess.Complet
     return done
 
 
-def environment() -> dict[str, str]:
+def of_stages() -> dict[str, str]:
     """Return the environment of a stage: `python` is the one that runs the tests."""
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

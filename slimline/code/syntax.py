@@ -60,11 +60,17 @@ def imported(statements: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 class _Stripper(ast.NodeTransformer):
-    """Takes out what never runs."""
+    """Takes out what never runs, and gives each imported name a statement of its own."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else node
+
+    def visit_Import(self, node: ast.Import) -> list[ast.Import]:
+        return [ast.Import([alias]) for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.ImportFrom]:
+        return [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
 
     def visit_If(self, node: ast.If) -> Any:
         is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"

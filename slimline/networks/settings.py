@@ -31,7 +31,7 @@ class ModelParams(Params):
     """Which network is built."""
 
     backbone: Annotated[str, AfterValidator(_known_backbone)]
-    """A name of the registry in slimline/backbones."""
+    """A name of slimline/networks/registry.py."""
 
     pretrained: Annotated[str, AfterValidator(_none_imagenet_or_file)]
     """Weights to begin with: none, imagenet, or a file under data/raw/pretrained. They bring their

@@ -52,8 +52,9 @@ class Int8Times:
         what = f"images of {_size(image)}" if other is None else f"layer {other} as it is"
         raise ParamsError(
             [
-                f"params.yaml: {section}.mixed.only_faster: data/int8_times.json was measured for "
-                f"another network: {what} is not in it; run `python -m benchmarks.int8_times`"
+                f"params.yaml: quantization.mixed.only_faster, for {section}: data/int8_times.json "
+                f"was measured for another network: {what} is not in it; run "
+                "`python -m benchmarks.int8_times`"
             ]
         )
 

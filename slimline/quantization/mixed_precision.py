@@ -44,15 +44,15 @@ def choose(
     if settings.is_idle and not tables.scan:
         return []
     weights = layers(model.network)
-    key = f"{section}.mixed.float_layers"
+    key = f"quantization.mixed.float_layers, for {section}"
     params.check_patterns(settings.float_layers, weights, key=key, kind="layer")
     rows = {row.layer: row for row in tables.scan}
     missing = next((name for name in weights if name not in rows), None)
     if missing is not None and settings.goes_by_scan:
         raise ParamsError(
             [
-                f"params.yaml: {section}.mixed.max_drop: layer {missing} was not scanned; set "
-                "int8_sensitivity.scan to true and run `dvc repro int8_sensitivity`"
+                f"params.yaml: quantization.mixed.max_drop, for {section}: layer {missing} was not "
+                "scanned; set int8_sensitivity.scan to true and run `dvc repro int8_sensitivity`"
             ]
         )
     if settings.only_faster:

@@ -3,7 +3,7 @@
 import importlib
 
 import pytest
-from imports import ROOT
+from toy import ROOT
 
 SCRIPTS = sorted(path.stem for path in ROOT.glob("benchmarks/*.py"))
 

@@ -12,8 +12,10 @@ from repository import State
 
 from slimline import params
 from slimline.__main__ import main
+from slimline.measure.side_by_side import SideBySide
+from slimline.report import base as reference
 from slimline.report import comparison, render
-from slimline.report.gates import Anew, GatesParams
+from slimline.report.gates import GatesParams
 from slimline.report.render import COMMENT_LIMIT
 from slimline.repository import revision, state
 
@@ -107,8 +109,8 @@ def test_times_measured_anew_replace_the_recorded_ones(folder: Path) -> None:
     now = state.workspace()
     then = state.of(found, now)
     before, slower = np.linspace(0.9, 1.1, 21), np.linspace(1.9, 2.1, 21)
-    timed = Anew(before, slower * before, max_noise=2.5, machine="This CPU")
-    against = replace(state.as_base(then, now), anew=timed)
+    timed = SideBySide(before, slower * before, max_noise=2.5, machine="This CPU")
+    against = replace(reference.of(then, now), anew=timed)
     settings = params.load("gates", GatesParams)
     told = render.diff(comparison.compare(then, now, settings, against, "main"))
     row = cells(told, "time per image")

@@ -132,7 +132,7 @@ def test_a_base_of_an_older_version_is_compared_as_far_as_it_goes(
     folder: Path, capsys: Capsys
 ) -> None:
     toy.git(folder, "switch", "--quiet", "main")
-    for name in ("predictions/labels.txt", "predictions/test_split.json", "latency/blocks.tsv"):
+    for name in ("predictions/labels.txt", "predictions/test_split.json", "benchmark/blocks.tsv"):
         (folder / "metrics" / name).unlink()
     toy.commit(folder, "Be older")
     toy.git(folder, "switch", "--quiet", "--create", "newer")

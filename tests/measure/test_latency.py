@@ -3,7 +3,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from slimline.measure import figures
+from slimline.measure import benchmark_figures
 from slimline.measure.latency import Latency
 from slimline.measure.machine import Load
 
@@ -35,7 +35,7 @@ def test_the_least_certain_speedup_says_whether_a_run_was_noisy() -> None:
     # The second and the ninth of ten values bound their median: 0.92 and 0.99.
     assert measured["b"].noise == pytest.approx(100 * 0.035 / 0.955, rel=1e-9)
     load = Load(before=0.5, after=1.25, others=None)
-    run = figures.run(measured, max_noise=2.5, load=load)
+    run = benchmark_figures.run(measured, max_noise=2.5, load=load)
     assert run == {
         "blocks": 10,
         "noise": 3.66,
@@ -45,4 +45,4 @@ def test_the_least_certain_speedup_says_whether_a_run_was_noisy() -> None:
         "load_after": 1.25,
         "others_cpu": None,
     }
-    assert not figures.run(measured, max_noise=4, load=load)["is_noisy"]
+    assert not benchmark_figures.run(measured, max_noise=4, load=load)["is_noisy"]

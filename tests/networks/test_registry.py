@@ -26,7 +26,7 @@ def test_each_entry_answers_for_its_classes(name: str, channels: int) -> None:
     assert heads
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", list(REGISTRY))
 def test_stages_are_parts_of_the_network_in_its_order(name: str) -> None:
     parameters = [key for key, _ in REGISTRY[name].publish(10).named_parameters()]
     starts = [

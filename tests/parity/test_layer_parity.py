@@ -21,6 +21,7 @@ from slimline.networks.classifier import Classifier
 from slimline.parity import layer_parity
 from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import Int8ExportParams
+from slimline.targets.onnxruntime import exporter
 
 Break = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
 
@@ -77,7 +78,7 @@ def path(
 ) -> Path:
     target = tmp_path_factory.mktemp("written") / "model.onnx"
     converted = qat.convert(copy.deepcopy(prepared.network))
-    int8_export.write(converted, prepared.example, target, pad_channels=request.param)
+    exporter.write(converted, prepared.example, target, pad_channels=request.param)
     return target
 
 

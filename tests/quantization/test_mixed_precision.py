@@ -28,7 +28,7 @@ from slimline.quantization.int8_times import Int8Times, Time
 from slimline.quantization.layer_choices import LayerChoice
 from slimline.quantization.mixed_precision import Tables
 from slimline.quantization.settings import MixedParams, QatFinetuneParams
-from slimline.targets.onnxruntime import onnx_file
+from slimline.targets.onnxruntime import exporter, onnx_file
 
 NOTHING = Tables([], Int8Times("", (1, 28, 28), {}))
 
@@ -146,7 +146,7 @@ def test_a_folder_is_rebuilt_with_the_same_layers_in_float(
     again = int8_export.load_prepared(tmp_path / "qat").network
     images = torch.from_numpy(model.preprocessing.normalise(splits["validation"].images[:8]))
     assert torch.equal(again(images), network(images))
-    int8_export.write(qat.convert(again), model.example, tmp_path / "int8.onnx")
+    exporter.write(qat.convert(again), model.example, tmp_path / "int8.onnx")
     nodes = list(onnx_file.weight_entries(tmp_path / "int8.onnx"))
     assert onnx_file.executed_in_int8(tmp_path / "int8.onnx") == set(nodes[1:-1])
 

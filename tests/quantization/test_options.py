@@ -12,9 +12,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimline.quantization import int8_export, qat
+from slimline.quantization import qat
 from slimline.quantization.settings import ActivationType, Weights
-from slimline.targets.onnxruntime import runtime
+from slimline.targets.onnxruntime import exporter, runtime
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -47,7 +47,7 @@ def test_all_in_int8_with_the_answers_of_training(
     prepared(IMAGES)
     qat.finish(prepared)
     expected = prepared(IMAGES).detach().numpy()
-    int8_export.write(qat.convert(prepared), example, path)
+    exporter.write(qat.convert(prepared), example, path)
     as_written = runtime.run(runtime.load(path, num_threads=1, optimised=False), IMAGES.numpy())
     executed, answer = ort.run(
         onnx.load(path), IMAGES.numpy(), tmp_path, allow_int8=activation_type == "int8"
@@ -65,7 +65,7 @@ def test_types_and_scales_are_those_asked_for(tmp_path: Path) -> None:
         Network().eval(), example, weight_bits=8, activation_type="int8", weights="per_tensor"
     )
     prepared(IMAGES)
-    int8_export.write(qat.convert(prepared), example, path)
+    exporter.write(qat.convert(prepared), example, path)
     graph = onnx.load(path).graph
     tensors = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     pairs = [node for node in graph.node if node.op_type in {"QuantizeLinear", "DequantizeLinear"}]

@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torchao.quantization.pt2e import disable_fake_quant, enable_fake_quant
 
-from slimline.quantization import int8_export, placement, qat
-from slimline.targets.onnxruntime import onnx_file, runtime
+from slimline.quantization import placement, qat
+from slimline.targets.onnxruntime import exporter, onnx_file, runtime
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 NAMES = ["stem", "one", "two", "squeeze", "excite", "head"]
@@ -90,7 +90,7 @@ def test_float_layers_run_in_float_and_no_pair_is_needless(case: str, tmp_path: 
     path = tmp_path / "model.onnx"
     network = prepared(float_layers)
     wanted = network(IMAGES).detach().numpy()
-    int8_export.write(qat.convert(network), torch.zeros(2, 4, 8, 8), path)
+    exporter.write(qat.convert(network), torch.zeros(2, 4, 8, 8), path)
     executed, answer = ort.run(onnx.load(path), IMAGES.numpy(), tmp_path)
     operators = Counter(each.replace("FusedConv", "Conv") for each in executed)
     assert {name: operators[name] for name in expected} == expected
@@ -104,7 +104,7 @@ def test_the_share_of_work_in_int8_counts_float_layers_out(tmp_path: Path) -> No
     shares = []
     for name, float_layers in (("int8", ()), ("mixed", ("stem",)), ("float", NAMES)):
         path = tmp_path / f"{name}.onnx"
-        int8_export.write(qat.convert(prepared(float_layers)), torch.zeros(2, 4, 8, 8), path)
+        exporter.write(qat.convert(prepared(float_layers)), torch.zeros(2, 4, 8, 8), path)
         shares.append(onnx_file.inspect(path).int8_share)
     assert shares[0] == 100
     assert 0 < shares[1] < 100

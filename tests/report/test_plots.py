@@ -8,9 +8,9 @@ import matplotlib
 import pytest
 import repository
 import toy
+from repository import VARIANTS
 
 from slimline import files
-from slimline.measure.variant import VARIANTS
 
 SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import finished
 import numpy as np
 import pytest
+import repository
 from repository import State
 
 from slimline.measure import results
@@ -14,7 +15,7 @@ from slimline.report import waterfall
 @pytest.fixture
 def found(tmp_path: Path) -> Results:
     metrics = finished.make(tmp_path / "toy", state=State(lost=40)) / "metrics"
-    return results.load(metrics / "evaluate", metrics / "latency", metrics / "predictions")
+    return results.load(metrics, repository.DECLARED)
 
 
 def test_the_steps_add_up(found: Results) -> None:

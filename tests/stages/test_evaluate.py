@@ -27,7 +27,7 @@ def test_it_is_deterministic(pipeline: Path, tmp_path: Path) -> None:
     model = pipeline / "models" / "int8_export"
     names = ("figures.json", "predictions.txt", "newly_wrong.json")
     written = [tmp_path / name for name in names]
-    reference = pipeline / "metrics" / "predictions" / "baseline_train.txt"
+    reference = pipeline / "metrics" / "predictions" / "reference.txt"
     evaluate.main(model, pipeline / "data" / "prepared" / "test", reference, *written)
     for path, folder in zip(written[::2], ("evaluate", "newly_wrong"), strict=True):
         committed = pipeline / "metrics" / folder / "int8_export.json"

@@ -24,8 +24,9 @@ def test_each_round_removes_work(pipeline: Path) -> None:
 def test_a_fresh_process_rebuilds_the_same_model(pipeline: Path) -> None:
     folder = pipeline / "models" / "prune"
     code = (
-        "import sys, hashlib, torch; from pathlib import Path; from slimline.core import artifacts;"
-        "model = artifacts.load(Path(sys.argv[1])); torch.manual_seed(0);"
+        "import sys, hashlib, torch; from pathlib import Path;"
+        "from slimline.artifacts import model_folder;"
+        "model = model_folder.load(Path(sys.argv[1])); torch.manual_seed(0);"
         "print(hashlib.sha256(model.network(torch.randn(3, 1, 28, 28))"
         ".detach().numpy().tobytes()).hexdigest())"
     )

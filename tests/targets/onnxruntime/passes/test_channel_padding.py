@@ -12,7 +12,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimline.quantization import int8_export, qat
+from slimline.quantization import qat
+from slimline.targets.onnxruntime import exporter
 from slimline.targets.onnxruntime.passes import channel_padding
 
 IMAGES = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -49,7 +50,7 @@ def written(network: nn.Module, folder: Path, **options: str) -> tuple[onnx.Mode
     converted = qat.convert(prepared)
     paths = folder / "plain.onnx", folder / "padded.onnx"
     for path, is_padded in zip(paths, (False, True), strict=True):
-        int8_export.write(converted, IMAGES[:2], path, pad_channels=is_padded)
+        exporter.write(converted, IMAGES[:2], path, pad_channels=is_padded)
     return tuple(onnx.load(path) for path in paths)
 
 
@@ -96,7 +97,7 @@ def test_a_grey_image_and_even_widths_need_nothing(tmp_path: Path) -> None:
     )
     prepared = qat.prepare(network.eval(), IMAGES[:2, :1], weight_bits=7)
     prepared(IMAGES[:, :1])
-    int8_export.write(qat.convert(prepared), IMAGES[:2, :1], tmp_path / "model.onnx")
+    exporter.write(qat.convert(prepared), IMAGES[:2, :1], tmp_path / "model.onnx")
     model = onnx.load(tmp_path / "model.onnx")
     before = model.SerializeToString(deterministic=True)
     channel_padding.pad(model)

@@ -16,9 +16,9 @@ from slimline.artifacts import model_folder
 from slimline.data.splits import Split
 from slimline.networks import classifier
 from slimline.networks.settings import ModelParams
-from slimline.quantization import int8_export, mixed_precision, ptq, qat
+from slimline.quantization import mixed_precision, ptq, qat
 from slimline.quantization.settings import ALL_INT8, Int8PtqParams
-from slimline.targets.onnxruntime import onnx_file
+from slimline.targets.onnxruntime import exporter, onnx_file
 from slimline.targets.onnxruntime.passes import default_attributes
 
 IMAGES = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -52,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
     prepared(IMAGES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(default_attributes, "leave_out", lambda _model: None)
-        int8_export.write(qat.convert(prepared), IMAGES[:2], path)
+        exporter.write(qat.convert(prepared), IMAGES[:2], path)
     return onnx.load(path)
 
 

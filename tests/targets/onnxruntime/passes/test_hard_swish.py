@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimline.quantization import int8_export, qat, ranges
-from slimline.targets.onnxruntime import runtime, to_onnx
+from slimline.quantization import qat, ranges
+from slimline.targets.onnxruntime import exporter, runtime, to_onnx
 from slimline.targets.onnxruntime.passes import hard_swish
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -79,7 +79,7 @@ def written(network: nn.Module, target: Path) -> np.ndarray:
         prepared(IMAGES)
     qat.finish(prepared)
     expected = prepared(IMAGES).detach().numpy()
-    int8_export.write(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
+    exporter.write(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
     return expected
 
 

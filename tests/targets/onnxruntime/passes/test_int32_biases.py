@@ -12,8 +12,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimline.quantization import int8_export, qat
-from slimline.targets.onnxruntime import runtime, to_onnx
+from slimline.quantization import qat
+from slimline.targets.onnxruntime import exporter, runtime, to_onnx
 from slimline.targets.onnxruntime.passes import int32_biases
 
 IMAGES = torch.rand(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -42,7 +42,7 @@ def quantized(path: Path, *, is_dead: bool, weights: str) -> np.ndarray:
     prepared(IMAGES)
     qat.finish(prepared)
     expected = prepared(IMAGES).detach().numpy()
-    int8_export.write(qat.convert(prepared), IMAGES[:2], path)
+    exporter.write(qat.convert(prepared), IMAGES[:2], path)
     return expected
 
 
@@ -115,7 +115,7 @@ def test_a_finished_network_has_the_biases_of_its_file(weights: str, tmp_path: P
     assert all(torch.equal(each, finished[key]) for key, each in prepared.state_dict().items())
     path = tmp_path / "model.onnx"
     rounded = {"one": finished["one.bias"], "gate": finished["gate.bias"] / 6 + 0.5}
-    int8_export.write(qat.convert(prepared), IMAGES[:2], path)
+    exporter.write(qat.convert(prepared), IMAGES[:2], path)
     graph = onnx.load(path).graph
     makers = {name: node for node in graph.node for name in node.output}
     constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
@@ -135,7 +135,7 @@ def test_a_layer_that_stays_float_keeps_its_bias(tmp_path: Path) -> None:
     qat.finish(prepared)
     assert torch.equal(prepared.state_dict()["head.bias"], before)
     path = tmp_path / "model.onnx"
-    int8_export.write(qat.convert(prepared), IMAGES[:2], path)
+    exporter.write(qat.convert(prepared), IMAGES[:2], path)
     (gemm,) = (node for node in onnx.load(path).graph.node if node.op_type == "Gemm")
     constants = {each.name: each for each in onnx.load(path).graph.initializer}
     assert constants[gemm.input[2]].data_type == onnx.TensorProto.FLOAT

@@ -15,8 +15,8 @@ from torch.nn import functional
 from slimline.errors import ParamsError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
-from slimline.quantization import int8_export, qat
-from slimline.targets.onnxruntime import to_onnx
+from slimline.quantization import qat
+from slimline.targets.onnxruntime import exporter, to_onnx
 from slimline.targets.onnxruntime.passes import opset_version
 from slimline.targets.onnxruntime.releases import NEWEST_OPSET, OLDEST_OPSET, oldest_ir_version
 
@@ -41,7 +41,7 @@ class Network(nn.Module):
 def written(network: nn.Module, path: Path, images: Tensor, **versions: int) -> onnx.ModelProto:
     prepared = qat.prepare(network.eval(), images[:2], weight_bits=7)
     prepared(images)
-    int8_export.write(qat.convert(prepared), images[:2], path, **versions)
+    exporter.write(qat.convert(prepared), images[:2], path, **versions)
     return onnx.load(path)
 
 

@@ -10,8 +10,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from slimline.quantization import int8_export, qat
-from slimline.targets.onnxruntime import onnx_file
+from slimline.quantization import qat
+from slimline.targets.onnxruntime import exporter, onnx_file
 from slimline.targets.onnxruntime.passes import opset_version, trailing_zeros
 from slimline.targets.onnxruntime.releases import NEWEST_OPSET, OLDEST_OPSET, oldest_ir_version
 
@@ -41,10 +41,10 @@ def paths(tmp_path: Path) -> dict[str, Path]:
     prepared(IMAGES)
     converted = qat.convert(prepared)
     found = {name: tmp_path / f"{name}.onnx" for name in ("trimmed", "whole")}
-    int8_export.write(converted, IMAGES[:2], found["trimmed"], pad_channels=True)
+    exporter.write(converted, IMAGES[:2], found["trimmed"], pad_channels=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trailing_zeros, "leave_out", lambda _model: None)
-        int8_export.write(converted, IMAGES[:2], found["whole"], pad_channels=True)
+        exporter.write(converted, IMAGES[:2], found["whole"], pad_channels=True)
     return found
 
 
