@@ -28,13 +28,17 @@ repro: $(INSTALLED) ## Run what is out of date of the pipeline, print seconds pe
 	@echo "[3/3] running the pipeline: dvc repro"
 	@python tools/timed_repro.py
 
-test: $(INSTALLED) check ## Check the code, then run the quick tests
-	@echo "== pytest: the quick tests"
-	@python -m pytest -p no:cacheprovider -m "not slow"
+# TEST=pruning runs one room, TEST=data/test_folders.py one file: what lies at that path in tests/.
+TEST ?=
+TESTS := $(if $(TEST),tests/$(TEST))
 
-test-all: $(INSTALLED) check ## Check the code, then run all tests
+test: $(INSTALLED) $(if $(TEST),,check) ## Check the code, then run the quick tests; TEST=pruning: of one room
+	@echo "== pytest: the quick tests"
+	@python -m pytest -p no:cacheprovider -m "not slow" $(TESTS)
+
+test-all: $(INSTALLED) $(if $(TEST),,check) ## Check the code, then run all tests; TEST=pruning: of one room
 	@echo "== pytest: all tests"
-	@python -m pytest -p no:cacheprovider
+	@python -m pytest -p no:cacheprovider $(TESTS)
 
 check: $(INSTALLED) ## Lint, format check, types, direction of imports, workflows
 	@echo "== ruff check"

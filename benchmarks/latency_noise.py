@@ -40,7 +40,7 @@ from slimline import files, params
 from slimline.artifacts import description
 from slimline.measure import block_times, chance, latency, machine
 from slimline.measure.block_times import Times
-from slimline.measure.interleaved import Answer, Model
+from slimline.measure.interleaved import Loader, Timed
 from slimline.measure.latency import BenchmarkParams
 from slimline.measure.machine import Cpu, Load
 from slimline.targets.onnxruntime import runtime
@@ -130,14 +130,14 @@ def _images(path: Path) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal([20, *shape], np.float32)
 
 
-def _same(subject: Subject, _: BenchmarkParams) -> dict[str, Model]:
+def _same(subject: Subject, _: BenchmarkParams) -> dict[str, Loader]:
     return {
         "original": partial(Deployable(subject.path).load, num_threads=1),
         "copy": partial(Deployable(subject.copy).load, num_threads=1),
     }
 
 
-def _slower(subject: Subject, settings: BenchmarkParams) -> dict[str, Model]:
+def _slower(subject: Subject, settings: BenchmarkParams) -> dict[str, Loader]:
     models = _same(subject, settings)
     short = settings.model_copy(update={"blocks": 5, "max_seconds": 0})
     alone = {"original": models["original"]}
@@ -146,15 +146,15 @@ def _slower(subject: Subject, settings: BenchmarkParams) -> dict[str, Model]:
     return models | {"copy": lambda: _waiting(load(), wait)}
 
 
-def _kept(subject: Subject, settings: BenchmarkParams) -> dict[str, Model]:
+def _kept(subject: Subject, settings: BenchmarkParams) -> dict[str, Loader]:
     return {name: _loaded(load()) for name, load in _same(subject, settings).items()}
 
 
-def _loaded(answer: Answer) -> Model:
+def _loaded(answer: Timed) -> Loader:
     return lambda: answer
 
 
-def _waiting(answer: Answer, seconds: float) -> Answer:
+def _waiting(answer: Timed, seconds: float) -> Timed:
     def answer_late(batch: NDArray[np.float32]) -> object:
         answered = answer(batch)
         end = perf_counter() + seconds
@@ -165,7 +165,7 @@ def _waiting(answer: Answer, seconds: float) -> Answer:
     return answer_late
 
 
-KINDS: Mapping[str, Callable[[Subject, BenchmarkParams], dict[str, Model]]] = {
+KINDS: Mapping[str, Callable[[Subject, BenchmarkParams], dict[str, Loader]]] = {
     "same": _same,
     "slower": _slower,
     "same, kept": _kept,

@@ -28,7 +28,7 @@ from slimline.data import splits
 from slimline.data.splits import Split
 from slimline.measure import machine
 from slimline.networks.classifier import Classifier
-from slimline.pruning import choice, cost, layer_times
+from slimline.pruning import cost, layer_times, widths
 from slimline.pruning.channels import ChannelPlan
 from slimline.pruning.cost import Cost
 from slimline.pruning.layer_times import LayerTimes
@@ -55,10 +55,10 @@ def main() -> None:
     model, split = model_folder.load(SOURCE), splits.load(CALIBRATION)
     images = model.preprocessing.normalise(split.images[: given.images])
     with tempfile.TemporaryDirectory() as folder:
-        widths = [_narrow(model, share) for share in SHARES]
-        costs = [cost.count(network, model.example) for network in widths]
+        narrow = [_narrow(model, share) for share in SHARES]
+        costs = [cost.count(network, model.example) for network in narrow]
         paths = [Path(folder) / f"{share}.onnx" for share in SHARES]
-        for network, path in zip(widths, paths, strict=True):
+        for network, path in zip(narrow, paths, strict=True):
             _write(model.with_network(network), split, path)
         nodes = [_nodes(path, network) for path, network in zip(paths, costs, strict=True)]
         measured = [_Measured(path, images) for path in paths]
@@ -75,7 +75,7 @@ def _narrow(model: Classifier, share: float) -> nn.Module:
     multiple = pruning.load(params.PARAMS_PATH).channel_multiple
     plan = ChannelPlan(network, model.example, magnitudes(network), multiple=multiple)
     for group in plan.groups:
-        choice.remove_share(group, share)
+        widths.remove_share(group, share)
     plan.apply()
     return network
 

@@ -34,13 +34,13 @@ from slimline.measure import accuracy, latency
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
-from slimline.pruning import batchnorm, choice, cost, rounds
+from slimline.pruning import batchnorm, cost, rounds, widths
 from slimline.pruning.channels import ChannelPlan
-from slimline.pruning.choice import Tables
 from slimline.pruning.layer_times import LayerTimes
-from slimline.pruning.sensitivity_table import Scan
+from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.settings import PruneSettings
 from slimline.pruning.structured_magnitude import magnitudes
+from slimline.pruning.widths import PruningTables
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.runtimes import Deployable
@@ -51,7 +51,7 @@ BACKBONES = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1
 SPEED_SIZE = 96
 PEER = "torch-pruning"
 _PEER_BISECTIONS = 12
-NO_TABLES = Tables(Scan([]), LayerTimes("", {}, []))
+NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("", {}, []))
 
 
 @dataclass(frozen=True)
@@ -288,8 +288,8 @@ def _write(
     """Write a network and what is left of it, in float and int8, and the peer's in float."""
     cut = copy.deepcopy(whole)
     plan = ChannelPlan(cut, example, magnitudes(cut), multiple=settings.channel_multiple)
-    progress = choice.Progress(1, 1, cost.count(whole, example))
-    choice.choose(plan, settings, progress, NO_TABLES)
+    progress = widths.Progress(1, 1, cost.count(whole, example))
+    widths.choose(plan, settings, progress, NO_TABLES)
     plan.apply()
     networks = {"float": whole, "float, cut": cut}
     try:

@@ -49,7 +49,7 @@ def _fit(
     validation: splits.Split,
     settings: BaselineTrainParams,
     epochs: float,
-) -> list[loop.Row]:
+) -> list[loop.HistoryRow]:
     recipe = settings.recipe.model_copy(update={"epochs": epochs, "validations": 1})
     assert loader.num_steps(train, recipe) > 1
     return loop.fit(

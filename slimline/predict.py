@@ -14,10 +14,11 @@ from PIL import Image, UnidentifiedImageError
 from slimline.artifacts import description
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import DataError
+from slimline.measure import softmax
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """A class, and how likely the model thinks it is."""
 
     label: str
@@ -25,7 +26,7 @@ class Answer:
     """Of the softmax, 0 to 1."""
 
 
-def predict(model: Path, images: Sequence[Path], *, top: int = 1) -> list[list[Answer]]:
+def predict(model: Path, images: Sequence[Path], *, top: int = 1) -> list[list[Prediction]]:
     """Return the most likely classes of each image file, the best first.
 
     Raises:
@@ -37,11 +38,10 @@ def predict(model: Path, images: Sequence[Path], *, top: int = 1) -> list[list[A
     answer = description.deployable(model).load(num_threads=1)
     answers = []
     for path in images:
-        logits = answer(frame.normalise(_read(path, frame)[np.newaxis]))[0]
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
-        best = np.argsort(-logits, kind="stable")[:top].tolist()
-        answers.append([Answer(content["classes"][row], float(shares[row])) for row in best])
+        logits = answer(frame.normalise(_read(path, frame)[np.newaxis]))
+        shares = np.exp(softmax.log_shares(logits))[0]
+        best = np.argsort(-logits[0], kind="stable")[:top].tolist()
+        answers.append([Prediction(content["classes"][row], float(shares[row])) for row in best])
     return answers
 
 

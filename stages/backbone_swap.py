@@ -1,4 +1,4 @@
-"""Move the task onto an efficient backbone with a new head, taught by the baseline."""
+"""Move the task onto an efficient backbone with a new head, distilled from the baseline."""
 
 from pathlib import Path
 

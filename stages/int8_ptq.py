@@ -5,7 +5,7 @@ from pathlib import Path
 from slimline import params, stage
 from slimline.data import splits
 from slimline.quantization import int8_sensitivity_table, int8_times, ptq
-from slimline.quantization.mixed_precision import Tables
+from slimline.quantization.mixed_precision import MixedTables
 from slimline.quantization.settings import Int8PtqParams
 from slimline.training import determinism
 
@@ -28,7 +28,7 @@ def main(
         splits.load(calibration),
         splits.load(validation),
         settings,
-        Tables(int8_sensitivity_table.read(sensitivity), int8_times.read(times)),
+        MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times)),
         num_threads=run.num_threads,
     )
     for name, top1 in tried.items():

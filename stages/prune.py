@@ -8,7 +8,7 @@ from slimline.data import splits
 from slimline.networks import classifier
 from slimline.parity import float_parity
 from slimline.pruning import layer_times, rounds, sensitivity_table
-from slimline.pruning.choice import Tables
+from slimline.pruning.widths import PruningTables
 from slimline.training import determinism
 
 
@@ -35,7 +35,7 @@ def main(
         unseen,
         settings,
         teacher=classifier.adapted(teacher, model.preprocessing),
-        tables=Tables(sensitivity_table.read(sensitivity), layer_times.read(times)),
+        tables=PruningTables(sensitivity_table.read(sensitivity), layer_times.read(times)),
         seed=run.seed,
     )
     model_folder.save(

@@ -12,7 +12,7 @@ from slimline.quantization import (
     mixed_precision,
     qat,
 )
-from slimline.quantization.mixed_precision import Tables
+from slimline.quantization.mixed_precision import MixedTables
 from slimline.quantization.settings import QatFinetuneParams
 from slimline.training import determinism
 
@@ -31,7 +31,7 @@ def main(
     run = params.load_run()
     determinism.start(run)
     images, pruned = splits.load(train), model_folder.load(source)
-    tables = Tables(int8_sensitivity_table.read(sensitivity), int8_times.read(times))
+    tables = MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times))
     choices = mixed_precision.choose(pruned, settings.mixed, tables, section="qat_finetune")
     model, history = qat.finetune(
         pruned,

@@ -6,13 +6,13 @@ import torch
 import toy
 from torch import nn
 
-from slimline.pruning import channels, choice
-from slimline.pruning.choice import Tables
+from slimline.pruning import channels, widths
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.magnitude import Magnitude
-from slimline.pruning.sensitivity_table import Scan
+from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.structured_magnitude import StructuredMagnitude, magnitudes
 from slimline.pruning.taylor import Taylor
+from slimline.pruning.widths import PruningTables
 from slimline.training.recipe import Distill, DistilledRecipe
 
 RECOVER = DistilledRecipe(
@@ -21,7 +21,7 @@ RECOVER = DistilledRecipe(
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
 
-NO_TABLES = Tables(Scan([]), LayerTimes("none", {}, []))
+NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("none", {}, []))
 
 METHODS = {
     "structured_magnitude": StructuredMagnitude,
@@ -48,5 +48,5 @@ def cut(network: nn.Module, example: torch.Tensor, share: float, multiple: int =
     """Remove the least channels of every layer, in place."""
     found = plan(network, example, multiple)
     for group in found.groups:
-        choice.remove_share(group, share)
+        widths.remove_share(group, share)
     found.apply()

@@ -15,7 +15,7 @@ from slimline import files
 from slimline.artifacts import description
 from slimline.data.splits import Split
 from slimline.measure import accuracy, newly_wrong
-from slimline.pruning.account import LayerChange, Round
+from slimline.pruning.record import LayerChange, Round
 from slimline.quantization.layer_choices import LayerChoice
 from stages import report
 

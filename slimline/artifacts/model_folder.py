@@ -27,7 +27,7 @@ from slimline.params import Params
 from slimline.targets import ONNX_RUNTIME
 from slimline.targets.onnxruntime import releases, to_onnx
 from slimline.training import determinism
-from slimline.training.loop import Row
+from slimline.training.loop import HistoryRow
 
 
 def save(
@@ -37,7 +37,7 @@ def save(
     data: Split,
     settings: Params,
     parent: Path | None = None,
-    history: Sequence[Row] | None = None,
+    history: Sequence[HistoryRow] | None = None,
     extra: Mapping[str, Any] | None = None,
     with_onnx: bool = True,
     check: Callable[[Path], None] | None = None,
@@ -55,7 +55,9 @@ def save(
             check(folder / ONNX)
         if history is not None:
             rows = [row.to_dict() for row in history]
-            files.write_table(folder / HISTORY, rows, header=[each.name for each in fields(Row)])
+            files.write_table(
+                folder / HISTORY, rows, header=[each.name for each in fields(HistoryRow)]
+            )
         content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
         files.write_json(folder / DESCRIPTION, content)
 

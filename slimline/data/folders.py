@@ -33,7 +33,7 @@ _SHOWN = 50
 
 
 @dataclass(frozen=True)
-class _Found:
+class _UserFile:
     """A file that a user put among the images."""
 
     path: Path
@@ -47,7 +47,7 @@ class _Found:
 class _Image:
     """A file that can be used."""
 
-    found: _Found
+    found: _UserFile
     file: ImageFile
     is_grey: bool
 
@@ -98,12 +98,12 @@ def read(folder: Path, *, size: int, crop: float, skip_bad: bool) -> RawSet:
     )
 
 
-def _find(folder: Path) -> list[_Found]:
+def _find(folder: Path) -> list[_UserFile]:
     """Return all files in class folders, in the order of their names, without hidden ones."""
     has_parts = (folder / TRAIN).is_dir()
     roots = {name: folder / name for name in _PARTS} if has_parts else {TRAIN: folder}
     return [
-        _Found(path, part, label.name, _printable(path.relative_to(folder)))
+        _UserFile(path, part, label.name, _printable(path.relative_to(folder)))
         for part, root in roots.items()
         if root.is_dir()
         for label in sorted(root.iterdir())
@@ -119,7 +119,7 @@ def _files_under(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _check_classes(folder: Path, labels: Sequence[str], files: Sequence[_Found]) -> None:
+def _check_classes(folder: Path, labels: Sequence[str], files: Sequence[_UserFile]) -> None:
     if len(labels) < 2:
         raise DataError(
             f"{folder}: needs a folder of images for each of two or more classes, directly or in "
@@ -133,7 +133,7 @@ def _check_classes(folder: Path, labels: Sequence[str], files: Sequence[_Found])
         raise DataError(f"{folder}: {TRAIN}/ has no class {unknown[0]!r}, another part has")
 
 
-def _check(found: _Found) -> _Image | _Bad:
+def _check(found: _UserFile) -> _Image | _Bad:
     """Decode a file wholly, as training will."""
     try:
         content = found.path.read_bytes()

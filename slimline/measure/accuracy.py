@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.measure import chance
+from slimline.measure import chance, softmax
 
 _BINS = 15
 """Of equal width, over shares from 0 to 1."""
@@ -52,15 +52,15 @@ def score(
 ) -> Accuracy:
     """Return the counts for logits [count, classes]; `reference` has one class per image."""
     answers = logits.argmax(1)
-    exact = logits.astype(np.float64)
-    shifted = exact - exact.max(1, keepdims=True)
-    log_share = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    log_share = softmax.log_shares(logits)
     return Accuracy(
         count=len(labels),
         correct=int((answers == labels).sum()),
         agreeing=int((answers == reference).sum()),
         loss=float(-log_share[np.arange(len(labels)), labels].mean()),
-        calibration_error=expected_calibration_error(np.exp(log_share.max(1)), answers == labels),
+        calibration_error=expected_calibration_error(
+            softmax.largest_share(logits), answers == labels
+        ),
     )
 
 

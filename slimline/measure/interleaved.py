@@ -22,18 +22,18 @@ from numpy.typing import NDArray
 
 from slimline.measure import block_times
 
-Batch: TypeAlias = NDArray[np.float32]
+Inputs: TypeAlias = NDArray[np.float32]
 """[images, channels, height, width]."""
-Answer: TypeAlias = Callable[[Batch], object]
-Model: TypeAlias = Callable[[], Answer]
+Timed: TypeAlias = Callable[[Inputs], object]
+Loader: TypeAlias = Callable[[], Timed]
 """Loads a model; called once a turn."""
 Runs: TypeAlias = NDArray[np.float64]
 """[runs] of one turn, ms; [blocks, runs] of several."""
 
 
 def block(
-    models: Mapping[str, Model],
-    batches: Sequence[Batch],
+    models: Mapping[str, Loader],
+    batches: Sequence[Inputs],
     order: np.random.Generator,
     *,
     runs: int,
@@ -80,11 +80,11 @@ def _noise(times: Mapping[str, Runs], reference: str) -> float:
     return max(block_times.noise(medians[reference], each) for each in medians.values())
 
 
-def _turn(answer: Answer, batches: Sequence[Batch], runs: int) -> Runs:
+def _turn(answer: Timed, batches: Sequence[Inputs], runs: int) -> Runs:
     return np.array([_milliseconds(answer, batches[run % len(batches)]) for run in range(runs)])
 
 
-def _milliseconds(answer: Answer, batch: Batch) -> float:
+def _milliseconds(answer: Timed, batch: Inputs) -> float:
     start = perf_counter()
     answer(batch)
     return 1000 * (perf_counter() - start)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from slimline.measure import block_times, interleaved
-from slimline.measure.interleaved import Model
+from slimline.measure.interleaved import Loader
 from slimline.params import Params
 from slimline.targets.runtimes import Deployable
 
@@ -138,7 +138,7 @@ def measure(
 
 
 def single_image_times(
-    models: Mapping[str, Model],
+    models: Mapping[str, Loader],
     reference: str,
     images: NDArray[np.float32],
     settings: BenchmarkParams,
@@ -157,7 +157,7 @@ def single_image_times(
 
 
 def _batch_times(
-    models: Mapping[str, Model], batch: NDArray[np.float32], settings: BenchmarkParams
+    models: Mapping[str, Loader], batch: NDArray[np.float32], settings: BenchmarkParams
 ) -> dict[str, NDArray[np.float64]]:
     """Return seconds of one batch, [batches] of each model."""
     order = np.random.default_rng()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from slimline.measure import softmax
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,7 +55,8 @@ def find(
     `logits` [count, classes] are the variant's, `reference` [count] the answers compared with.
     """
     # Rounded as it is written, so that float noise orders nothing.
-    answers, certainty = logits.argmax(1), _certainty(logits).round(2)
+    answers = logits.argmax(1)
+    certainty = (100 * softmax.largest_share(logits)).round(2)
     wrong = np.flatnonzero((reference == split.labels) & (answers != split.labels))
     chosen = wrong[np.argsort(-certainty[wrong], kind="stable")][:_MOST].tolist()
     found, size = [], 0
@@ -75,13 +78,6 @@ def to_dict(found: Sequence[NewlyWrong]) -> dict[str, Any]:
 def from_dict(content: dict[str, Any]) -> list[NewlyWrong]:
     """Return the images that `to_dict` described."""
     return [NewlyWrong(**each) for each in content["images"]]
-
-
-def _certainty(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the largest share of each softmax, [count], percent."""
-    exact = logits.astype(np.float64)
-    largest: NDArray[np.float64] = 100 / np.exp(exact - exact.max(1, keepdims=True)).sum(1)
-    return largest
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:

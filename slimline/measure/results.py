@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.measure import accuracy, block_times, paired, variant
+from slimline.measure import accuracy, block_times, paired, variant_figures
 from slimline.measure.block_times import Times
 from slimline.measure.paired import Paired
-from slimline.measure.variant import ResultsError, Variant
+from slimline.measure.variant_figures import ResultsError, Variant
 from slimline.variants import Variants
 
 PREDICTIONS, BENCHMARK = "predictions", "benchmark"
@@ -106,9 +106,11 @@ def load(metrics: Path, declared: Variants, *, newer: Results | None = None) -> 
     labels_path, blocks_path, run_path = predictions / LABELS, benchmark / BLOCKS, benchmark / RUN
     is_older = newer is not None and not labels_path.is_file()
     try:
-        about: dict[str, Any] = {} if is_older else variant.read_json(predictions / TEST_SPLIT)
+        about: dict[str, Any] = (
+            {} if is_older else variant_figures.read_json(predictions / TEST_SPLIT)
+        )
         found = Results(
-            variants={each.name: each for each in variant.load(metrics, present)},
+            variants={each.name: each for each in variant_figures.load(metrics, present)},
             predictions={each.name: _answers(predictions / f"{each.name}.txt") for each in present},
             labels=newer.labels if newer and is_older else _answers(labels_path),
             classes=newer.classes if newer and is_older else about["classes"],
@@ -124,7 +126,7 @@ def load(metrics: Path, declared: Variants, *, newer: Results | None = None) -> 
 
 
 def _run(path: Path) -> Run:
-    content = variant.read_json(path)
+    content = variant_figures.read_json(path)
     try:
         return Run(**content)
     except TypeError as error:

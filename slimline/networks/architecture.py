@@ -34,7 +34,7 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class Weights:
+class PretrainedWeights:
     """Pretrained weights, and what belongs to them."""
 
     load: Callable[[], dict[str, Tensor]]
@@ -61,7 +61,7 @@ class Backbone:
     """Prefix of the parameters that classify: what is trained while the rest is frozen."""
     stages: tuple[str, ...]
     """Names of the parts between stem and head, in order: what is unfrozen from its end."""
-    imagenet: Weights
+    imagenet: PretrainedWeights
     rewrite: Callable[[nn.Module], None] | None = None
     """Gives the published network, in place, another form of the same function."""
 

@@ -16,7 +16,7 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.splits import Split
 from slimline.errors import ArtifactError
 from slimline.networks import pretrained
-from slimline.networks.architecture import Architecture, Weights
+from slimline.networks.architecture import Architecture, PretrainedWeights
 from slimline.networks.registry import REGISTRY
 from slimline.networks.settings import ModelParams
 
@@ -168,7 +168,7 @@ class _Renormalise(nn.Module):
         return images * self.factor + self.offset
 
 
-def _normalised_for(preprocessing: Preprocessing, weights: Weights) -> Preprocessing:
+def _normalised_for(preprocessing: Preprocessing, weights: PretrainedWeights) -> Preprocessing:
     """Return the normalisation that the weights were trained with, if it is known."""
     if not weights.mean:
         return preprocessing

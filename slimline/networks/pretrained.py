@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimline import files
 from slimline.errors import PretrainedError
-from slimline.networks.architecture import Weights
+from slimline.networks.architecture import PretrainedWeights
 from slimline.networks.registry import REGISTRY
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Account:
         )
 
 
-def find(name: str, backbone: str, folder: Path) -> Weights | None:
+def find(name: str, backbone: str, folder: Path) -> PretrainedWeights | None:
     """Return what the setting `pretrained` names, or nothing for `none`; not loaded yet.
 
     Raises:
@@ -82,7 +82,7 @@ def find(name: str, backbone: str, folder: Path) -> Weights | None:
 SUFFIXES = (".safetensors", ".pth")
 
 
-def _of_file(path: Path) -> Weights:
+def _of_file(path: Path) -> PretrainedWeights:
     """Return the weights of a file; a JSON file of the same name may say what belongs to them."""
     beside = path.with_suffix(".json")
     said = files.read_json(beside) if beside.is_file() else {}
@@ -92,7 +92,7 @@ def _of_file(path: Path) -> Weights:
             f"{beside}: may have source, licence, and mean together with std; has {sorted(said)}"
         )
     digest = files.hash_file(path)
-    return Weights(
+    return PretrainedWeights(
         lambda: _read(path),
         tuple(said.get("mean", ())),
         tuple(said.get("std", ())),
@@ -129,7 +129,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load(weights: Weights) -> dict[str, Tensor]:
+def load(weights: PretrainedWeights) -> dict[str, Tensor]:
     """Return the tensors.
 
     Raises:

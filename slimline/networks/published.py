@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimline.networks.architecture import Backbone, Weights
+from slimline.networks.architecture import Backbone, PretrainedWeights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def of_torchvision(
         )
         return tensors
 
-    imagenet = Weights(
+    imagenet = PretrainedWeights(
         load,
         _IMAGENET_MEAN,
         _IMAGENET_STD,
@@ -53,7 +53,7 @@ def of_timm(
     name: str,
     *,
     num_blocks: int,
-    imagenet: Weights | None = None,
+    imagenet: PretrainedWeights | None = None,
     bn_eps: float | None = None,
 ) -> Backbone:
     """Return an entry for one of timm's mobile networks, whose parts all have the same names."""
@@ -73,7 +73,7 @@ def timm_imagenet(
     *,
     mean: tuple[float, ...] = _IMAGENET_MEAN,
     std: tuple[float, ...] = _IMAGENET_STD,
-) -> Weights:
+) -> PretrainedWeights:
     """Return the weights that timm's authors publish for a network."""
 
     def load() -> dict[str, Tensor]:
@@ -82,6 +82,6 @@ def timm_imagenet(
         tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
         return tensors
 
-    return Weights(
+    return PretrainedWeights(
         load, mean, std, source=f"timm: {name}, default ImageNet weights", licence="Apache-2.0"
     )

@@ -29,7 +29,7 @@ from slimline.pruning import cost
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.plan import Group
 
-Layer = nn.Conv2d | nn.Linear | nn.BatchNorm2d
+PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm2d
 
 Scores = Mapping[str, tuple[Tensor, Tensor]]
 """How much each output and each input channel of a layer matters, by the layer's name; float64
@@ -91,7 +91,7 @@ _CHANNELWISE: _Operators = frozenset(
 class _Ports:
     """A layer with the channel numbers at its input and output; int64 [channels]."""
 
-    layer: Layer
+    layer: PrunableLayer
     inputs: Tensor
     outputs: Tensor
 
@@ -261,7 +261,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG002
         module, channels = self.fetch_attr(target), args[0]
-        if not isinstance(module, Layer):
+        if not isinstance(module, PrunableLayer):
             return channels if not isinstance(module, nn.Flatten) else channels.flatten(1)
         inputs = channels.flatten()
         if isinstance(module, nn.BatchNorm2d) or _is_depthwise(module):
@@ -432,7 +432,7 @@ def _set_width(layer: nn.Module, width: int) -> None:
         layer.out_features = width
 
 
-def _select(layer: Layer, rows: Tensor, columns: Tensor) -> None:
+def _select(layer: PrunableLayer, rows: Tensor, columns: Tensor) -> None:
     """Keep of a layer the given rows and columns of its weights; column -1 is new and 0.
 
     Row -1 is a channel that comes from elsewhere to a layer with a weight per channel: it begins

@@ -15,7 +15,7 @@ from slimline import files
 from slimline.errors import ParamsError
 from slimline.pruning.cost import Cost
 
-Curve = Sequence[tuple[float, float]]
+TimeCurve = Sequence[tuple[float, float]]
 """Points (multiply-accumulates, microseconds), from narrow to wide."""
 
 
@@ -24,9 +24,9 @@ class LayerTimes:
     """The int8 times of a network's layers at several widths, one image, one thread."""
 
     cpu: str
-    layers: Mapping[str, Curve]
+    layers: Mapping[str, TimeCurve]
     """By the name of a convolution or linear layer."""
-    rest: Curve
+    rest: TimeCurve
     """Everything else, by the multiply-accumulates of the whole network."""
 
     def check(self, whole: Cost) -> None:
@@ -53,7 +53,7 @@ class LayerTimes:
         return sum(own) + _at(self.rest, cost.macs)
 
 
-def _at(curve: Curve, macs: float) -> float:
+def _at(curve: TimeCurve, macs: float) -> float:
     sizes, times = zip(*curve, strict=True)
     return float(np.interp(macs, sizes, times))
 

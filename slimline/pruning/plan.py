@@ -2,7 +2,7 @@
 
 A part is what a method removes: a channel (`slimline.pruning.channels`) or a single weight
 (`slimline.pruning.weights`). How many parts of a group stay is decided in
-`slimline.pruning.choice`.
+`slimline.pruning.widths`.
 """
 
 from __future__ import annotations

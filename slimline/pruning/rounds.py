@@ -9,13 +9,13 @@ from torch import nn
 
 from slimline.data.splits import Split
 from slimline.networks.classifier import Classifier
-from slimline.pruning import batchnorm, choice, cost
-from slimline.pruning.account import LayerChange, Round
-from slimline.pruning.choice import Progress, Tables
+from slimline.pruning import batchnorm, cost, widths
 from slimline.pruning.cost import LayerCost
+from slimline.pruning.record import LayerChange, Round
 from slimline.pruning.settings import PruneSettings
+from slimline.pruning.widths import Progress, PruningTables
 from slimline.training import loop
-from slimline.training.loop import Row
+from slimline.training.loop import HistoryRow
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Outcome:
     """A pruned model and how it came about."""
 
     model: Classifier
-    history: list[Row]
+    history: list[HistoryRow]
     rounds: list[Round]
     layers: list[LayerChange]
 
@@ -43,7 +43,7 @@ def prune(
     settings: PruneSettings,
     *,
     teacher: nn.Module,
-    tables: Tables,
+    tables: PruningTables,
     seed: int,
 ) -> Outcome:
     """Prune and recover in rounds, until all are done or one loses too much accuracy.
@@ -52,21 +52,21 @@ def prune(
     round that ends more than `settings.max_drop` points below the model given is undone.
 
     Raises:
-        ParamsError: a setting does not fit the network; see `slimline.pruning.choice`.
+        ParamsError: a setting does not fit the network; see `slimline.pruning.widths`.
     """
     before = cost.count(model.network, model.example)
     top1 = loop.top1(model.network, validation, model.preprocessing)
     lowest = top1 - settings.max_drop
     kept = model.with_network(copy.deepcopy(model.network))
-    history: list[Row] = []
+    history: list[HistoryRow] = []
     rounds = [_round(0, 0.0, kept, top1, top1, is_kept=True)]
     for number in range(1, 1 if settings.is_idle else settings.steps + 1):
         current = kept.with_network(copy.deepcopy(kept.network))
         plan = settings.survey(current, calibration)
         if number == 1:  # what cannot be met is refused now, not after hours
-            choice.choose(plan, settings, Progress(settings.steps, settings.steps, before), tables)
+            widths.choose(plan, settings, Progress(settings.steps, settings.steps, before), tables)
         progress = Progress(number, settings.steps, before)
-        threshold = choice.choose(plan, settings, progress, tables)
+        threshold = widths.choose(plan, settings, progress, tables)
         plan.apply()
         batchnorm.recompute(current, calibration)
         top1_cut = loop.top1(current.network, validation, model.preprocessing)

@@ -11,9 +11,9 @@ import numpy as np
 from slimline.data import splits
 from slimline.data.splits import Split
 from slimline.networks.classifier import Classifier
-from slimline.pruning import batchnorm, choice
+from slimline.pruning import batchnorm, widths
 from slimline.pruning.plan import Plan
-from slimline.pruning.sensitivity_table import Row
+from slimline.pruning.sensitivity_table import GroupSensitivity
 from slimline.pruning.settings import PruneSettings, SensitivityParams
 from slimline.training import loop
 
@@ -24,7 +24,7 @@ def scan(
     validation: Split,
     settings: SensitivityParams,
     method: PruneSettings,
-) -> list[Row]:
+) -> list[GroupSensitivity]:
     """Return a row per group of layers and share; no row where no share is asked for.
 
     The model is left alone. Each measurement begins with the model as it was and recomputes its
@@ -40,7 +40,7 @@ def scan(
     for index, group in enumerate(plan.groups):
         for share in settings.shares:
             top1 = _measure(model, plan, index, share, calibration, judged)
-            rows.append(Row(" ".join(group.layers), share, top1, before - top1))
+            rows.append(GroupSensitivity(" ".join(group.layers), share, top1, before - top1))
         lost = ", ".join(f"{row.lost:.2f}" for row in rows[-len(settings.shares) :])
         print(f"layer {index + 1} of {len(plan.groups)}: {group.layers[0]}: {lost} points lost")
     return rows
@@ -51,7 +51,7 @@ def _measure(
 ) -> float:
     """Return the validation accuracy without a share of one group."""
     own = copy.deepcopy(plan)
-    choice.remove_share(own.groups[index], share)
+    widths.remove_share(own.groups[index], share)
     own.apply()
     pruned = model.with_network(own.network)
     batchnorm.recompute(pruned, calibration)

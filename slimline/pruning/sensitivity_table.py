@@ -20,7 +20,7 @@ _BISECTIONS = 60
 
 
 @dataclass(frozen=True)
-class Row:
+class GroupSensitivity:
     """One measurement: a share of one group of layers removed, and nothing else."""
 
     layers: str
@@ -34,10 +34,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Scan:
+class SensitivityScan:
     """The measurements of all layers; of none, if no scan was asked for."""
 
-    rows: Sequence[Row]
+    rows: Sequence[GroupSensitivity]
 
     def shares(self, names: Sequence[str], mean: float) -> list[float]:
         """Return the share of each layer that may go, all at an equal price in accuracy.
@@ -88,15 +88,17 @@ class Scan:
         return np.maximum.accumulate(np.maximum(lost, 0)) + _SLOPE * shares, shares
 
 
-COLUMNS = [field.name for field in fields(Row)]
+COLUMNS = [field.name for field in fields(GroupSensitivity)]
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
+def write(path: Path, rows: Sequence[GroupSensitivity]) -> None:
     """Write the measurements as a table; a header alone where nothing was scanned."""
     files.write_table(path, [vars(row) for row in rows], header=COLUMNS)
 
 
-def read(path: Path) -> Scan:
+def read(path: Path) -> SensitivityScan:
     """Return what `write` wrote."""
     rows = ([*row.values()] for row in files.read_table(path))
-    return Scan([Row(layers, *map(float, figures)) for layers, *figures in rows])
+    return SensitivityScan(
+        [GroupSensitivity(layers, *map(float, figures)) for layers, *figures in rows]
+    )

@@ -11,7 +11,7 @@ from slimline.data import splits
 from slimline.data.splits import Split
 from slimline.networks.classifier import Classifier
 from slimline.quantization import placement, qat
-from slimline.quantization.int8_sensitivity_table import Row
+from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.settings import QuantizationParams
 from slimline.training import loop
 
@@ -23,7 +23,7 @@ def scan(
     settings: QuantizationParams,
     *,
     images: int,
-) -> list[Row]:
+) -> list[LayerSensitivity]:
     """Return a row per convolution and linear layer, in the order in which an image meets them.
 
     Nothing is trained, and the model is left alone. A network is measured with fake-quant where
@@ -50,7 +50,7 @@ def scan(
     found = []
     for position, name in enumerate(names):
         alone, without = top1(*(each for each in names if each != name)), top1(name)
-        row = Row(name, alone, in_float - alone, without, without - in_int8)
+        row = LayerSensitivity(name, alone, in_float - alone, without, without - in_int8)
         print(
             f"layer {position + 1} of {len(names)}: {name}: alone in int8 {row.lost:.2f} points "
             f"lost, alone in float {row.regained:.2f} regained"

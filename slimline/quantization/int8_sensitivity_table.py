@@ -11,7 +11,7 @@ from slimline import files
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerSensitivity:
     """Two measurements of one layer; accuracy is percent of the validation images."""
 
     layer: str
@@ -25,15 +25,15 @@ class Row:
     """Percentage points of that against the network all in int8."""
 
 
-COLUMNS = [field.name for field in fields(Row)]
+COLUMNS = [field.name for field in fields(LayerSensitivity)]
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
+def write(path: Path, rows: Sequence[LayerSensitivity]) -> None:
     """Write the measurements as a table; a header alone where nothing was scanned."""
     files.write_table(path, [vars(row) for row in rows], header=COLUMNS)
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[LayerSensitivity]:
     """Return what `write` wrote."""
     rows = ([*row.values()] for row in files.read_table(path))
-    return [Row(layer, *map(float, figures)) for layer, *figures in rows]
+    return [LayerSensitivity(layer, *map(float, figures)) for layer, *figures in rows]

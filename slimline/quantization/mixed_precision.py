@@ -9,28 +9,28 @@ from slimline import params
 from slimline.errors import ParamsError
 from slimline.networks import tracing
 from slimline.networks.classifier import Classifier
-from slimline.quantization.int8_sensitivity_table import Row
+from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.int8_times import Int8Times, Time
 from slimline.quantization.layer_choices import LayerChoice
 from slimline.quantization.settings import MixedParams
 
 
 @dataclass(frozen=True)
-class Tables:
+class MixedTables:
     """What was found out about the network beforehand."""
 
-    scan: Sequence[Row]
+    scan: Sequence[LayerSensitivity]
     """What each layer costs; of none, if no scan was asked for."""
     times: Int8Times
     """How long each layer takes."""
 
 
-NO_TABLES = Tables([], Int8Times("", (), {}))
+NO_TABLES = MixedTables([], Int8Times("", (), {}))
 """Nothing was measured."""
 
 
 def choose(
-    model: Classifier, settings: MixedParams, tables: Tables, *, section: str
+    model: Classifier, settings: MixedParams, tables: MixedTables, *, section: str
 ) -> list[LayerChoice]:
     """Return what each layer of a float model shall run in; nothing if nothing is known or asked.
 
@@ -75,7 +75,9 @@ def layers(network: nn.Module) -> dict[str, int]:
     }
 
 
-def _choose(name: str, settings: MixedParams, row: Row | None, time: Time | None) -> LayerChoice:
+def _choose(
+    name: str, settings: MixedParams, row: LayerSensitivity | None, time: Time | None
+) -> LayerChoice:
     is_costly = row is not None and row.lost > settings.max_drop
     is_slow = time is not None and not time.is_gain
     reasons = {"named": settings.names(name), "accuracy": is_costly, "time": is_slow}

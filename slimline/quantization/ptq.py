@@ -26,7 +26,7 @@ def save(
     calibration: Split,
     validation: Split,
     settings: Int8PtqParams,
-    tables: mixed_precision.Tables,
+    tables: mixed_precision.MixedTables,
     *,
     num_threads: int,
 ) -> dict[Calibrator, float]:

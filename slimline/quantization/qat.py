@@ -23,9 +23,9 @@ from slimline.quantization import bias_rounding, calibration
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import Calibrator, QatFinetuneParams, QuantizerParams
 from slimline.targets.onnxruntime import exporter, to_onnx
-from slimline.targets.scheme import ActivationType, Weights
+from slimline.targets.scheme import ActivationType, WeightScales
 from slimline.training import loader, loop
-from slimline.training.loop import Row, Score
+from slimline.training.loop import HistoryRow, Score
 
 _PHASE = "qat"
 
@@ -39,7 +39,7 @@ def finetune(
     *,
     seed: int,
     float_layers: Collection[str] = (),
-) -> tuple[Classifier, list[Row]]:
+) -> tuple[Classifier, list[HistoryRow]]:
     """Return the model with trained fake-quant, not yet converted, and its learning curve."""
     network = prepare_as(settings, model, float_layers)
     rows = finetune_prepared(
@@ -57,7 +57,7 @@ def finetune_prepared(
     settings: QatFinetuneParams,
     *,
     seed: int,
-) -> list[Row]:
+) -> list[HistoryRow]:
     """Train a prepared network of a classifier in place, and return the learning curve.
 
     The curve begins at step 0, which is quantization without training; if nothing that training
@@ -107,7 +107,7 @@ def prepare(
     *,
     weight_bits: int,
     activation_type: ActivationType = "uint8",
-    weights: Weights = "per_channel",
+    weights: WeightScales = "per_channel",
     float_layers: Collection[str] = (),
 ) -> fx.GraphModule:
     """Return the network as an exported graph with BatchNorm folded and fake-quant in place.
@@ -203,11 +203,11 @@ def fold_batchnorm(
 
 def _measure_start(
     network: fx.GraphModule, validation: Split, model: Classifier
-) -> tuple[Row, dict[str, Tensor]]:
+) -> tuple[HistoryRow, dict[str, Tensor]]:
     """Return the first row of the curve, and the state that it is of."""
     untrained = copy.deepcopy(network.state_dict())
     score = _score(network, validation, model.preprocessing)
-    row = Row(
+    row = HistoryRow(
         phase=_PHASE,
         step=0,
         epoch=0.0,
@@ -238,7 +238,7 @@ def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> S
     return score
 
 
-def _rank(row: Row) -> tuple[float, float]:
+def _rank(row: HistoryRow) -> tuple[float, float]:
     """Return what makes a state better than another, as in `training.fit`."""
     return row.validation_top1, -row.validation_loss
 

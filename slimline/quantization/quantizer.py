@@ -42,7 +42,7 @@ from torchao.quantization.pt2e.quantizer import (
 from slimline.quantization import placement
 from slimline.quantization.placement import HARD_SIGMOID, WEIGHTED, tensor_inputs
 from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
-from slimline.targets.scheme import ActivationType, Weights
+from slimline.targets.scheme import ActivationType, WeightScales
 
 _aten = torch.ops.aten
 
@@ -93,7 +93,7 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         *,
         weight_bits: int = 8,
         activation_type: ActivationType = "uint8",
-        weights: Weights = "per_channel",
+        weights: WeightScales = "per_channel",
         float_layers: Collection[str] = (),
     ) -> None:
         self._float_layers = float_layers
@@ -183,7 +183,7 @@ def _activation_spec(
     )
 
 
-def _weight_specs(bits: int) -> dict[Weights, QuantizationSpec]:
+def _weight_specs(bits: int) -> dict[WeightScales, QuantizationSpec]:
     limit = 2 ** (bits - 1) - 1
     alike = {"dtype": torch.int8, "quant_min": -limit, "quant_max": limit}
     return {

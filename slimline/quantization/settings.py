@@ -13,7 +13,7 @@ from slimline.targets.onnxruntime.releases import (
     OLDEST_OPSET,
     oldest_ir_version,
 )
-from slimline.targets.scheme import ActivationType, Scheme, Weights
+from slimline.targets.scheme import ActivationType, Scheme, WeightScales
 from slimline.training.recipe import DistilledRecipe
 
 Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
@@ -65,7 +65,7 @@ class QuantizerParams(Params):
     """7 leaves the sums of uint8 x int8 products room: x86 CPUs without VNNI add pairs of them in
     16 bits and saturate, which costs published 8-bit models 4 to 8 points there. 8 is finer."""
 
-    weights: Weights
+    weights: WeightScales
     """One scale per output channel, or one for all of a layer, for runtimes that want it; that cost
     EfficientNet-Lite0 8 points where channels cost 0.2."""
 

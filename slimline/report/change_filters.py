@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from slimline.measure.block_times import Times
     from slimline.measure.paired import Paired
-    from slimline.measure.variant import Variant
+    from slimline.measure.variant_figures import Variant
     from slimline.report.comparison import Comparison, VariantChange
     from slimline.report.gates import Gate
     from slimline.report.recall import ClassChange
@@ -26,7 +26,7 @@ _P_VALUE = 0.05
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """One figure of the product, ready to print."""
 
     name: str
@@ -79,7 +79,7 @@ def product_sentence(change: Comparison) -> str:
     return f"**{product.name}**: {_accuracy(product)}; {size}."
 
 
-def product_rows(change: Comparison) -> list[Row]:
+def product_rows(change: Comparison) -> list[FigureRow]:
     """What changed of the product, most important first; top-1 in any case."""
     first, *others = _product_rows(change)
     return [first, *(row for row in others if not row.is_same)]
@@ -90,7 +90,7 @@ def unchanged_figures(change: Comparison) -> list[str]:
     return [row.name for row in _product_rows(change)[1:] if row.is_same]
 
 
-def _product_rows(change: Comparison) -> list[Row]:
+def _product_rows(change: Comparison) -> list[FigureRow]:
     """All figures of the product; latency only if it can be compared."""
     before, after = change.product.before, change.product.after
     rows = [_accuracy_row(change.product)]
@@ -186,9 +186,11 @@ def _step_noise(each: StepChange) -> str:
     return f"{filters.change(value)}, {verdict}"
 
 
-def _accuracy_row(product: VariantChange) -> Row:
+def _accuracy_row(product: VariantChange) -> FigureRow:
     before = filters.percent(product.before.top1) if product.before else _NONE
-    return Row("top-1 on test", before, filters.percent(product.after.top1), _accuracy(product))
+    return FigureRow(
+        "top-1 on test", before, filters.percent(product.after.top1), _accuracy(product)
+    )
 
 
 def _accuracy(product: VariantChange) -> str:
@@ -205,18 +207,18 @@ def _accuracy(product: VariantChange) -> str:
     )
 
 
-def _calibration_rows(before: Variant, after: Variant) -> list[Row]:
+def _calibration_rows(before: Variant, after: Variant) -> list[FigureRow]:
     if before.ece is None or after.ece is None:
         return []
     return [_percent_row("calibration error", before.ece, after.ece)]
 
 
-def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[Row]:
+def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[FigureRow]:
     slower, note = change.slowdown
     if slower is None:
         return []
     if slower.is_exact:
-        return [Row("time per image", _NONE, _NONE, note, is_same=True)]
+        return [FigureRow("time per image", _NONE, _NONE, note, is_same=True)]
     told = (
         f"{filters.points(slower.value)} % of time per image "
         f"({filters.number(slower.low)} to {filters.number(slower.high)}), {filters.cell(note)}"
@@ -224,10 +226,10 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[R
     if change.anew:
         # The recorded figures may be of two CPUs, and are no pair in any case.
         then, now = _middle(change.anew.before), _middle(change.anew.after)
-        return [Row("time per image", then, now, told)]
+        return [FigureRow("time per image", then, now, told)]
     return [
-        Row("speedup", filters.times(before.speedup), filters.times(after.speedup), told),
-        Row(
+        FigureRow("speedup", filters.times(before.speedup), filters.times(after.speedup), told),
+        FigureRow(
             "p50 of one image",
             filters.milliseconds(before.p50_ms),
             filters.milliseconds(after.p50_ms),
@@ -240,21 +242,21 @@ def _middle(times: Times) -> str:
     return filters.milliseconds(float(np.median(times)))
 
 
-def _row(name: str, form: Callable[[float], str], before: float, after: float) -> Row:
+def _row(name: str, form: Callable[[float], str], before: float, after: float) -> FigureRow:
     change = filters.relative(before, after)
-    return Row(name, form(before), form(after), change, is_same=before == after)
+    return FigureRow(name, form(before), form(after), change, is_same=before == after)
 
 
-def _percent_row(name: str, before: float, after: float) -> Row:
+def _percent_row(name: str, before: float, after: float) -> FigureRow:
     change = f"{filters.points(after - before)} points"
     told = filters.percent(before), filters.percent(after)
-    return Row(name, *told, change, is_same=before == after)
+    return FigureRow(name, *told, change, is_same=before == after)
 
 
-def _loss_row(before: float, after: float) -> Row:
+def _loss_row(before: float, after: float) -> FigureRow:
     sign = "+" if after > before else "\N{MINUS SIGN}"
     change = f"{sign}{abs(after - before):.4f}"
-    return Row("loss", f"{before:.4f}", f"{after:.4f}", change, is_same=before == after)
+    return FigureRow("loss", f"{before:.4f}", f"{after:.4f}", change, is_same=before == after)
 
 
 def _sizes(product: VariantChange) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
-from slimline.measure.variant import Variant
+from slimline.measure.variant_figures import Variant
 from slimline.report import gates, recall, waterfall
 from slimline.report.base import Base
 from slimline.report.gates import Gate, GatesParams, Measured

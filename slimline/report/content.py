@@ -12,9 +12,9 @@ from slimline.measure.chance import SURE_95
 from slimline.measure.newly_wrong import NewlyWrong
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results, Run
-from slimline.measure.variant import Variant
-from slimline.pruning import account
-from slimline.pruning.account import LayerChange, Round
+from slimline.measure.variant_figures import Variant
+from slimline.pruning import record
+from slimline.pruning.record import LayerChange, Round
 from slimline.quantization import layer_choices
 from slimline.quantization.layer_choices import LayerChoice
 from slimline.report import (
@@ -27,9 +27,9 @@ from slimline.report import (
     recall,
     waterfall,
 )
-from slimline.report.curves import Curve
+from slimline.report.curves import LearningCurve
 from slimline.report.gates import Gate, GatesParams
-from slimline.report.layer_losses import Scan
+from slimline.report.layer_losses import LayerLosses
 from slimline.report.lineage import Data, Link
 from slimline.report.recall import ClassChange
 from slimline.report.waterfall import Waterfall
@@ -52,9 +52,9 @@ class Report:
     gates: Sequence[Gate]
     descriptions: Mapping[str, Mapping[str, Any]]
     """Each variant's `model.json`."""
-    scan: Scan
+    scan: LayerLosses
     """What each layer bears, if that was asked for."""
-    curves: Sequence[Curve]
+    curves: Sequence[LearningCurve]
     """Of the stages that train, in the order of the pipeline."""
     newly_wrong: Sequence[NewlyWrong]
     """Test images that the baseline answers right and the product does not, some of them."""
@@ -160,12 +160,12 @@ class Report:
     @property
     def rounds(self) -> list[Round]:
         """What each round of pruning did."""
-        return account.rounds(self.descriptions["prune"])
+        return record.rounds(self.descriptions["prune"])
 
     @property
     def layers(self) -> list[LayerChange]:
         """What pruning left of each layer."""
-        return account.layers(self.descriptions["prune"])
+        return record.layers(self.descriptions["prune"])
 
     @property
     def int8_layers(self) -> list[LayerChoice]:

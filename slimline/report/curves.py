@@ -8,7 +8,7 @@ from slimline import files
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """Validation accuracy of one stage over its phases, one after another."""
 
     name: str
@@ -18,10 +18,10 @@ class Curve:
     """Percent of the validation split."""
 
 
-def read(path: Path, name: str) -> Curve:
+def read(path: Path, name: str) -> LearningCurve:
     """Return the curve of a `history.tsv`; without a row where nothing was trained."""
     rows = files.read_table(path)
-    return Curve(
+    return LearningCurve(
         name,
         epochs=_through([(row["phase"], float(row["epoch"])) for row in rows]),
         top1=[float(row["validation_top1"]) for row in rows],

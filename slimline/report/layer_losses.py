@@ -17,17 +17,19 @@ class LayerLoss:
 
 
 @dataclass(frozen=True)
-class Scan:
+class LayerLosses:
     """What each layer bears; empty where no scan was asked for."""
 
     shares: Sequence[float]
     rows: Sequence[LayerLoss]
 
 
-def read(path: Path) -> Scan:
+def read(path: Path) -> LayerLosses:
     """Return the table, a row per group of layers."""
     found = files.read_table(path)
     names = dict.fromkeys(row["layers"] for row in found)
     shares = sorted({float(row["share"]) for row in found})
     lost = {(row["layers"], float(row["share"])): float(row["lost"]) for row in found}
-    return Scan(shares, [LayerLoss(name, [lost[name, each] for each in shares]) for name in names])
+    return LayerLosses(
+        shares, [LayerLoss(name, [lost[name, each] for each in shares]) for name in names]
+    )

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from slimline.measure.variant import Variant
+    from slimline.measure.variant_figures import Variant
     from slimline.report.content import Report
-    from slimline.report.curves import Curve
+    from slimline.report.curves import LearningCurve
     from slimline.report.waterfall import Step, Waterfall
 
 _INK, _SOFT, _LINE, _PAPER = "#010201", "#010202", "#010203", "#010204"
@@ -359,7 +359,7 @@ def _rounds(report: Report) -> Drawing:
     return Drawing("Accuracy by round of pruning", f"{told}.", svg)
 
 
-def _learning(curves: Sequence[Curve]) -> Drawing:
+def _learning(curves: Sequence[LearningCurve]) -> Drawing:
     def fill(axes: Axes) -> None:
         begun = 0.0
         for curve, colour, shape in zip(curves, _SERIES, _SHAPES, strict=False):

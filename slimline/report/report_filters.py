@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from slimline.measure.newly_wrong import NewlyWrong
     from slimline.measure.paired import Paired
     from slimline.measure.results import Run
-    from slimline.measure.variant import Variant
-    from slimline.pruning.account import LayerChange, Round
+    from slimline.measure.variant_figures import Variant
+    from slimline.pruning.record import LayerChange, Round
     from slimline.quantization.layer_choices import LayerChoice
     from slimline.report.content import Report
     from slimline.report.plots import Drawing

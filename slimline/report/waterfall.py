@@ -9,7 +9,7 @@ from slimline.measure.block_times import Times
 from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results
-from slimline.measure.variant import Variant
+from slimline.measure.variant_figures import Variant
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from slimline.artifacts import description
 from slimline.errors import SlimlineError
 from slimline.measure import results
 from slimline.measure.results import Results
-from slimline.measure.variant import ResultsError
+from slimline.measure.variant_figures import ResultsError
 from slimline.repository import dvc_files, revision
 from slimline.repository.dvc_files import Lock
 from slimline.repository.revision import Revision, RevisionError

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 ActivationType: TypeAlias = Literal["uint8", "int8"]
-Weights: TypeAlias = Literal["per_channel", "per_tensor"]
+WeightScales: TypeAlias = Literal["per_channel", "per_tensor"]
 
 
 @dataclass(frozen=True)
@@ -13,4 +13,4 @@ class Scheme:
 
     weight_bits: int
     activation_type: ActivationType = "uint8"
-    weights: Weights = "per_channel"
+    weights: WeightScales = "per_channel"

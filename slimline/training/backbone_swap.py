@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from slimline.data.splits import Split
     from slimline.networks.classifier import Classifier
-    from slimline.training.loop import Row
+    from slimline.training.loop import HistoryRow
 
 
 Unfreeze: TypeAlias = Literal["all"] | int
@@ -46,7 +46,7 @@ class BackboneSwapParams(ModelParams):
     """What the second phase trains: all layers, or the head and so many of the last stages."""
 
     unfrozen: TransferRecipe
-    """Second phase, taught by the baseline."""
+    """Second phase, distilled from the baseline."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def swap(
     *,
     weights_folder: Path,
     seed: int,
-) -> tuple[Classifier, list[Row], list[Phase]]:
+) -> tuple[Classifier, list[HistoryRow], list[Phase]]:
     """Return a trained classifier on the new backbone, its learning curve, and what was trained.
 
     Raises:

@@ -33,7 +33,7 @@ _CPU_LAYOUT = torch.channels_last
 
 
 @dataclass(frozen=True)
-class Row:
+class HistoryRow:
     """A line of a learning curve."""
 
     phase: str
@@ -78,7 +78,7 @@ def fit(
     teacher: nn.Module | None = None,
     after_step: Callable[[int, int], None] | None = None,
     score: Scorer | None = None,
-) -> list[Row]:
+) -> list[HistoryRow]:
     """Train what is not frozen, in place, and return the learning curve.
 
     The state with the best validation accuracy is kept. Weights that are exactly zero stay zero,
@@ -95,7 +95,7 @@ def fit(
     keep_zeros = _zero_keeper(network)
     batches = loader.training_batches(train, preprocessing, recipe, seed=seed)
     lesson = _Lesson(train, recipe, teacher, device, steps)
-    rows: list[Row] = []
+    rows: list[HistoryRow] = []
     best: tuple[Score, dict[str, Tensor]] | None = None
     losses: list[Tensor] = []
     _set_mode(network)
@@ -268,8 +268,8 @@ def _row(
     schedule: OneCycleLR,
     losses: list[Tensor],
     score: Score,
-) -> Row:
-    return Row(
+) -> HistoryRow:
+    return HistoryRow(
         phase=phase,
         step=step,
         epoch=step * recipe.batch_size / len(train),

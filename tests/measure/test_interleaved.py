@@ -149,8 +149,8 @@ def test_a_noisy_run_ends_within_its_time(max_seconds: float, num_blocks: int) -
 def test_a_turn_loads_its_model_and_counts_no_warm_up() -> None:
     told: list[str] = []
 
-    def model(name: str) -> interleaved.Model:
-        def load() -> interleaved.Answer:
+    def model(name: str) -> interleaved.Loader:
+        def load() -> interleaved.Timed:
             told.append(f"load {name}")
             return lambda batch: told.append(f"{name} {batch[0, 0, 0, 0]:.0f}")
 

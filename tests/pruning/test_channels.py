@@ -12,7 +12,7 @@ from torch import nn
 
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
-from slimline.pruning import choice, cost
+from slimline.pruning import cost, widths
 
 EXAMPLE = torch.zeros(2, 1, 28, 28)
 
@@ -31,7 +31,7 @@ def test_every_backbone_shrinks_runs_and_reloads(name: str, share: float) -> Non
     before = cost.count(network, EXAMPLE)
     plan = cuts.plan(network, EXAMPLE)
     for group in plan.groups:
-        choice.remove_share(group, share)
+        widths.remove_share(group, share)
     predicted = plan.predict()
     plan.apply()
     after = cost.count(network, EXAMPLE)

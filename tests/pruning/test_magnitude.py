@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from slimline.pruning import choice, cost
-from slimline.pruning.choice import Progress
+from slimline.pruning import cost, widths
 from slimline.pruning.weights import WeightPlan
+from slimline.pruning.widths import Progress
 
 EXAMPLE = torch.zeros(2, 1, 8, 8)
 
@@ -20,7 +20,7 @@ def network() -> nn.Sequential:
 def cut(model: nn.Module, threshold: float, **changes: object) -> None:
     plan = WeightPlan(model, EXAMPLE)
     settings = cuts.settings("magnitude", threshold=threshold, **changes)
-    choice.choose(plan, settings, Progress(1, 1, cost.count(model, EXAMPLE)), cuts.NO_TABLES)
+    widths.choose(plan, settings, Progress(1, 1, cost.count(model, EXAMPLE)), cuts.NO_TABLES)
     plan.apply()
 
 

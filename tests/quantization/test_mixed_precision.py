@@ -23,14 +23,14 @@ from slimline.quantization import (
     mixed_precision,
     qat,
 )
-from slimline.quantization.int8_sensitivity_table import Row
+from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.int8_times import Int8Times, Time
 from slimline.quantization.layer_choices import LayerChoice
-from slimline.quantization.mixed_precision import Tables
+from slimline.quantization.mixed_precision import MixedTables
 from slimline.quantization.settings import MixedParams, QatFinetuneParams
 from slimline.targets.onnxruntime import exporter, onnx_file
 
-NOTHING = Tables([], Int8Times("", (1, 28, 28), {}))
+NOTHING = MixedTables([], Int8Times("", (1, 28, 28), {}))
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,15 @@ def model(splits: dict[str, Split]) -> Classifier:
     return found
 
 
-def choose(model: Classifier, tables: Tables = NOTHING, **changes: Any) -> list[LayerChoice]:
+def choose(model: Classifier, tables: MixedTables = NOTHING, **changes: Any) -> list[LayerChoice]:
     settings = {"float_layers": [], "max_drop": 100, "only_faster": False} | changes
     return mixed_precision.choose(
         model, MixedParams.model_validate(settings), tables, section="qat_finetune"
     )
 
 
-def scanned(model: Classifier, **lost: float) -> list[Row]:
-    return [Row(name, 80 - lost.get(name, 0), lost.get(name, 0), 79, 1.5)
+def scanned(model: Classifier, **lost: float) -> list[LayerSensitivity]:
+    return [LayerSensitivity(name, 80 - lost.get(name, 0), lost.get(name, 0), 79, 1.5)
             for name in mixed_precision.layers(model.network)]  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_a_pattern_that_fits_nothing_is_refused_with_the_names(model: Classifier
 
 
 def test_what_costs_more_than_allowed_stays_float(model: Classifier) -> None:
-    tables = Tables(scanned(model, conv1=0.5, fc=0.4), NOTHING.times)
+    tables = MixedTables(scanned(model, conv1=0.5, fc=0.4), NOTHING.times)
     assert reasons(choose(model, tables, max_drop=0.4)) == {"conv1": "accuracy"}
     assert reasons(choose(model, tables, max_drop=0.3)) == dict.fromkeys(
         ["conv1", "fc"], "accuracy"
@@ -108,7 +108,7 @@ def test_what_was_not_scanned_cannot_be_judged(model: Classifier) -> None:
 
 
 def test_what_int8_does_not_make_faster_stays_float(model: Classifier) -> None:
-    tables = Tables([], timed(model, slow=["conv1", "layer1.0.conv1"]))
+    tables = MixedTables([], timed(model, slow=["conv1", "layer1.0.conv1"]))
     found = choose(model, tables, only_faster=True, float_layers=["conv1"])
     assert reasons(found) == {"conv1": "named", "layer1.0.conv1": "time"}
     assert (found[0].float_us, found[0].int8_us) == (2, 2)
@@ -123,7 +123,7 @@ def test_times_of_another_network_are_refused(model: Classifier) -> None:
         (Int8Times("", (1, 32, 32), times.layers), "images of 1 x 28 x 28"),
     ):
         with pytest.raises(ParamsError, match=rf"{told} is not in it; run .*benchmarks.int8_times"):
-            choose(model, Tables([], other), only_faster=True)
+            choose(model, MixedTables([], other), only_faster=True)
 
 
 def test_a_folder_is_rebuilt_with_the_same_layers_in_float(

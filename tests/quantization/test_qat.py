@@ -66,7 +66,7 @@ def trained(splits: dict[str, Split]) -> Classifier:
 
 def finetuned(
     model: Classifier, splits: dict[str, Split], learning_rate: float, observe: float = 0.5
-) -> tuple[nn.Module, list[loop.Row]]:
+) -> tuple[nn.Module, list[loop.HistoryRow]]:
     recipe = RECIPE.model_copy(update={"epochs": 0.5, "learning_rate": learning_rate})
     settings = QatFinetuneParams(
         activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",

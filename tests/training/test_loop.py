@@ -37,7 +37,9 @@ def network() -> nn.Sequential:
     )
 
 
-def fit(model: nn.Module, recipe: DistilledRecipe = RECIPE, **more: object) -> list[loop.Row]:
+def fit(
+    model: nn.Module, recipe: DistilledRecipe = RECIPE, **more: object
+) -> list[loop.HistoryRow]:
     return loop.fit(
         model, TRAIN, VALIDATION, recipe, preprocessing=FRAME, seed=1, phase="test", **more
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from slimline.networks.architecture import Backbone, Weights
+from slimline.networks.architecture import Backbone, PretrainedWeights
 from slimline.networks.published import of_timm, timm_imagenet
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _lite(size: int) -> Backbone:
     )
 
 
-def _packaged(size: int) -> Weights:
+def _packaged(size: int) -> PretrainedWeights:
     def load() -> dict[str, Tensor]:
         """Return the packaged tensors under timm's names: same order and shapes, other names."""
         import torch
@@ -43,7 +43,7 @@ def _packaged(size: int) -> Weights:
             assert mine.shape == tensor.shape, f"{theirs} does not fit {name}"
         return {name: tensor for (name, _), (_, tensor) in pairs}
 
-    return Weights(
+    return PretrainedWeights(
         load,
         mean=(127 / 255, 127 / 255, 127 / 255),
         std=(128 / 255, 128 / 255, 128 / 255),
@@ -52,7 +52,7 @@ def _packaged(size: int) -> Weights:
     )
 
 
-def _downloaded(size: int) -> Weights:
+def _downloaded(size: int) -> PretrainedWeights:
     return timm_imagenet(f"tf_efficientnet_lite{size}", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 

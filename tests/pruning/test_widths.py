@@ -12,11 +12,11 @@ from torch import nn
 from slimline.errors import ParamsError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
-from slimline.pruning import choice, cost
-from slimline.pruning.choice import Progress, Tables
+from slimline.pruning import cost, widths
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.plan import Group
-from slimline.pruning.sensitivity_table import Row, Scan
+from slimline.pruning.sensitivity_table import GroupSensitivity, SensitivityScan
+from slimline.pruning.widths import Progress, PruningTables
 
 EXAMPLE = torch.zeros(2, 1, 28, 28)
 
@@ -27,13 +27,15 @@ def original(name: str) -> nn.Module:
     return classifier.make(Architecture(name, 10, 1, 1, 3)).eval()
 
 
-def pruned(name: str, tables: Tables = cuts.NO_TABLES, **changes: Any) -> tuple[nn.Module, float]:
+def pruned(
+    name: str, tables: PruningTables = cuts.NO_TABLES, **changes: Any
+) -> tuple[nn.Module, float]:
     """Return the pruned network, and the share of the MACs that are left."""
     network = copy.deepcopy(original(name))
     before = cost.count(network, EXAMPLE)
     settings = cuts.settings("structured_magnitude", **changes)
     plan = cuts.plan(network, EXAMPLE, settings.channel_multiple)
-    choice.choose(plan, settings, Progress(1, 1, before), tables)
+    widths.choose(plan, settings, Progress(1, 1, before), tables)
     plan.apply()
     return network, cost.count(network, EXAMPLE).macs / before.macs
 
@@ -86,7 +88,7 @@ def test_rounds_approach_a_target_in_equal_ratios() -> None:
     left = []
     for number in (1, 2):
         plan = cuts.plan(network, EXAMPLE)
-        choice.choose(plan, settings, Progress(number, 2, before), cuts.NO_TABLES)
+        widths.choose(plan, settings, Progress(number, 2, before), cuts.NO_TABLES)
         plan.apply()
         left.append(cost.count(network, EXAMPLE).macs / before.macs)
     assert left == pytest.approx([0.6, 0.36], rel=0.02)
@@ -145,11 +147,13 @@ def test_auto_spares_what_the_scan_calls_tender() -> None:
     groups = cuts.plan(original("shufflenet_v2_x0_5"), EXAMPLE).groups
     tender = " ".join(groups[3].layers)
     rows = [
-        Row(" ".join(group.layers), share, 0.0, lost * (40 if group is groups[3] else 1))
+        GroupSensitivity(
+            " ".join(group.layers), share, 0.0, lost * (40 if group is groups[3] else 1)
+        )
         for group in groups
         for share, lost in ((0.2, 0.5), (0.6, 3.0))
     ]
-    tables = replace(cuts.NO_TABLES, scan=Scan(rows))
+    tables = replace(cuts.NO_TABLES, scan=SensitivityScan(rows))
     network, _ = pruned(
         "shufflenet_v2_x0_5", tables, rates="auto", threshold=0.3, channel_multiple=1
     )
@@ -162,11 +166,11 @@ def test_auto_spares_what_the_scan_calls_tender() -> None:
 
 def test_widths_go_to_the_nearest_multiple_and_never_to_nothing() -> None:
     group = Group(["a"], torch.rand(1, 58, dtype=torch.float64), multiple=16)
-    widths = []
+    found = []
     for count in (0, 0.5, 3, 17, 30, 58):
         group.remove(count)
-        widths.append(group.width)
-    assert widths == [58, 58, 48, 48, 32, 16]
+        found.append(group.width)
+    assert found == [58, 58, 48, 48, 32, 16]
     steps = []
     for direction in (1, 1, 1, 1, -1, -1, -1, -1):
         group.step(direction)

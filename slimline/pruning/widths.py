@@ -19,7 +19,7 @@ from slimline.pruning import settings
 from slimline.pruning.cost import Cost
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.plan import Group, Plan
-from slimline.pruning.sensitivity_table import Scan
+from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.settings import PruneSettings, Unit
 
 _TOLERANCE = 0.02
@@ -33,10 +33,10 @@ _BISECTIONS = 16
 
 
 @dataclass(frozen=True)
-class Tables:
+class PruningTables:
     """What was found out about the network beforehand."""
 
-    scan: Scan
+    scan: SensitivityScan
     """What each layer bears to lose."""
     times: LayerTimes
     """How long each layer takes."""
@@ -60,7 +60,7 @@ class Progress:
     before: Cost
 
 
-def choose(plan: Plan, chosen: PruneSettings, progress: Progress, tables: Tables) -> float:
+def choose(plan: Plan, chosen: PruneSettings, progress: Progress, tables: PruningTables) -> float:
     """Set the widths of a plan's groups for one round, and return the threshold of the round.
 
     Raises:
@@ -142,7 +142,9 @@ def _approach(plan: Plan, measure: Callable[[Cost], float], wanted: float) -> fl
 class _Chooser:
     """Sets widths by a threshold; what does not depend on it is worked out once."""
 
-    def __init__(self, groups: Sequence[Group], chosen: PruneSettings, scan: Scan) -> None:
+    def __init__(
+        self, groups: Sequence[Group], chosen: PruneSettings, scan: SensitivityScan
+    ) -> None:
         self._groups, self._unit, self._scan = groups, chosen.unit, scan
         self._is_auto = chosen.rates == "auto"
         self._curves = [_Curve(group) for group in groups]

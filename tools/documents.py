@@ -1,0 +1,109 @@
+"""Write the generated parts of documents, between their markers, from what they are about.
+
+README.md has the results of metrics/, docs/architecture.md a line for each file, from the first
+line of its docstring. `python tools/documents.py` writes, `python tools/documents.py --check` exits
+1 if a part is stale.
+"""
+
+import argparse
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# Run as a script, Python looks for modules beside it, not in the repository.
+sys.path.insert(0, str(ROOT))
+
+from slimline import variants  # noqa: E402
+from slimline.measure import variant_figures  # noqa: E402
+from slimline.report import filters  # noqa: E402
+
+_LISTED = ("stages", "slimline", "tools", "benchmarks")
+
+
+def main() -> None:
+    """Renew all parts, or check that they are fresh."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
+    arguments = parser.parse_args()
+    stale = []
+    for name, part, text in (
+        ("README.md", "results", results()),
+        ("docs/architecture.md", "files", files()),
+    ):
+        path = ROOT / name
+        old = path.read_text(encoding="utf-8")
+        new = with_part(old, part, text)
+        if old != new:
+            stale.append(name)
+            if not arguments.check:
+                path.write_text(new, encoding="utf-8")
+    if arguments.check and stale:
+        sys.exit(f"{', '.join(stale)}: stale, run `python tools/documents.py`")
+
+
+def with_part(document: str, part: str, text: str) -> str:
+    """Return a document with everything between the markers of a part replaced."""
+    begin = f"<!-- {part}: written by `python tools/documents.py` -->\n"
+    before, rest = document.split(begin)
+    end = f"<!-- /{part} -->\n"
+    _, after = rest.split(end)
+    return f"{before}{begin}{text}{end}{after}"
+
+
+def results() -> str:
+    """Return the table of results, Markdown."""
+    declared = variants.read(ROOT / variants.PATH)
+    rows = variant_figures.load(ROOT / "metrics", [declared[name] for name in declared])
+    lines = [
+        "| variant | top-1 on test | file | MACs | executed in int8 | p50, one thread | speedup |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| `{each.name}` | {filters.percent(each.top1)} | {filters.kib(each.size_kib)} "
+        f"| {filters.millions(each.macs_m)} | {filters.percent(each.int8_macs, 0)} "
+        f"| {filters.milliseconds(each.p50_ms)} | {filters.times(each.speedup)} |"
+        for each in rows
+    ]
+    cpu = filters.cell(rows[0].cpu)
+    flags = filters.cell(rows[0].cpu_flags) or "no int8 features known"
+    lines += ["", f"Measured on {cpu} ({flags}), the default run on Fashion-MNIST."]
+    return "\n".join(lines) + "\n"
+
+
+def files() -> str:
+    """Return a table for each folder of code: its files, and what each is for."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", *_LISTED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    scripts = [Path(name) for name in listed if name.endswith(".py") and (ROOT / name).is_file()]
+    folders = sorted({path.parent for path in scripts}, key=lambda path: _place(path))
+    return "\n".join(_folder(each, scripts) for each in folders)
+
+
+def _place(folder: Path) -> tuple[int, Path]:
+    return _LISTED.index(folder.parts[0]), folder
+
+
+def _folder(folder: Path, scripts: list[Path]) -> str:
+    inside = sorted(path for path in scripts if path.parent == folder)
+    init = folder / "__init__.py"
+    title = f"### `{folder.as_posix()}/`"
+    told = [f"\n{first_line(ROOT / init)}"] if init in inside else []
+    rows = [f"| `{path.name}` | {first_line(ROOT / path)} |" for path in inside if path != init]
+    return "\n".join([title, *told, "", "| file | what it is for |", "|---|---|", *rows, ""])
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a module's docstring."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return (text or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    main()
