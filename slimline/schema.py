@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field
 
@@ -78,3 +78,28 @@ def check(path: Path) -> ParamsFile:
                 ]
             )
     return content
+
+
+def for_editors() -> dict[str, Any]:
+    """Return the JSON Schema of `params.yaml`, in which places may leave out what they share."""
+    content = ParamsFile.model_json_schema()
+    content["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    known: dict[str, Any] = content["$defs"]
+    for shared in (SharedRecipe, QuantizationParams):
+        keys = set(shared.model_fields)
+        for name, definition in list(known.items()):
+            if name != shared.__name__ and keys <= set(definition.get("properties", {})):
+                _relax(definition, keys, known)
+    return content
+
+
+def _relax(definition: dict[str, Any], keys: set[str], known: dict[str, Any]) -> None:
+    """Let a definition do without some keys, and their sections without any of their own."""
+    definition["required"] = [key for key in definition["required"] if key not in keys]
+    for key in keys:
+        given = definition["properties"][key]
+        if "$ref" in given:
+            whole = given["$ref"].removeprefix("#/$defs/")
+            part = {key: value for key, value in known[whole].items() if key != "required"}
+            known[f"PartOf{whole}"] = part
+            given["$ref"] = f"#/$defs/PartOf{whole}"

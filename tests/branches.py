@@ -76,7 +76,8 @@ def make(folder: Path) -> Path:
     toy.dvc(work, "init", "--quiet")
     toy.dvc(work, "remote", "add", "--quiet", "--default", "storage", str(folder / "storage"))
     toy.dvc(work, "remote", "modify", "storage", "verify", "true")
-    shutil.copy2(toy.ROOT / "params.yaml", work)
+    for name in ("params.yaml", "variants.yaml"):
+        shutil.copy2(toy.ROOT / name, work)
     (work / "dvc.yaml").write_text(_PIPELINE)
     (work / "make.py").write_text(_SCRIPT)
     (work / "baseline.txt").write_text("weights")

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from slimline import files
 from slimline.errors import ArtifactError
-from slimline.targets import ONNX_RUNTIME
-from slimline.targets.runtimes import RUNTIMES, Deployable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from slimline.params import Params
+    from slimline.targets.runtimes import Deployable
 
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
@@ -42,6 +41,10 @@ def deployable(folder: Path) -> Deployable:
     Raises:
         ArtifactError: there is none, or its target is unknown here.
     """
+    # Who only compares metric files needs nothing that reads images.
+    from slimline.targets import ONNX_RUNTIME
+    from slimline.targets.runtimes import RUNTIMES, Deployable
+
     path = onnx_path(folder)
     target = read(folder).get("target", ONNX_RUNTIME)
     if target not in RUNTIMES:

@@ -18,7 +18,5 @@ def run(_: Namespace) -> int:
     """Print the schema."""
     from slimline import schema
 
-    content = schema.ParamsFile.model_json_schema()
-    content["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    print(json.dumps(content, indent=2, sort_keys=True))
+    print(json.dumps(schema.for_editors(), indent=2, sort_keys=True))
     return 0

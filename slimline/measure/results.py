@@ -42,6 +42,7 @@ class Run:
 class Results:
     """Figures, and the raw answers and times that give them their bounds."""
 
+    declared: Variants
     variants: Mapping[str, Variant]
     predictions: Mapping[str, NDArray[np.int64]]
     """[images] of each variant: the class that it answers with."""
@@ -57,20 +58,17 @@ class Results:
     @property
     def product(self) -> Variant:
         """What is shipped."""
-        return next(each for each in self.variants.values() if each.role == "product")
+        return self.variants[self.declared.product]
 
     @property
     def baseline(self) -> Variant:
         """What all else is compared with."""
-        return next(each for each in self.variants.values() if each.role == "baseline")
+        return self.variants[self.declared.baseline]
 
     @property
     def chain(self) -> list[Variant]:
         """From the baseline to the product, as many of them as there are figures of."""
-        found = [self.product]
-        while found[0].parent in self.variants:
-            found.insert(0, self.variants[found[0].parent])
-        return found
+        return [self.variants[name] for name in self.declared.chain if name in self.variants]
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -110,6 +108,7 @@ def load(metrics: Path, declared: Variants, *, newer: Results | None = None) -> 
             {} if is_older else variant_figures.read_json(predictions / TEST_SPLIT)
         )
         found = Results(
+            declared,
             variants={each.name: each for each in variant_figures.load(metrics, present)},
             predictions={each.name: _answers(predictions / f"{each.name}.txt") for each in present},
             labels=newer.labels if newer and is_older else _answers(labels_path),

@@ -16,7 +16,6 @@ from slimline.measure.side_by_side import SideBySide
 from slimline.repository import dvc_files
 from slimline.repository.revision import Revision
 from slimline.repository.state import State
-from slimline.targets.runtimes import Deployable
 
 _RUNTIME = "onnxruntime"
 _SEED = 0
@@ -39,6 +38,7 @@ def measure(revision: Revision, now: State) -> SideBySide:
         _fetch(revision, now.product_file, before)
         # A clone without models has no use for them.
         from slimline.measure import latency, machine
+        from slimline.targets.runtimes import Deployable
 
         shape = _input_shape(after)
         if _input_shape(before) != shape:

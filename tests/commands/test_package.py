@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import bare
 import numpy as np
 import pytest
 import tiny_model
+import toy
 from PIL import Image
 
 from slimline.__main__ import main
@@ -23,6 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "metrics/model_card.md").write_text("---\nlibrary_name: onnx\n---\n")
     outs = [{"path": name, "md5": dvc_files.hash_file(tmp_path / name)} for name in _FILES]
     stages = {"evaluate": {"deps": outs[:2]}, "report": {"outs": outs[2:]}}
+    shutil.copy2(toy.ROOT / "variants.yaml", tmp_path)
     (tmp_path / "dvc.lock").write_text(json.dumps({"stages": stages}))
     monkeypatch.chdir(tmp_path)
     return tmp_path

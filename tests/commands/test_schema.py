@@ -29,3 +29,14 @@ def test_the_schema_that_editors_read_is_current(capsys: pytest.CaptureFixture[s
     assert path.read_text() == capsys.readouterr().out, told
     first = (toy.ROOT / "params.yaml").read_text().splitlines()[0]
     assert first == f"# yaml-language-server: $schema={path.name}"
+
+
+def test_places_may_leave_out_what_they_share(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    known = json.loads(capsys.readouterr().out)["$defs"]
+    assert "augment" in known["SharedRecipe"]["required"]
+    assert "augment" not in known["Recipe"]["required"]
+    assert "epochs" in known["Recipe"]["required"]
+    own = known["Recipe"]["properties"]["augment"]["$ref"].rpartition("/")[2]
+    assert "required" not in known[own], "an exception may be one key"
+    assert known[own]["additionalProperties"] is False

@@ -11,7 +11,7 @@ from slimline.networks import classifier, tracing
 from slimline.networks.architecture import Architecture
 from slimline.networks.families import shufflenet_v2
 from slimline.networks.registry import REGISTRY
-from slimline.training import recipe
+from slimline.networks.settings import ModelParams
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -51,7 +51,7 @@ def test_the_downloaded_weights_of_lite3_are_named_as_ours() -> None:
 
 def test_weights_bring_their_normalisation_and_licence(tmp_path: Path) -> None:
     split = toy.splits(tmp_path)["train"]
-    settings = recipe.ModelParams(
+    settings = ModelParams(
         backbone="efficientnet_lite0",
         pretrained="imagenet",
         stem_stride=1,

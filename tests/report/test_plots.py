@@ -66,7 +66,7 @@ def test_what_is_missing_is_not_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in VARIANTS:
         (answers / f"{name}.txt").write_text((answers / "labels.txt").read_text())
         repository.write_top1(folder, name)
-    blocks = folder / "metrics" / "latency" / "blocks.tsv"
+    blocks = folder / "metrics" / "benchmark" / "blocks.tsv"
     blocks.write_text("".join(blocks.read_text().splitlines(keepends=True)[:4]))
     documents = finished.run(folder, monkeypatch)
     assert len(SVG.findall(documents["report.html"])) == 7
