@@ -1,10 +1,21 @@
-"""Fixtures that several tests share: above all the toy pipeline, which runs once."""
+"""Fixtures that several tests share: above all the toy pipeline, which runs once.
 
+Tests run in several processes side by side (pytest-xdist), each with one thread. What is shared is
+made by whoever needs it first; the others wait.
+"""
+
+import os
+from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import bare
 import pytest
 import toy
+from filelock import FileLock
+
+_PIPELINE = "pipeline"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,16 +26,49 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests into the order in which nobody waits for long.
+
+    A module stays in one process, since its fixtures do. The first that needs the pipeline is
+    first, so that it is there when the others, which are last, need it.
+    """
+    needs = {item.path for item in items if _PIPELINE in getattr(item, "fixturenames", ())}
+    first = next((item.path for item in items if item.path in needs), None)
+    items.sort(key=lambda item: 0 if item.path == first else 2 if item.path in needs else 1)
+
+
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a folder that is made once, whichever process asks first."""
+    base = tmp_path_factory.getbasetemp()
+    root = base if worker_id == "master" else base.parent
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        target, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                make(target)
+                done.touch()
+        return target
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pipeline(shared: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """A toy repository after one `dvc repro`, with the results committed. Do not change it."""
-    folder = toy.make(tmp_path_factory.mktemp("pipeline") / "toy")
-    watched = folder.parent / "opened"
+    return shared(_PIPELINE, _run_pipeline) / "toy"
+
+
+def _run_pipeline(folder: Path) -> None:
+    made = toy.make(folder / "toy")
+    watched = folder / "opened"
     watched.mkdir()
     watch = {"PYTHONPATH": str(toy.ROOT / "tests" / "watch"), "WATCH_TARGET": str(watched)}
-    toy.dvc(folder, "repro", environment=watch)
-    toy.commit(folder, "Run the pipeline")
-    return folder
+    toy.dvc(made, "repro", environment=watch)
+    toy.commit(made, "Run the pipeline")
 
 
 @pytest.fixture(scope="session")

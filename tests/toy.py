@@ -29,6 +29,8 @@ NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixu
 VARIANTS = tuple(variants.read(ROOT / variants.PATH))
 
 _OVERRIDES: dict[str, Any] = {
+    # Tests run side by side, and threads of two trainings that share two cores wait for each other.
+    "num_threads": 1,
     "data.source": "toy",
     "data.validation_images": 200,
     "data.calibration_images": 100,

@@ -181,7 +181,7 @@ class _Walk:
 
     def run(self, script: Path) -> dict[Path, set[str] | None]:
         """Return each file with the names that count of it, or that it counts as a whole."""
-        self._pending.append((script, ""))
+        self._add(".".join(script.with_suffix("").parts))
         while self._pending:
             path, name = self._pending.pop()
             known = self._found.get(path, set())

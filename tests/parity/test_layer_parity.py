@@ -151,7 +151,7 @@ def test_a_wrong_export_stops_and_names_the_layer(
     parent = tmp_path / "parent"
     parent.mkdir()
     files.write_json(parent / "model.json", {})
-    write = int8_export.write
+    write = exporter.write
 
     def write_wrongly(converted, example, path, **options) -> None:  # type: ignore[no-untyped-def]
         write(converted, example, path, **options)
@@ -163,7 +163,7 @@ def test_a_wrong_export_stops_and_names_the_layer(
 
     save(tmp_path / "right")
     assert (tmp_path / "right" / "model.onnx").is_file()
-    monkeypatch.setattr(int8_export, "write", write_wrongly)
+    monkeypatch.setattr(exporter, "write", write_wrongly)
     with pytest.raises(ParityError, match=r"int8_export\..*; they part at layer depthwise, which"):
         save(tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()

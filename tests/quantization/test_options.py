@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimline.quantization import qat
-from slimline.quantization.settings import ActivationType, Weights
 from slimline.targets.onnxruntime import exporter, runtime
+from slimline.targets.scheme import ActivationType, WeightScales
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -38,7 +38,7 @@ class Network(nn.Module):
 @pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
 @pytest.mark.parametrize("activation_type", ["uint8", "int8"])
 def test_all_in_int8_with_the_answers_of_training(
-    activation_type: ActivationType, weights: Weights, tmp_path: Path
+    activation_type: ActivationType, weights: WeightScales, tmp_path: Path
 ) -> None:
     example, path = torch.zeros(2, 4, 8, 8), tmp_path / "model.onnx"
     prepared = qat.prepare(

@@ -1,0 +1,97 @@
+"""What real DVC runs again after a change of our code: what calls the changed code, no more."""
+
+import re
+from pathlib import Path
+
+import pytest
+import toy
+
+METHOD = '''\
+"""Structured: whole channels go, at random."""
+
+from typing import Literal
+
+from slimline.pruning.structured_magnitude import StructuredMagnitude
+
+
+class Luck(StructuredMagnitude):
+    """`prune.method: luck`."""
+
+    method: Literal["luck"]
+'''
+
+
+@pytest.fixture(scope="module")
+def workspace(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.clone(pipeline, tmp_path_factory.mktemp("reruns") / "toy")
+
+
+def edit(folder: Path, name: str, old: str, new: str) -> None:
+    path = folder / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def reruns(folder: Path) -> set[str]:
+    """What `dvc repro` would run, after the hashes of code were renewed; the change is undone."""
+    toy.dvc(folder, "repro", "code")
+    told = toy.dvc(folder, "repro", "--dry").stdout
+    toy.git(folder, "restore", ".")
+    toy.git(folder, "clean", "--quiet", "--force", "slimline")
+    return set(re.findall(r"Running stage '([a-z_0-9]+)", told))
+
+
+def test_a_comment_and_a_docstring_run_nothing(workspace: Path) -> None:
+    edit(workspace, "slimline/files.py", "import hashlib\n", "import hashlib  # a comment\n")
+    edit(workspace, "slimline/training/loop.py", '"""THE training loop', '"""The one training loop')
+    assert reruns(workspace) == set()
+
+
+def test_a_new_backbone_and_a_new_method_run_nothing(workspace: Path) -> None:
+    families = "slimline/networks/families"
+    edit(workspace, f"{families}/shufflenet_v2.py", "X1_0 =", 'X9_0 = _v2("x9_0")\nX1_0 =')
+    edit(
+        workspace,
+        "slimline/networks/registry.py",
+        "    {\n",
+        '    {\n        "x9": "slimline.networks.families.shufflenet_v2:X9_0",\n',
+    )
+    (workspace / "slimline" / "pruning" / "luck.py").write_text(METHOD)
+    edit(
+        workspace,
+        "slimline/pruning/__init__.py",
+        "    {\n",
+        '    {\n        "luck": "slimline.pruning.luck:Luck",\n',
+    )
+    assert reruns(workspace) == set()
+
+
+def test_a_change_in_what_is_not_chosen_runs_nothing(workspace: Path) -> None:
+    edit(workspace, "slimline/networks/families/resnet.py", '"layer4"', '"layer5"')
+    edit(workspace, "slimline/pruning/taylor.py", "_BATCH = 50", "_BATCH = 51")
+    assert reruns(workspace) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "stages"),
+    [
+        ("slimline/pruning/rounds.py", "range(1, ", "range(1 + 0, ", {"prune"}),
+        ("slimline/report/templates/report.md.jinja2", "#", "##", {"report"}),
+        ("slimline/data/folders.py", "_SHOWN = 50", "_SHOWN = 51", {"prepare_data"}),
+        (
+            "slimline/networks/families/shufflenet_v2.py",
+            "is_end = unit == num_units",
+            "is_end = unit >= num_units",
+            {
+                "baseline_train", "backbone_swap", "sensitivity", "prune", "int8_sensitivity",
+                "qat_finetune", "int8_export", "int8_ptq",
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_runs_what_calls_it(
+    workspace: Path, name: str, old: str, new: str, stages: set[str]
+) -> None:
+    edit(workspace, name, old, new)
+    assert reruns(workspace) == stages
