@@ -55,7 +55,7 @@ def written(network: nn.Module, folder: Path, **options: str) -> tuple[onnx.Mode
 
 
 def weight_shapes(model: onnx.ModelProto) -> list[tuple[int, ...]]:
-    """Return the shapes with the zeros that `trailing` leaves to ONNX Runtime to append."""
+    """Return the shapes with the zeros that `trailing_zeros` leaves to ONNX Runtime to append."""
     tensors = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     tensors |= {
         each.output[0]: np.pad(tensors[each.input[0]], tensors[each.input[1]].reshape(2, -1).T)

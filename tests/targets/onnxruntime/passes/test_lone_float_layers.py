@@ -81,7 +81,7 @@ def test_the_layer_stays_float_and_every_byte_is_as_written(
 
 
 def test_without_it_the_runtime_quantizes_the_weight(tmp_path: Path) -> None:
-    """When this fails, ONNX Runtime has changed, and `islands` may no longer be needed."""
+    """When this fails, ONNX Runtime has changed, and the pass may be of no use any more."""
     model = between_bytes("")
     _, as_written = run(model, tmp_path, optimised=False)
     executed, answer = run(model, tmp_path, optimised=True)
