@@ -31,7 +31,7 @@ from slimline.measure import machine
 from slimline.networks.classifier import Classifier
 from slimline.quantization import int8_times, mixed_precision, qat
 from slimline.quantization.int8_times import Int8Times, Time
-from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.onnxruntime import passes, to_onnx
 from slimline.targets.onnxruntime.passes import grey_stem, int32_biases, lone_float_layers
 from slimline.training import determinism
 
@@ -175,12 +175,8 @@ class _Small:
                 for name, each in self._constants.items()
             ],
         )
-        model = _model(graph)
-        lone_float_layers.keep_float(model)
-        if self._is_int8:
-            grey_stem.widen(model)
-            int32_biases.quantize(model)
-        return model
+        for_int8 = [grey_stem.widen, int32_biases.quantize] if self._is_int8 else []
+        return passes.apply(_model(graph), lone_float_layers.keep_float, *for_int8)
 
 
 def _nothing() -> onnx.ModelProto:

@@ -15,7 +15,7 @@ from slimline.data.splits import Split
 from slimline.networks.classifier import Classifier
 from slimline.quantization import comparators, layer_choices, mixed_precision, qat
 from slimline.quantization.settings import Calibrator, Int8PtqParams
-from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
+from slimline.targets.onnxruntime import exporter, onnx_file, passes, to_onnx
 from slimline.targets.onnxruntime.passes import lone_float_layers
 from slimline.targets.runtimes import Deployable
 
@@ -75,8 +75,7 @@ def _write(
         quantized = comparators.quantize_static(
             source, calibration, settings, calibrator, float_nodes=nodes
         )
-        lone_float_layers.keep_float(quantized)
-        to_onnx.save(quantized, path)
+        to_onnx.save(passes.apply(quantized, lone_float_layers.keep_float), path)
         return
     prepared = qat.prepare_as(settings, model, float_layers)
     qat.calibrate(prepared, calibration, model, calibrator)

@@ -31,6 +31,5 @@ def write(
         ParamsError: the opset is too old for an operator of the network.
     """
     model = to_onnx.to_onnx(converted, example)
-    for each in passes.ordered(pad_channels=pad_channels, opset=opset, ir_version=ir_version):
-        each.rewrite(model)
-    to_onnx.save(model, path)
+    ordered = passes.ordered(pad_channels=pad_channels, opset=opset, ir_version=ir_version)
+    to_onnx.save(passes.apply(model, *(each.rewrite for each in ordered)), path)

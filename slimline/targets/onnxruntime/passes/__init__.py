@@ -1,7 +1,9 @@
 """The rewrites that make an exported QDQ graph one that ONNX Runtime fuses, in their order.
 
-Each changes the graph in place and leaves what it does not know. All of them keep the contract of
-our files (`slimline.targets.onnxruntime.to_onnx`): names of input and output, any batch.
+Each changes an onnx-ir model in place, with the help of `slimline.targets.onnxruntime.graph`, and
+leaves what it does not know. Names of new values say nothing, since `to_onnx.clean` shortens all.
+The passes keep the contract of our files (`slimline.targets.onnxruntime.to_onnx`): names of input
+and output, any batch.
 """
 
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import onnx
+import onnx_ir as ir
 
 from slimline.targets.onnxruntime.passes import (
     channel_padding,
@@ -23,12 +26,15 @@ from slimline.targets.onnxruntime.passes import (
     trailing_zeros,
 )
 
+Rewrite = Callable[[ir.Model], None]
+"""Changes a model in place."""
+
 
 @dataclass(frozen=True)
 class Pass:
     """One rewrite."""
 
-    rewrite: Callable[[onnx.ModelProto], None]
+    rewrite: Rewrite
     needs: str
     """What must have been done before, or must still be as the exporter wrote it."""
     keeps: str
@@ -97,3 +103,17 @@ def ordered(*, pad_channels: bool, opset: int, ir_version: int) -> list[Pass]:
             keeps="bit for bit",
         ),
     ]
+
+
+def apply(model: onnx.ModelProto, *rewrites: Rewrite) -> onnx.ModelProto:
+    """Return what the rewrites, in this order, make of a model, which stays as it is.
+
+    Types and shapes of values inside the graph are left out, since rewrites change them; whoever
+    reads the model infers them.
+    """
+    rewritten = ir.from_proto(model)
+    for rewrite in rewrites:
+        rewrite(rewritten)
+    result = ir.to_proto(rewritten)
+    del result.graph.value_info[:]
+    return result

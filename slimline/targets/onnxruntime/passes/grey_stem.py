@@ -8,67 +8,61 @@ is how int8 convolutions run, that is no move of a byte at either end. The answe
 for bit; the multiply-accumulates of this one layer become four times as many.
 """
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import NodeProto, helper, numpy_helper
+from typing import Literal
 
-from slimline.targets.onnxruntime.graph import Values
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from slimline.targets.onnxruntime.graph import (
+    DEQUANTIZE,
+    QUANTIZE,
+    add_constant,
+    chain,
+    constant,
+    insert_after,
+    maker,
+    only_user,
+    set_constant,
+)
 
 _COLUMNS = 4
 """Output columns that are computed at once."""
 
 
-def widen(model: onnx.ModelProto) -> None:
+def widen(model: ir.Model) -> None:
     """Rewrite the first convolution of a QDQ graph in place, if the image is grey.
 
     Left as they are: convolutions of another form than odd kernel, padding of half of it, and a
     width that divides.
     """
-    graph = model.graph
-    values = Values(graph)
-    path = _Path(graph, values)
-    if not path.is_complete:
+    image = model.graph.inputs[0]
+    nodes = chain(image, QUANTIZE, DEQUANTIZE, "Conv")
+    if len(nodes) < 3:
         return
-    conv, channels = path.conv, path.channels
-    weight = values.constant(path.weight.input[0])
-    assert weight is not None
-    attributes = {each.name: helper.get_attribute_value(each) for each in conv.attribute}
-    height, width = (each.dim_value for each in graph.input[0].type.tensor_type.shape.dim[2:])
-    stride = attributes.get("strides", [1, 1])[0]
-    kernel = weight.shape[2]
+    quantize_image, _, conv = nodes
+    activation = only_user(conv.outputs[0], "Relu", "Clip") or conv
+    quantize_result = only_user(activation.outputs[0], QUANTIZE)
+    weight = constant(maker(conv, 1), 0)
+    assert image.shape is not None
+    size = ir.Shape(image.shape[1:]).numpy()
+    if quantize_result is None or weight is None or not _is_plain(conv, weight, size):
+        return
+    _, height, width = size
+    stride = _stride(conv)
     at_once = _COLUMNS * stride
-    is_plain = (
-        channels == weight.shape[1] == 1
-        and weight.shape[2:] == (kernel, kernel)
-        and attributes.get("strides", [1, 1]) == [stride, stride]
-        and attributes.get("dilations", [1, 1]) == [1, 1]
-        and attributes.get("pads") == [kernel // 2] * 4
-        and kernel % 2 == 1
-        and kernel // 2 <= at_once
-        and width % at_once == 0
-        and height % stride == 0
+    _widen_filters(conv, weight, stride)
+    _move(
+        quantize_image,
+        ("Reshape", [-1, height, width // at_once, at_once]),
+        ("Transpose", [0, 3, 1, 2]),
     )
-    if not is_plain:
-        return
-    filters = len(weight)
-    del graph.value_info[:]
-    _give(graph, path.weight, 0, widened(weight, stride))
-    for node, place in [(path.weight, 1), (path.weight, 2), (conv, 2)]:
-        constant = values.constant(node.input[place]) if place < len(node.input) else None
-        if constant is not None and constant.ndim:
-            _give(graph, node, place, np.tile(constant, _COLUMNS))
-    del conv.attribute[:]
-    pads = [kernel // 2, 1, kernel // 2, 1]
-    conv.attribute.append(helper.make_attribute("pads", pads))
-    conv.attribute.append(helper.make_attribute("strides", [stride, 1]))
-    before = _Mover(graph, path.image, "columns")
-    before.reshape([-1, height, width // at_once, at_once])
-    before.transpose([0, 3, 1, 2])
-    after = _Mover(graph, path.result, "filters")
-    after.transpose([0, 2, 3, 1])
-    after.reshape([-1, height // stride, width // stride, filters])
-    after.transpose([0, 3, 1, 2])
+    _move(
+        quantize_result,
+        ("Transpose", [0, 2, 3, 1]),
+        ("Reshape", [-1, height // stride, width // stride, len(weight)]),
+        ("Transpose", [0, 3, 1, 2]),
+    )
 
 
 def widened(weight: NDArray[np.int8], stride: int) -> NDArray[np.int8]:
@@ -87,56 +81,47 @@ def widened(weight: NDArray[np.int8], stride: int) -> NDArray[np.int8]:
     return wide.reshape(_COLUMNS * filters, at_once, kernel, 3)
 
 
-class _Path:
-    """The nodes from the image to the first convolution's quantized result."""
-
-    def __init__(self, graph: onnx.GraphProto, values: Values) -> None:
-        def only_user(name: str, *kinds: str) -> str:
-            found = values.only_user(name, *kinds)
-            return str(found.output[0]) if found is not None and found.input[0] == name else ""
-
-        self.image = only_user(graph.input[0].name, "QuantizeLinear")
-        convolved = only_user(only_user(self.image, "DequantizeLinear"), "Conv")
-        activated = only_user(convolved, "Relu", "Clip") or convolved
-        self.result = only_user(activated, "QuantizeLinear")
-        conv = values.maker(convolved)
-        weight = values.maker(conv.input[1]) if conv is not None else None
-        self.is_complete = bool(self.image and self.result and weight is not None)
-        if conv is not None and weight is not None:
-            self.conv, self.weight = conv, weight
-            self.channels = graph.input[0].type.tensor_type.shape.dim[1].dim_value
+def _is_plain(conv: ir.Node, weight: NDArray[np.int8], size: tuple[int, ...]) -> bool:
+    channels, height, width = size
+    kernel, stride = weight.shape[2], _stride(conv)
+    at_once = _COLUMNS * stride
+    return (
+        channels == 1
+        and weight.shape[1:] == (1, kernel, kernel)
+        and conv.attributes.get_ints("strides", (1, 1)) == (stride, stride)
+        and conv.attributes.get_ints("dilations", (1, 1)) == (1, 1)
+        and conv.attributes.get_ints("pads") == (kernel // 2,) * 4
+        and kernel % 2 == 1
+        and kernel // 2 <= at_once
+        and width % at_once == 0
+        and height % stride == 0
+    )
 
 
-class _Mover:
-    """Puts nodes that move bytes between a value and all who use it."""
-
-    def __init__(self, graph: onnx.GraphProto, value: str, name: str) -> None:
-        self._graph, self._name, self._count = graph, name, 0
-        self._users = [node for node in graph.node if value in node.input]
-        self._value = value
-
-    def transpose(self, order: list[int]) -> None:
-        self._add(helper.make_node("Transpose", [self._value], [self._next()], perm=order))
-
-    def reshape(self, shape: list[int]) -> None:
-        constant = numpy_helper.from_array(np.array(shape), f"{self._name}{self._count}_shape")
-        self._graph.initializer.append(constant)
-        self._add(helper.make_node("Reshape", [self._value, constant.name], [self._next()]))
-
-    def _next(self) -> str:
-        return f"{self._name}{self._count}"
-
-    def _add(self, node: NodeProto) -> None:
-        moved = self._next()
-        place = min(list(self._graph.node).index(user) for user in self._users)
-        self._graph.node.insert(place, node)
-        for user in self._users:
-            user.input[:] = [moved if name == self._value else name for name in user.input]
-        self._value, self._count = moved, self._count + 1
+def _stride(conv: ir.Node) -> int:
+    return conv.attributes.get_ints("strides", (1, 1))[0]
 
 
-def _give(graph: onnx.GraphProto, node: NodeProto, place: int, value: NDArray[np.generic]) -> None:
-    """Let a node read another constant; the old one may be another node's as well."""
-    constant = numpy_helper.from_array(np.ascontiguousarray(value), f"{node.input[place]}_wide")
-    graph.initializer.append(constant)
-    node.input[place] = constant.name
+def _widen_filters(conv: ir.Node, weight: NDArray[np.int8], stride: int) -> None:
+    dequantize = maker(conv, 1)
+    assert dequantize is not None
+    set_constant(dequantize, 0, widened(weight, stride))
+    for node, place in [(dequantize, 1), (dequantize, 2), (conv, 2)]:
+        by_filter = constant(node, place)
+        if by_filter is not None and by_filter.ndim:
+            set_constant(node, place, np.tile(by_filter, _COLUMNS))
+    padding = weight.shape[2] // 2
+    conv.attributes.clear()
+    conv.attributes.add(ir.AttrInt64s("pads", [padding, 1, padding, 1]))
+    conv.attributes.add(ir.AttrInt64s("strides", [stride, 1]))
+
+
+def _move(node: ir.Node, *moves: tuple[Literal["Reshape", "Transpose"], list[int]]) -> None:
+    """Let all who read a node's output read it after moves, each to a shape or an order of axes."""
+    tape, value = ir.tape.Tape(), node.outputs[0]
+    for operator, numbers in moves:
+        if operator == "Reshape":
+            value = tape.op(operator, [value, add_constant(node, np.array(numbers))])
+        else:
+            value = tape.op(operator, [value], {"perm": numbers})
+    insert_after(node.outputs[0], tape)

@@ -10,14 +10,22 @@ Apart from ties, this is all in which int8 differs from fake-quant, so training 
 (`slimline.quantization.bias_rounding`).
 """
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import NodeProto, helper, numpy_helper
 
-from slimline.targets.onnxruntime.graph import Values
+from slimline.targets.onnxruntime.graph import (
+    DEQUANTIZE,
+    add_constant,
+    constant,
+    maker,
+    scale_and_zero,
+    set_constant,
+    set_input,
+)
 
 _LAYERS = {"Conv", "Gemm"}
 
@@ -28,78 +36,58 @@ _TOO_MANY_STEPS = 2.0**31
 """For 32 bits."""
 
 
-def make_room(model: onnx.ModelProto) -> None:
+def make_room(model: ir.Model) -> None:
     """Widen the steps of weights in place where a bias asks for it; other layers stay as they are.
 
     Weights are int8 per channel, axis 0, or per tensor.
     """
-    values = Values(model.graph)
-    for layer in model.graph.node:
-        if layer.op_type in _LAYERS and len(layer.input) > 2:
-            _make_room(model.graph, layer, values)
+    for layer in _quantized_layers(model):
+        smallest = np.abs(layer.bias) / (layer.image_scale * _MOST_STEPS)
+        scale = layer.weight_scale
+        wider = np.maximum(scale, smallest if scale.ndim else smallest.max()).astype(np.float32)
+        levels = constant(layer.weight, 0)
+        if levels is None or np.array_equal(wider, scale):
+            continue
+        ratio = (scale / wider).reshape(-1, *[1] * (levels.ndim - 1))
+        set_constant(layer.weight, 0, np.round(levels * ratio).astype(levels.dtype))
+        set_constant(layer.weight, 1, wider)
 
 
-def quantize(model: onnx.ModelProto) -> None:
+def quantize(model: ir.Model) -> None:
     """Put biases of layers with quantized input and weight in int32, in place.
 
     Only the bias changes, by its rounding; `make_room` comes first. Its steps are left to ONNX
     Runtime to multiply when it loads the file, which thus needs no scale per channel for them.
     """
-    graph = model.graph
-    values = Values(graph)
-    for layer in list(graph.node):
-        if layer.op_type in _LAYERS and len(layer.input) > 2:
-            _quantize(graph, layer, values)
+    for layer in _quantized_layers(model):
+        steps = np.asarray(layer.image_scale * layer.weight_scale, np.float32)
+        levels = np.round(layer.bias / steps)
+        assert np.abs(levels).max() < _TOO_MANY_STEPS, "make_room comes first"
+        integers = add_constant(layer.node, levels.astype(np.int32))
+        tape = ir.tape.Tape()
+        product = tape.op("Mul", [layer.image.inputs[1], layer.weight.inputs[1]])
+        tape.op(DEQUANTIZE, [integers, product], {"axis": 0} if steps.ndim else {})
+        set_input(layer.node, 2, tape)
 
 
-def _quantize(graph: onnx.GraphProto, layer: NodeProto, values: Values) -> None:
-    bias = values.constant(layer.input[2])
-    pairs = [values.maker(name) for name in layer.input[:2]]
-    scales = [
-        each.input[1] for each in pairs if each is not None and each.op_type == "DequantizeLinear"
-    ]
-    factors = [values.constant(name) for name in scales]
-    if bias is None or len(factors) < 2 or factors[0] is None or factors[1] is None:
-        return
-    steps = np.asarray(factors[0] * factors[1], np.float32)
-    integers, product, result = (
-        f"{layer.output[0]}_bias_{part}" for part in ("int32", "steps", "rounded")
-    )
-    levels = np.round(bias / steps)
-    assert np.abs(levels).max() < _TOO_MANY_STEPS, "make_room comes first"
-    graph.initializer.append(numpy_helper.from_array(levels.astype(np.int32), integers))
-    dequantize = helper.make_node("DequantizeLinear", [integers, product], [result])
-    if steps.ndim:
-        dequantize.attribute.append(helper.make_attribute("axis", 0))
-    place = list(graph.node).index(layer)
-    graph.node.insert(place, helper.make_node("Mul", scales, [product]))
-    graph.node.insert(place + 1, dequantize)
-    layer.input[2] = result
+@dataclass(frozen=True)
+class _Layer:
+    """A layer with a float bias, whose input and weight are dequantized in fixed steps."""
+
+    node: ir.Node
+    image: ir.Node
+    """Dequantizes the layer's input."""
+    weight: ir.Node
+    image_scale: NDArray[np.float32]
+    weight_scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
 
 
-def _make_room(graph: onnx.GraphProto, layer: NodeProto, values: Values) -> None:
-    image, weight = (values.maker(name) for name in layer.input[:2])
-    if image is None or weight is None:
-        return
-    bias, step = values.constant(layer.input[2]), values.constant(image.input[1])
-    levels, scale = (values.constant(name) for name in weight.input[:2])
-    if any(each is None for each in (bias, step, levels, scale)):
-        return
-    assert bias is not None
-    assert step is not None
-    assert levels is not None
-    assert scale is not None
-    smallest = np.abs(bias) / (step * _MOST_STEPS)
-    wider = np.maximum(scale, smallest if scale.ndim else smallest.max()).astype(np.float32)
-    if np.array_equal(wider, scale):
-        return
-    ratio = (scale / wider).reshape(-1, *[1] * (levels.ndim - 1))
-    _give(graph, weight, 0, np.round(levels * ratio).astype(levels.dtype))
-    _give(graph, weight, 1, wider)
-
-
-def _give(graph: onnx.GraphProto, node: NodeProto, place: int, value: NDArray[Any]) -> None:
-    """Let a node read another constant; the old one may be another node's as well."""
-    constant = numpy_helper.from_array(value, f"{node.output[0]}_roomy{place}")
-    graph.initializer.append(constant)
-    node.input[place] = constant.name
+def _quantized_layers(model: ir.Model) -> Iterator[_Layer]:
+    for node in model.graph:
+        image, weight, bias = maker(node, 0), maker(node, 1), constant(node, 2)
+        if node.op_type not in _LAYERS or image is None or weight is None or bias is None:
+            continue
+        steps, weight_steps = scale_and_zero(image), scale_and_zero(weight)
+        if steps is not None and weight_steps is not None:
+            yield _Layer(node, image, weight, steps[0], weight_steps[0], bias)

@@ -7,31 +7,32 @@ runs the layer in int8: neither as it is written nor as it was trained. It does 
 fuses it with the layer.
 """
 
-import onnx
-from onnx import NodeProto, helper
+import onnx_ir as ir
 
-from slimline.targets.onnxruntime.graph import Values
+from slimline.targets.onnxruntime.graph import (
+    DEQUANTIZE,
+    QUANTIZE,
+    constant,
+    insert_after,
+    maker,
+    only_user,
+)
 
-_QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
-
-def keep_float(model: onnx.ModelProto) -> None:
+def keep_float(model: ir.Model) -> None:
     """Put such a node behind every float layer between bytes, in place."""
-    graph = model.graph
-    values = Values(graph)
-    for node in list(graph.node):
-        if node.op_type in {"Conv", "Gemm"} and _is_alone(node, values):
-            result = node.output[0]
-            node.output[0] = f"{result}_float"
-            same = helper.make_node("LeakyRelu", [node.output[0]], [result], alpha=1.0)
-            graph.node.insert(list(graph.node).index(node) + 1, same)
+    for node in model.graph:
+        if node.op_type in {"Conv", "Gemm"} and _is_alone(node):
+            tape = ir.tape.Tape()
+            tape.op("LeakyRelu", node.outputs, {"alpha": 1.0})
+            insert_after(node.outputs[0], tape)
 
 
-def _is_alone(node: NodeProto, values: Values) -> bool:
+def _is_alone(node: ir.Node) -> bool:
     """Does a layer with a float weight stand between bytes, its activation counted in?"""
-    before = values.maker(node.input[0])
-    if before is None or before.op_type != _DEQUANTIZE or values.constant(node.input[1]) is None:
+    before = maker(node, 0)
+    if before is None or before.op_type != DEQUANTIZE or constant(node, 1) is None:
         return False
-    activation = values.only_user(node.output[0], "Relu", "Clip")
-    users = values.users(activation.output[0] if activation else node.output[0])
-    return bool(users) and all(each.op_type == _QUANTIZE for each in users)
+    last = only_user(node.outputs[0], "Relu", "Clip") or node
+    users = last.outputs[0].consumers()
+    return bool(users) and all(each.op_type == QUANTIZE for each in users)

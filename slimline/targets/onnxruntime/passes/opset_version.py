@@ -5,12 +5,11 @@ those that we use is undone here. Newer opsets read all of ours as it is.
 """
 
 import numpy as np
-import onnx
 import onnx.defs
-from onnx import NodeProto, helper
+import onnx_ir as ir
 
 from slimline.errors import ParamsError
-from slimline.targets.onnxruntime.graph import Values
+from slimline.targets.onnxruntime.graph import constant
 from slimline.targets.onnxruntime.releases import NEWEST_OPSET
 
 _AXES_BECAME_INPUT = {"ReduceMean": 18}
@@ -24,29 +23,24 @@ _NEW_ATTRIBUTES = {
 """Attributes that say what is the case without them, and the opset that has them first."""
 
 
-def set_versions(model: onnx.ModelProto, *, opset: int, ir_version: int) -> None:
+def set_versions(model: ir.Model, *, opset: int, ir_version: int) -> None:
     """Rewrite a model in place; it computes the same.
 
     Raises:
         ParamsError: an operator of the model does not exist in that opset.
     """
-    missing = {node.op_type for node in model.graph.node if not _exists(node, opset)}
+    missing = {node.op_type for node in model.graph if not onnx.defs.has(node.op_type, opset)}
     if missing:
         raise ParamsError([_explain(each, opset) for each in sorted(missing)])
-    values = Values(model.graph)
-    for node in model.graph.node:
+    for node in model.graph:
         if opset < _AXES_BECAME_INPUT.get(node.op_type, 0):
-            _axes_to_attribute(node, values)
-        for attribute in list(node.attribute):
-            if opset < _NEW_ATTRIBUTES.get((node.op_type, attribute.name), 0):
-                _remove(node, attribute, values)
+            _axes_to_attribute(node)
+        for name in list(node.attributes):
+            if opset < _NEW_ATTRIBUTES.get((node.op_type, name), 0):
+                _remove(node, name)
     model.ir_version = ir_version
-    del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", opset))
-
-
-def _exists(node: NodeProto, opset: int) -> bool:
-    return bool(onnx.defs.has(node.op_type, opset))
+    model.opset_imports.clear()
+    model.opset_imports[""] = opset
 
 
 def _explain(operator: str, opset: int) -> str:
@@ -58,17 +52,17 @@ def _explain(operator: str, opset: int) -> str:
     )
 
 
-def _axes_to_attribute(node: NodeProto, values: Values) -> None:
-    axes = values.constant(node.input[1]) if len(node.input) > 1 else None
+def _axes_to_attribute(node: ir.Node) -> None:
+    axes = constant(node, 1)
     assert axes is not None, "only axes that are known are written"
-    node.attribute.append(helper.make_attribute("axes", axes.tolist()))
-    del node.input[1:]
+    node.attributes.add(ir.AttrInt64s("axes", axes.tolist()))
+    node.resize_inputs(1)
 
 
-def _remove(node: NodeProto, attribute: onnx.AttributeProto, values: Values) -> None:
+def _remove(node: ir.Node, attribute: str) -> None:
     """Remove an attribute, having made sure that it says nothing."""
-    if attribute.name == "allowzero":
-        shape = values.constant(node.input[1])
+    if attribute == "allowzero":
+        shape = constant(node, 1)
         assert shape is not None, "only shapes that are known are written"
         assert np.all(shape != 0), "no shape has a zero"
-    node.attribute.remove(attribute)
+    del node.attributes[attribute]

@@ -8,40 +8,34 @@ the same kernels from fewer bytes.
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import NodeProto, helper, numpy_helper
 
-from slimline.targets.onnxruntime.graph import Values
+from slimline.targets.onnxruntime.graph import add_constant, constant, maker, set_input
 
 _NODE_BYTES = 128
 """What a node and the constant that it reads may take; fewer zeros than that stay."""
 
 
-def leave_out(model: onnx.ModelProto) -> None:
+def leave_out(model: ir.Model) -> None:
     """Rewrite the weights of convolutions in place; the model means the same."""
-    graph = model.graph
-    values = Values(graph)
-    for conv in [node for node in graph.node if node.op_type == "Conv"]:
-        weight = values.maker(conv.input[1])
-        levels = values.constant(weight.input[0]) if weight is not None else None
+    for conv in model.graph:
+        weight = maker(conv, 1) if conv.op_type == "Conv" else None
+        levels = constant(weight, 0)
         if weight is not None and levels is not None:
-            _leave_out(graph, weight, levels)
+            _leave_out(weight, levels)
 
 
-def _leave_out(graph: onnx.GraphProto, weight: NodeProto, levels: NDArray[Any]) -> None:
-    ends = [_last_used(levels, axis) for axis in range(2)]
-    kept = levels[: ends[0], : ends[1]]
+def _leave_out(weight: ir.Node, levels: NDArray[Any]) -> None:
+    num_rows, num_columns = (_last_used(levels, axis) for axis in range(2))
+    kept = levels[:num_rows, :num_columns]
     if levels.nbytes - kept.nbytes <= _NODE_BYTES:
         return
-    name = weight.output[0]
-    trimmed = numpy_helper.from_array(np.ascontiguousarray(kept), f"{name}_trimmed")
-    more = [whole - left for whole, left in zip(levels.shape, kept.shape, strict=True)]
-    pads = numpy_helper.from_array(np.array([0] * len(more) + more), f"{name}_pads")
-    graph.initializer.extend([trimmed, pads])
-    pad = helper.make_node("Pad", [trimmed.name, pads.name], [f"{name}_whole"])
-    graph.node.insert(list(graph.node).index(weight), pad)
-    weight.input[0] = pad.output[0]
+    left_out = [whole - left for whole, left in zip(levels.shape, kept.shape, strict=True)]
+    pads = np.array([0] * levels.ndim + left_out)
+    tape = ir.tape.Tape()
+    tape.op("Pad", [add_constant(weight, kept), add_constant(weight, pads)])
+    set_input(weight, 0, tape)
 
 
 def _last_used(levels: NDArray[Any], axis: int) -> int:
