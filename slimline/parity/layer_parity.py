@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
-from onnx import NodeProto, helper
 from torch import fx
 
 from slimline.targets.onnxruntime import runtime, to_onnx
-from slimline.targets.onnxruntime.graph import Values
+from slimline.targets.onnxruntime.graph import QUANTIZE, only_user, scale_and_zero
 
 _aten = torch.ops.aten
 
@@ -103,7 +102,7 @@ def compare(
     `images` are normalised, float32 [count, channels, height, width]. `levels` is how many steps
     there are in the range of values that stay float.
     """
-    model = onnx.load(path)
+    model = ir.load(path)
     ends = list(_onnx_ends(model.graph))
     layers = dict(_torch_ends(network))
     assert len(ends) == len(layers), "a file has the layers of its network"
@@ -168,50 +167,46 @@ def _name(layer: fx.Node) -> str:
     return str(weight.target).removesuffix(".weight")
 
 
-def _onnx_ends(graph: onnx.GraphProto) -> Iterator[tuple[str, NodeProto | None]]:
+def _onnx_ends(graph: ir.Graph) -> Iterator[tuple[ir.Value, ir.Node | None]]:
     """Yield what has each layer's values, and the node that quantized them, if any did."""
-    values = Values(graph)
-    for node in graph.node:
+    for node in graph:
         if node.op_type in _ONNX_LAYERS:
-            yield _onnx_end(values, node)
+            yield _onnx_end(node)
 
 
-def _onnx_end(values: Values, layer: NodeProto) -> tuple[str, NodeProto | None]:
-    name = _follow(values, layer.output[0], _ONNX_ACTIVATIONS)
-    quantize = values.only_user(name, "QuantizeLinear")
+def _onnx_end(layer: ir.Node) -> tuple[ir.Value, ir.Node | None]:
+    value = _follow(layer.outputs[0], _ONNX_ACTIVATIONS)
+    quantize = only_user(value, QUANTIZE)
     if quantize is None:
-        return name, None
-    return _follow(values, quantize.output[0], _ONNX_MOVES), quantize
+        return value, None
+    return _follow(quantize.outputs[0], _ONNX_MOVES), quantize
 
 
-def _follow(values: Values, name: str, kinds: tuple[str, ...]) -> str:
-    user = values.only_user(name, *kinds)
-    while user is not None:
-        name = user.output[0]
-        user = values.only_user(name, *kinds)
-    return name
+def _follow(value: ir.Value, kinds: tuple[str, ...]) -> ir.Value:
+    user = only_user(value, *kinds)
+    return value if user is None else _follow(user.outputs[0], kinds)
 
 
 def _onnx_values(
-    model: onnx.ModelProto,
-    ends: list[tuple[str, NodeProto | None]],
+    model: ir.Model,
+    ends: list[tuple[ir.Value, ir.Node | None]],
     images: NDArray[np.float32],
     *,
     optimised: bool,
     num_threads: int,
 ) -> Iterator[_Found]:
     """Yield the values of each end; the model gets outputs for them."""
-    constants = Values(model.graph)
-    names = [name for name, _ in ends]
-    added = set(names) - {each.name for each in model.graph.output}
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in sorted(added))
-    content = model.SerializeToString()
+    for value, _ in ends:
+        if not value.is_graph_output():
+            model.graph.outputs.append(value)
+    content = ir.to_proto(model).SerializeToString()
     loaded = runtime.load(content, num_threads=num_threads, optimised=optimised)
+    names = [value.name for value, _ in ends]
     for raw, (_, quantize) in zip(loaded.run(names, {to_onnx.INPUT: images}), ends, strict=True):
         if quantize is None:
             yield _Found(raw, 0.0)
             continue
-        scale, zero = (constants.constant(each) for each in quantize.input[1:3])
-        assert scale is not None
-        assert zero is not None
+        quantization = scale_and_zero(quantize)
+        assert quantization is not None, "layers are quantized in fixed steps"
+        scale, zero = quantization
         yield _Found((raw.astype(np.float32) - np.float32(zero)) * scale, float(scale))
