@@ -48,7 +48,7 @@ _ROUNDING = 1.5
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerDifference:
     """How a layer of the file differs from that of fake-quant, both given the same values."""
 
     name: str
@@ -95,7 +95,7 @@ def compare(
     optimised: bool,
     num_threads: int,
     levels: int = INT8_LEVELS,
-) -> list[Layer]:
+) -> list[LayerDifference]:
     """Return all layers in order of execution.
 
     `network` is exported, in evaluation mode, and may have fake-quant that is not yet converted;
@@ -110,11 +110,11 @@ def compare(
     comparer = _Comparer(network, dict(zip(layers, found, strict=True)), levels)
     with torch.no_grad():
         comparer.run(torch.from_numpy(images))
-    return [Layer(name, comparer.steps[end]) for end, name in layers.items()]
+    return [LayerDifference(name, comparer.steps[end]) for end, name in layers.items()]
 
 
 @dataclass(frozen=True)
-class _Found:
+class _FileValues:
     """A layer's values as the file has them."""
 
     values: NDArray[np.float32]
@@ -126,7 +126,7 @@ class _Comparer(fx.Interpreter):
     """Runs a network, and goes on from each layer with what the file has there."""
 
     def __init__(
-        self, network: fx.GraphModule, found: Mapping[fx.Node, _Found], levels: int
+        self, network: fx.GraphModule, found: Mapping[fx.Node, _FileValues], levels: int
     ) -> None:
         super().__init__(network)
         self._found, self._levels = found, levels
@@ -194,7 +194,7 @@ def _onnx_values(
     *,
     optimised: bool,
     num_threads: int,
-) -> Iterator[_Found]:
+) -> Iterator[_FileValues]:
     """Yield the values of each end; the model gets outputs for them."""
     for value, _ in ends:
         if not value.is_graph_output():
@@ -204,9 +204,9 @@ def _onnx_values(
     names = [value.name for value, _ in ends]
     for raw, (_, quantize) in zip(loaded.run(names, {to_onnx.INPUT: images}), ends, strict=True):
         if quantize is None:
-            yield _Found(raw, 0.0)
+            yield _FileValues(raw, 0.0)
             continue
         quantization = scale_and_zero(quantize)
         assert quantization is not None, "layers are quantized in fixed steps"
         scale, zero = quantization
-        yield _Found((raw.astype(np.float32) - np.float32(zero)) * scale, float(scale))
+        yield _FileValues((raw.astype(np.float32) - np.float32(zero)) * scale, float(scale))

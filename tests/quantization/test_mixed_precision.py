@@ -103,7 +103,9 @@ def test_what_costs_more_than_allowed_stays_float(model: Classifier) -> None:
 
 
 def test_what_was_not_scanned_cannot_be_judged(model: Classifier) -> None:
-    with pytest.raises(ParamsError, match=r"max_drop: layer conv1 was not scanned; set int8_sens"):
+    with pytest.raises(
+        ParamsError, match=r"max_drop, for \w+: layer conv1 was not scanned; set int8_sens"
+    ):
         choose(model, max_drop=1)
 
 

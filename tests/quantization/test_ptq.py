@@ -124,5 +124,7 @@ def test_what_a_peer_cannot_do_is_told_in_a_sentence(
 
 
 def test_a_calibrator_of_the_other_quantizer_is_refused() -> None:
-    with pytest.raises(ParamsError, match="minmax, percentile, entropy or auto with quantizer"):
+    with pytest.raises(
+        ParamsError, match=r"minmax, percentile, entropy or auto with int8_ptq\.quantizer"
+    ):
         check(SETTINGS | {"calibrator": "mse"}, Int8PtqParams, path=Path("params.yaml"))
