@@ -30,15 +30,18 @@ repro: $(INSTALLED) ## Run what is out of date of the pipeline, print seconds pe
 
 # TEST=pruning runs one room, TEST=data/test_folders.py one file: what lies at that path in tests/.
 TEST ?=
-TESTS := $(if $(TEST),tests/$(TEST))
+# Side by side, a module in one process and in the order that tests/conftest.py gives; a process
+# takes about a gigabyte.
+PYTEST := python -m pytest -p no:cacheprovider --numprocesses auto --maxprocesses 4 \
+	--dist loadscope --no-loadscope-reorder $(if $(TEST),tests/$(TEST))
 
 test: $(INSTALLED) $(if $(TEST),,check) ## Check the code, then run the quick tests; TEST=pruning: of one room
 	@echo "== pytest: the quick tests"
-	@python -m pytest -p no:cacheprovider -m "not slow" $(TESTS)
+	@$(PYTEST) -m "not slow"
 
 test-all: $(INSTALLED) $(if $(TEST),,check) ## Check the code, then run all tests; TEST=pruning: of one room
 	@echo "== pytest: all tests"
-	@python -m pytest -p no:cacheprovider $(TESTS)
+	@$(PYTEST)
 
 check: $(INSTALLED) ## Lint, format check, types, direction of imports, workflows
 	@echo "== ruff check"

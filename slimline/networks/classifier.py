@@ -1,4 +1,4 @@
-"""A network together with what it takes to use it; built, rebuilt, and traced here.
+"""A network together with what it takes to use it; built and rebuilt here.
 
 The networks themselves come from `slimline.networks.registry`; folders on disk are in
 `slimline.artifacts.model_folder`.

@@ -1,4 +1,4 @@
-"""Do two forms of one model give the same answers? Checked wherever a model changes its form.
+"""Does the int8 file answer as fake-quant did? All validation images, as written and optimised.
 
 At which layer they part is found by `slimline.parity.layer_parity`.
 """
