@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks import throughput
 from slimline import params
 from slimline.artifacts import description, model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.measure import accuracy, latency
 from slimline.networks import classifier
@@ -105,7 +105,7 @@ def train(candidate: Candidate, target: Path, run: RunParams) -> None:
     swap = params.load("backbone_swap", BackboneSwapParams).model_copy(update=vars(candidate))
     fine = params.load("qat_finetune", QatFinetuneParams)
     images, calibration, validation = (
-        splits.load(PREPARED / name) for name in ("train", "calibration", "validation")
+        split_files.load(PREPARED / name) for name in ("train", "calibration", "validation")
     )
     model, _, _ = backbone_swap.swap(
         model_folder.load(BASELINE),
@@ -137,7 +137,7 @@ def measure(target: Path) -> None:
         for form in ("float", "int8")
     }
     settings = params.load("benchmark", latency.BenchmarkParams)
-    validation = splits.load(PREPARED / "validation")
+    validation = split_files.load(PREPARED / "validation")
     frame = Preprocessing.from_dict(description.read(BASELINE)["preprocessing"])
     times = latency.measure(
         paths,
@@ -154,7 +154,7 @@ def _line(
     candidate: Candidate,
     paths: Mapping[str, Path],
     times: Mapping[str, latency.Latency],
-    validation: splits.Split,
+    validation: split_files.Split,
 ) -> str:
     swap, int8_path = (paths[f"{candidate.name}/{form}"] for form in ("float", "int8"))
     floats, ints = (times[f"{candidate.name}/{form}"].p50_ms for form in ("float", "int8"))
@@ -176,13 +176,13 @@ def _line(
 
 def _images_per_second(candidate: Candidate) -> float:
     settings = params.load("backbone_swap", BackboneSwapParams)
-    images = splits.load(PREPARED / "train")
+    images = split_files.load(PREPARED / "train")
     determinism.start(params.load_run())
     model = classifier.build(settings.model_copy(update=vars(candidate)), images, PRETRAINED)
     return throughput.images_per_second(model, images, settings.unfrozen)
 
 
-def _top1(path: Path, validation: splits.Split) -> float:
+def _top1(path: Path, validation: split_files.Split) -> float:
     frame = Preprocessing.from_dict(description.read(path.parent)["preprocessing"])
     logits = Deployable(path).predict(validation.images, frame, num_threads=2)
     return accuracy.score(logits, validation.labels, validation.labels).top1

@@ -29,7 +29,7 @@ from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
 from slimline import params
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.measure import paired
 from slimline.networks.classifier import Classifier
 from slimline.quantization import qat
@@ -85,7 +85,7 @@ def main() -> None:
     if given.epochs is not None:
         recipe = settings.recipe.model_copy(update={"epochs": given.epochs})
         settings = settings.model_copy(update={"recipe": recipe})
-    parts = {name: splits.load(PREPARED / name) for name in SPLITS}
+    parts = {name: split_files.load(PREPARED / name) for name in SPLITS}
     print("| candidate | folded, % | frozen, % | frozen gains | 95 % | folded s | frozen s |")
     print(f"|---|{6 * '---:|'}")
     for folder in sorted(given.models.iterdir()):
@@ -93,7 +93,7 @@ def main() -> None:
             print(_line(folder, parts, settings), flush=True)
 
 
-def _line(folder: Path, parts: Mapping[str, splits.Split], settings: QatFinetuneParams) -> str:
+def _line(folder: Path, parts: Mapping[str, split_files.Split], settings: QatFinetuneParams) -> str:
     run = params.load_run()
     answers: list[NDArray[np.int64]] = []
     seconds: list[float] = []
@@ -143,7 +143,9 @@ def _prepare_frozen(settings: QatFinetuneParams, model: Classifier) -> fx.GraphM
     return prepared
 
 
-def _answers(network: fx.GraphModule, model: Classifier, images: splits.Split) -> NDArray[np.int64]:
+def _answers(
+    network: fx.GraphModule, model: Classifier, images: split_files.Split
+) -> NDArray[np.int64]:
     answers: NDArray[np.int64] = (
         loop.predict(network, images, model.preprocessing).numpy().argmax(1)
     )

@@ -24,8 +24,8 @@ from torch import Tensor, fx, nn
 
 from slimline import params
 from slimline.artifacts import model_folder
-from slimline.data import splits
-from slimline.data.splits import Split
+from slimline.data import split_files
+from slimline.data.split_files import Split
 from slimline.measure import paired
 from slimline.networks.classifier import Classifier
 from slimline.quantization import placement, qat
@@ -44,7 +44,7 @@ def main() -> None:
     given = parser.parse_args()
     determinism.start(params.load_run())
     calibration, validation = (
-        splits.load(PREPARED / name) for name in ("calibration", "validation")
+        split_files.load(PREPARED / name) for name in ("calibration", "validation")
     )
     validation = _first(validation, given.images or len(validation))
     print(f"| {' | '.join(_COLUMNS)} |\n|---|---|{6 * '---:|'}")
@@ -82,7 +82,7 @@ def _answers(network: nn.Module, model: Classifier, split: Split) -> NDArray[np.
 
 def _first(split: Split, count: int) -> Split:
     rows = np.arange(count)
-    return replace(split, images=splits.take(split.images, rows), labels=split.labels[rows])
+    return replace(split, images=split_files.take(split.images, rows), labels=split.labels[rows])
 
 
 @torch.no_grad()

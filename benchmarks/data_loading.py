@@ -21,9 +21,9 @@ from PIL import Image
 
 from benchmarks import throughput
 from slimline import params
-from slimline.data import preparation, splits
-from slimline.data.preparation import DataParams
-from slimline.data.splits import Split
+from slimline.data import split_files, splitting
+from slimline.data.split_files import Split
+from slimline.data.splitting import DataParams
 from slimline.networks import classifier
 from slimline.training import determinism, loader
 from slimline.training.backbone_swap import BackboneSwapParams
@@ -47,7 +47,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         sets = {
-            "embedded, 28 px": (splits.load(PREPARED / "train"), settings.unfrozen),
+            "embedded, 28 px": (split_files.load(PREPARED / "train"), settings.unfrozen),
             f"JPEG {_PHOTO_SIZE[0]} x {_PHOTO_SIZE[1]}, {_INPUT_SIZE} px": (
                 photos(Path(folder)),
                 cut(settings.unfrozen),
@@ -97,7 +97,7 @@ def _timed(make: Any, waits: list[float]) -> Any:
 
 def photos(folder: Path) -> Split:
     """Write JPEGs in class folders and return their training split, prepared."""
-    source = splits.load(PREPARED / "validation")
+    source = split_files.load(PREPARED / "validation")
     for row in range(_NUM_PHOTOS):
         label = int(source.labels[row])
         path = folder / "raw" / "photos" / f"class {label}" / f"{row}.jpg"
@@ -113,9 +113,9 @@ def photos(folder: Path) -> Split:
         test_images=50,
         on_bad_image="error",
     )
-    parts = preparation.prepare(folder / "raw", settings, seed=1, scratch=folder)
-    splits.save(folder / "train", parts["train"])
-    return splits.load(folder / "train")
+    parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
+    split_files.save(folder / "train", parts["train"])
+    return split_files.load(folder / "train")
 
 
 def cut(recipe: Recipe) -> Recipe:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from slimline import params
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.training import backbone_swap, determinism
 from slimline.training.backbone_swap import BackboneSwapParams
 from slimline.training.recipe import Distill
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     settings = params.load("backbone_swap", BackboneSwapParams)
-    train, validation = (splits.load(PREPARED / name) for name in ("train", "validation"))
+    train, validation = (split_files.load(PREPARED / name) for name in ("train", "validation"))
     print("| weight | temperature | last | seed | validation top-1 | seconds |")
     print("|---:|---:|---:|---:|---:|---:|")
     for seed in parser.parse_args().seeds:

@@ -42,7 +42,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from slimline import files, params
-from slimline.measure import block_times, chance, latency
+from slimline.measure import block_times, latency, significance
 from slimline.measure.latency import BenchmarkParams
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
@@ -246,7 +246,7 @@ def _against_peers(times: Mapping[str, NDArray[np.float64]]) -> str:
     if not peers:
         return ""
     peer = min(peers, key=lambda name: float(np.median(times[name])))
-    value, low, high = block_times.slowdown_in_turns(times[peer], times[own], chance.SURE_95)
+    value, low, high = block_times.slowdown_in_turns(times[peer], times[own], significance.SURE_95)
     return f"{value:+.0f} ({low:+.0f} to {high:+.0f})"
 
 

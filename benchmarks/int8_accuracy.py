@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from benchmarks import int8 as speed
 from slimline import params
 from slimline.artifacts import description, model_folder
-from slimline.data import splits
-from slimline.data.splits import Split
+from slimline.data import split_files
+from slimline.data.split_files import Split
 from slimline.measure import paired
 from slimline.quantization import mixed_precision, ptq, qat
 from slimline.quantization.settings import (
@@ -83,14 +83,14 @@ def main() -> None:
     )
     given = parser.parse_args()
     determinism.start(params.load_run())
-    scored = splits.load(PREPARED / given.split)
+    scored = split_files.load(PREPARED / given.split)
     print("| backbone | way | top-1, % | against float, points | qat against it, points |")
     print("|---|---|---:|---:|---:|")
     for backbone in given.backbones:
         trained = Trained(
             given.source / backbone / "float",
-            splits.load(PREPARED / "calibration"),
-            splits.load(PREPARED / "validation"),
+            split_files.load(PREPARED / "calibration"),
+            split_files.load(PREPARED / "validation"),
             qat_settings(given.learning_rate),
         )
         for line in _lines(trained, backbone, given.ways, scored):
@@ -110,7 +110,7 @@ def quantize_qat(trained: Trained, path: Path) -> None:
     """Train with fake-quant as `qat_finetune` does, and write the file as `int8_export` does."""
     model, _ = qat.finetune(
         model_folder.load(trained.folder),
-        splits.load(PREPARED / "train"),
+        split_files.load(PREPARED / "train"),
         trained.calibration,
         trained.validation,
         trained.qat,

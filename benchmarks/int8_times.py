@@ -31,8 +31,8 @@ from slimline.measure import machine
 from slimline.networks.classifier import Classifier
 from slimline.quantization import int8_times, mixed_precision, qat
 from slimline.quantization.int8_times import Int8Times, Time
-from slimline.targets.onnxruntime import passes, to_onnx
-from slimline.targets.onnxruntime.passes import grey_stem, int32_biases, lone_float_layers
+from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.onnxruntime.passes import grey_stem, int32_biases, lone_float_layers, order
 from slimline.training import determinism
 
 SOURCE, TARGET = Path("models/prune"), Path("data/int8_times.json")
@@ -176,7 +176,7 @@ class _Small:
             ],
         )
         for_int8 = [grey_stem.widen, int32_biases.quantize] if self._is_int8 else []
-        return passes.apply(_model(graph), lone_float_layers.keep_float, *for_int8)
+        return order.apply(_model(graph), lone_float_layers.keep_float, *for_int8)
 
 
 def _nothing() -> onnx.ModelProto:

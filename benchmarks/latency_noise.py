@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from slimline import files, params
 from slimline.artifacts import description
-from slimline.measure import block_times, chance, latency, machine
+from slimline.measure import block_times, latency, machine, significance
 from slimline.measure.block_times import Times
 from slimline.measure.interleaved import Loader, Timed
 from slimline.measure.latency import BenchmarkParams
@@ -73,7 +73,7 @@ class Test:
     @property
     def bounds(self) -> tuple[float, float]:
         """95 % interval of how many times as long the copy takes."""
-        return block_times.speedup_bounds(self.copy, self.original, chance.SURE_95)
+        return block_times.speedup_bounds(self.copy, self.original, significance.SURE_95)
 
     @property
     def is_called_different(self) -> bool:
@@ -200,7 +200,7 @@ def _print(tests: Sequence[Test], settings: BenchmarkParams) -> None:
     for model, kind in dict.fromkeys((each.model, each.kind) for each in tests):
         found = [each for each in tests if (each.model, each.kind) == (model, kind)]
         num_called = sum(each.is_called_different for each in found)
-        low, high = chance.wilson(num_called, len(found), chance.SURE_95)
+        low, high = significance.wilson(num_called, len(found), significance.SURE_95)
         cells = [
             model,
             kind,

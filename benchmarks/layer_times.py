@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from slimline import params, pruning
+from slimline import params
 from slimline.artifacts import model_folder
-from slimline.data import splits
-from slimline.data.splits import Split
+from slimline.data import split_files
+from slimline.data.split_files import Split
 from slimline.measure import machine
 from slimline.networks.classifier import Classifier
-from slimline.pruning import cost, layer_times, widths
+from slimline.pruning import cost, layer_times, registry, widths
 from slimline.pruning.channels import ChannelPlan
 from slimline.pruning.cost import Cost
 from slimline.pruning.layer_times import LayerTimes
-from slimline.pruning.structured_magnitude import magnitudes
+from slimline.pruning.methods.structured_magnitude import magnitudes
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, onnx_file, profile, runtime
 from slimline.training import determinism
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=30, help="images per turn")
     given = parser.parse_args()
     determinism.start(params.load_run())
-    model, split = model_folder.load(SOURCE), splits.load(CALIBRATION)
+    model, split = model_folder.load(SOURCE), split_files.load(CALIBRATION)
     images = model.preprocessing.normalise(split.images[: given.images])
     with tempfile.TemporaryDirectory() as folder:
         narrow = [_narrow(model, share) for share in SHARES]
@@ -72,7 +72,7 @@ def main() -> None:
 def _narrow(model: Classifier, share: float) -> nn.Module:
     """Return a copy without a share of every layer."""
     network = copy.deepcopy(model.network)
-    multiple = pruning.load(params.PARAMS_PATH).channel_multiple
+    multiple = registry.load(params.PARAMS_PATH).channel_multiple
     plan = ChannelPlan(network, model.example, magnitudes(network), multiple=multiple)
     for group in plan.groups:
         widths.remove_share(group, share)

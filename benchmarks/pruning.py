@@ -25,21 +25,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slimline import params, pruning, schema
+from slimline import params, schema
 from slimline.artifacts import description, model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.measure import accuracy, latency
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
-from slimline.pruning import batchnorm, cost, rounds, widths
+from slimline.pruning import batchnorm, cost, registry, rounds, widths
 from slimline.pruning.channels import ChannelPlan
 from slimline.pruning.layer_times import LayerTimes
+from slimline.pruning.methods.structured_magnitude import magnitudes
 from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.settings import PruneSettings
-from slimline.pruning.structured_magnitude import magnitudes
 from slimline.pruning.widths import PruningTables
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
@@ -68,7 +68,7 @@ class Candidate:
 
     def settings(self, share: float, epochs: float | None = None) -> PruneSettings:
         """Return section `prune` with this method, down to a share of the MACs in one round."""
-        given = pruning.load(params.PARAMS_PATH).model_dump()
+        given = registry.load(params.PARAMS_PATH).model_dump()
         if epochs is not None:
             given["recover"]["epochs"] = epochs
         changes = {"target": {"macs": share}, "steps": 1, "max_drop": 100}
@@ -128,12 +128,12 @@ def train(
 def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
     run = params.load_run()
     determinism.start(run)
-    model, split = model_folder.load(source), splits.load(PREPARED / "train")
+    model, split = model_folder.load(source), split_files.load(PREPARED / "train")
     outcome = rounds.prune(
         model,
         split,
-        splits.load(PREPARED / "calibration"),
-        splits.load(PREPARED / "validation"),
+        split_files.load(PREPARED / "calibration"),
+        split_files.load(PREPARED / "validation"),
         settings,
         teacher=model.network,
         tables=NO_TABLES,
@@ -150,11 +150,11 @@ def _prune_by_peer(source: Path, folder: Path, share: float, settings: PruneSett
     """Let torch-pruning cut, and recover as ours does; what fails is told and leaves no folder."""
     run = params.load_run()
     determinism.start(run)
-    model, split = model_folder.load(source), splits.load(PREPARED / "train")
-    validation = splits.load(PREPARED / "validation")
+    model, split = model_folder.load(source), split_files.load(PREPARED / "train")
+    validation = split_files.load(PREPARED / "validation")
     try:
         cut = model.with_network(cut_by_peer(model.network, model.example, model.head, share))
-        batchnorm.recompute(cut, splits.load(PREPARED / "calibration"))
+        batchnorm.recompute(cut, split_files.load(PREPARED / "calibration"))
         top1_cut = loop.top1(cut.network, validation, model.preprocessing)
     except Exception as error:  # whatever the peer fails with is the result
         print(f"{folder.parent.name}: {PEER} fails: {type(error).__name__}: {error}", flush=True)
@@ -206,7 +206,7 @@ def cut_by_peer(network: nn.Module, example: Tensor, head: str, share: float) ->
 def measure(models: Path, target: Path, backbones: Sequence[str]) -> None:
     """Print a line of Markdown per model."""
     settings = params.load("benchmark", latency.BenchmarkParams)
-    validation = splits.load(PREPARED / "validation")
+    validation = split_files.load(PREPARED / "validation")
     print("| backbone | method | MACs, M | after the cut | recovered | float ms | faster |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for backbone in backbones:

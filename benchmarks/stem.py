@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import throughput
 from slimline import params
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.pruning import cost
 from slimline.training import determinism, loader, loop
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="training time of each")
     seconds = parser.parse_args().seconds
     settings = params.load("baseline_train", BaselineTrainParams)
-    train, validation = (splits.load(PREPARED / name) for name in ("train", "validation"))
+    train, validation = (split_files.load(PREPARED / name) for name in ("train", "validation"))
     print("kernel  stride  images seen  validation top-1  MACs (M)")
     for kernel, stride in CANDIDATES:
         determinism.start(params.load_run())
@@ -45,8 +45,8 @@ def main() -> None:
 
 def _fit(
     model: classifier.Classifier,
-    train: splits.Split,
-    validation: splits.Split,
+    train: split_files.Split,
+    validation: split_files.Split,
     settings: BaselineTrainParams,
     epochs: float,
 ) -> list[loop.HistoryRow]:

@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from slimline.data import splits
-from slimline.data.splits import Split
+from slimline.data import split_files
+from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.training import loop
 from slimline.training.recipe import Recipe
@@ -25,7 +25,7 @@ def run(model: Classifier, train: Split, recipe: Recipe, *, steps: int) -> float
     plain = {key: getattr(recipe, key) for key in Recipe.model_fields}
     chosen = Recipe(**plain | {"epochs": steps * recipe.batch_size / len(train), "validations": 1})
     two = Split(
-        splits.take(train.images, np.arange(2)),
+        split_files.take(train.images, np.arange(2)),
         train.labels[:2],
         train.classes,
         train.preprocessing,

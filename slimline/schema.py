@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import Field
 
 from slimline import params
-from slimline.data.preparation import DataParams
+from slimline.data.splitting import DataParams
 from slimline.errors import ParamsError
 from slimline.measure.latency import BenchmarkParams
 from slimline.params import RunParams
-from slimline.pruning import METHODS, PruneSettings, SensitivityParams
+from slimline.pruning.registry import METHODS
+from slimline.pruning.settings import PruneSettings, SensitivityParams
 from slimline.quantization.settings import (
     Int8ExportParams,
     Int8PtqParams,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slimline import params, stage
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.parity import float_parity
 from slimline.training import backbone_swap, determinism
 
@@ -14,7 +14,7 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
     settings = params.load("backbone_swap", backbone_swap.BackboneSwapParams)
     run = params.load_run()
     determinism.start(run)
-    images, unseen = splits.load(train), splits.load(validation)
+    images, unseen = split_files.load(train), split_files.load(validation)
     model, history, phases = backbone_swap.swap(
         model_folder.load(baseline),
         images,

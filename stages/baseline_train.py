@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slimline import params, stage
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.parity import float_parity
 from slimline.training import determinism, loop
@@ -16,7 +16,7 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     settings = params.load("baseline_train", BaselineTrainParams)
     run = params.load_run()
     determinism.start(run)
-    images, unseen = splits.load(train), splits.load(validation)
+    images, unseen = split_files.load(train), split_files.load(validation)
     model = classifier.build(settings, images, pretrained)
     history = loop.fit(
         model.network,

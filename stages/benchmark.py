@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slimline import files, params, stage, variants
 from slimline.artifacts import description
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.measure import benchmark_figures, latency, machine
 
@@ -21,7 +21,7 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
     measured = latency.measure(
         {name: description.deployable(models / name) for name in names},
         names.baseline,
-        frame.normalise(splits.load(calibration).images[: settings.batch_size]),
+        frame.normalise(split_files.load(calibration).images[: settings.batch_size]),
         settings,
         num_threads=params.load_run().num_threads,
     )

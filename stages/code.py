@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from slimline import code, stage
+from slimline import code_hashes, stage
 
 
 def main(stages: Path, settings: Path, target: Path) -> None:
     """Write `target/<stage>.txt` for each script in `stages`, by what `settings` choose."""
-    code.write(stages, settings, target)
+    code_hashes.write(stages, settings, target)
 
 
 if __name__ == "__main__":

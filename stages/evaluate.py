@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slimline import files, params, stage
 from slimline.artifacts import description
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.measure import accuracy, evaluate_figures, newly_wrong
 
@@ -21,7 +21,7 @@ def main(
 
     `reference` are the baseline's answers, which all models are compared with, itself included.
     """
-    deployable, split = description.deployable(model), splits.load(test)
+    deployable, split = description.deployable(model), split_files.load(test)
     expected = accuracy.read_predictions(reference)
     frame = Preprocessing.from_dict(description.read(model)["preprocessing"])
     num_threads = params.load_run().num_threads

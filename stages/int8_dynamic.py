@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from slimline import stage
-from slimline.quantization import comparators
+from slimline.quantization import onnxruntime_quantizers
 
 
 def main(source: Path, target: Path) -> None:
     """Write the model folder `target`."""
-    comparators.save_dynamic(target, source)
+    onnxruntime_quantizers.save_dynamic(target, source)
 
 
 if __name__ == "__main__":

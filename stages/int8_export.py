@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.quantization import int8_export
 from slimline.quantization.settings import Int8ExportParams
 from slimline.training import determinism
@@ -17,7 +17,7 @@ def main(source: Path, validation: Path, target: Path) -> None:
     compared = int8_export.save(
         target,
         int8_export.load_prepared(source),
-        splits.load(validation),
+        split_files.load(validation),
         settings,
         parent=source,
         num_threads=run.num_threads,

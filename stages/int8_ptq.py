@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.quantization import int8_sensitivity_table, int8_times, ptq
 from slimline.quantization.mixed_precision import MixedTables
 from slimline.quantization.settings import Int8PtqParams
@@ -25,8 +25,8 @@ def main(
     tried = ptq.save(
         target,
         source,
-        splits.load(calibration),
-        splits.load(validation),
+        split_files.load(calibration),
+        split_files.load(validation),
         settings,
         MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times)),
         num_threads=run.num_threads,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.quantization import int8_sensitivity_table
 from slimline.quantization.settings import Int8SensitivityParams, QuantizationParams
 
@@ -21,8 +21,8 @@ def main(source: Path, calibration: Path, validation: Path, target: Path) -> Non
     determinism.start(params.load_run())
     rows = int8_sensitivity.scan(
         model_folder.load(source),
-        splits.load(calibration),
-        splits.load(validation),
+        split_files.load(calibration),
+        split_files.load(validation),
         params.load("quantization", QuantizationParams),
         images=settings.images,
     )

@@ -4,17 +4,17 @@ import tempfile
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.data import preparation, splits
+from slimline.data import split_files, splitting
 
 
 def main(raw: Path, target: Path) -> None:
     """Write `target/<split>/` for train, calibration, validation and test."""
-    settings = params.load("data", preparation.DataParams)
+    settings = params.load("data", splitting.DataParams)
     run = params.load_run()
     with tempfile.TemporaryDirectory() as scratch:
-        parts = preparation.prepare(raw, settings, seed=run.seed, scratch=Path(scratch))
+        parts = splitting.prepare(raw, settings, seed=run.seed, scratch=Path(scratch))
         for name, split in parts.items():
-            splits.save(target / name, split)
+            split_files.save(target / name, split)
             print(f"{name}: {len(split)} images of {len(split.classes)} classes")
 
 

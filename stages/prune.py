@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from slimline import params, pruning, stage
+from slimline import params, stage
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.parity import float_parity
-from slimline.pruning import layer_times, rounds, sensitivity_table
+from slimline.pruning import layer_times, registry, rounds, sensitivity_table
 from slimline.pruning.widths import PruningTables
 from slimline.training import determinism
 
@@ -23,15 +23,19 @@ def main(
     target: Path,
 ) -> None:
     """Write the model folder `target`, with rounds and layers in its `model.json`."""
-    settings = pruning.load(params.PARAMS_PATH)
+    settings = registry.load(params.PARAMS_PATH)
     run = params.load_run()
     determinism.start(run)
-    model, images, unseen = model_folder.load(source), splits.load(train), splits.load(validation)
+    model, images, unseen = (
+        model_folder.load(source),
+        split_files.load(train),
+        split_files.load(validation),
+    )
     teacher = model_folder.load(baseline) if settings.teacher == baseline.name else model
     outcome = rounds.prune(
         model,
         images,
-        splits.load(calibration),
+        split_files.load(calibration),
         unseen,
         settings,
         teacher=classifier.adapted(teacher, model.preprocessing),

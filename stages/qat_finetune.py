@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slimline import params, stage
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.quantization import (
     int8_sensitivity_table,
     int8_times,
@@ -30,14 +30,14 @@ def main(
     settings = params.load("qat_finetune", QatFinetuneParams)
     run = params.load_run()
     determinism.start(run)
-    images, pruned = splits.load(train), model_folder.load(source)
+    images, pruned = split_files.load(train), model_folder.load(source)
     tables = MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times))
     choices = mixed_precision.choose(pruned, settings.mixed, tables, section="qat_finetune")
     model, history = qat.finetune(
         pruned,
         images,
-        splits.load(calibration),
-        splits.load(validation),
+        split_files.load(calibration),
+        split_files.load(validation),
         settings,
         seed=run.seed,
         float_layers=layer_choices.float_layers(choices),

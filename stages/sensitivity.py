@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from slimline import params, pruning, stage
-from slimline.data import splits
-from slimline.pruning import SensitivityParams, sensitivity_table
+from slimline import params, stage
+from slimline.data import split_files
+from slimline.pruning import registry, sensitivity_table
+from slimline.pruning.settings import SensitivityParams
 
 
 def main(source: Path, calibration: Path, validation: Path, target: Path) -> None:
@@ -20,10 +21,10 @@ def main(source: Path, calibration: Path, validation: Path, target: Path) -> Non
     determinism.start(params.load_run())
     rows = sensitivity.scan(
         model_folder.load(source),
-        splits.load(calibration),
-        splits.load(validation),
+        split_files.load(calibration),
+        split_files.load(validation),
         settings,
-        pruning.load(params.PARAMS_PATH),
+        registry.load(params.PARAMS_PATH),
     )
     sensitivity_table.write(target, rows)
 

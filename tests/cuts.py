@@ -8,10 +8,10 @@ from torch import nn
 
 from slimline.pruning import channels, widths
 from slimline.pruning.layer_times import LayerTimes
-from slimline.pruning.magnitude import Magnitude
+from slimline.pruning.methods.magnitude import Magnitude
+from slimline.pruning.methods.structured_magnitude import StructuredMagnitude, magnitudes
+from slimline.pruning.methods.taylor import Taylor
 from slimline.pruning.sensitivity_table import SensitivityScan
-from slimline.pruning.structured_magnitude import StructuredMagnitude, magnitudes
-from slimline.pruning.taylor import Taylor
 from slimline.pruning.widths import PruningTables
 from slimline.training.recipe import Distill, DistilledRecipe
 

@@ -13,7 +13,7 @@ from repository import BASELINE, PRODUCT, VARIANTS, State
 
 from slimline import files
 from slimline.artifacts import description
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.measure import accuracy, newly_wrong
 from slimline.pruning.record import LayerChange, Round
 from slimline.quantization.layer_choices import LayerChoice

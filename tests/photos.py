@@ -8,9 +8,9 @@ import numpy as np
 import toy
 from PIL import Image
 
-from slimline.data import idx, preparation, splits
+from slimline.data import idx, split_files, splitting
 from slimline.data.raw_set import Part
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 
 CLASSES = ("boot", "shirt", "trouser")
 _LABELS = (9, 0, 1)
@@ -57,7 +57,7 @@ def prepare(raw: Path, *, make: bool = True, seed: int = 1, **changes: Any) -> d
             **changes,
         }
     )
-    parts = preparation.prepare(raw, settings, seed=seed, scratch=raw)
+    parts = splitting.prepare(raw, settings, seed=seed, scratch=raw)
     for name, split in parts.items():
-        splits.save(raw / "saved" / name, split)
-    return {name: splits.load(raw / "saved" / name) for name in parts}
+        split_files.save(raw / "saved" / name, split)
+    return {name: split_files.load(raw / "saved" / name) for name in parts}

@@ -15,7 +15,7 @@ import toy
 from ruamel.yaml import YAML
 
 from slimline import files, variants
-from slimline.measure import accuracy, chance
+from slimline.measure import accuracy, significance
 
 DECLARED = variants.read(toy.ROOT / variants.PATH)
 VARIANTS, BASELINE, PRODUCT = tuple(DECLARED), DECLARED.baseline, DECLARED.product
@@ -101,7 +101,7 @@ def _answers(lost: int) -> np.ndarray:
 
 def _figures(name: str, answers: np.ndarray, state: State) -> dict[str, Any]:
     right = int((answers == _LABELS).sum())
-    low, high = chance.wilson(right, COUNT, chance.SURE_95)
+    low, high = significance.wilson(right, COUNT, significance.SURE_95)
     size = state.size_kib if name == PRODUCT else _SIZES[name]
     return {
         "top1": round(100 * right / COUNT, 3),

@@ -11,7 +11,7 @@ import torch
 import toy
 
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.networks.registry import REGISTRY
@@ -45,7 +45,7 @@ ANY_PARITY = Int8ExportParams(
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> splits.Split:
+def split(tmp_path_factory: pytest.TempPathFactory) -> split_files.Split:
     return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=NUM_IMAGES)["validation"]
 
 
@@ -62,7 +62,9 @@ class Journey:
 
 @pytest.fixture(scope="module", params=entries.ALL)
 def journey(
-    request: pytest.FixtureRequest, split: splits.Split, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    split: split_files.Split,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Journey:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp(request.param)
@@ -106,7 +108,7 @@ def test_a_step_changes_what_is_not_frozen(journey: Journey) -> None:
         assert has_stem == (unfreeze == "all")
 
 
-def test_reloads_strictly_with_equal_outputs(journey: Journey, split: splits.Split) -> None:
+def test_reloads_strictly_with_equal_outputs(journey: Journey, split: split_files.Split) -> None:
     expected = loop.predict(journey.pruned.network, split, split.preprocessing)
     reloaded = model_folder.load(journey.folder / "pruned")
     assert torch.equal(loop.predict(reloaded.network, split, split.preprocessing), expected)

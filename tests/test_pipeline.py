@@ -12,8 +12,8 @@ import toy
 from ruamel.yaml import YAML
 from toy import ROOT
 
-from slimline import code, params, schema
-from slimline.code import closure
+from slimline import code_hashes, params, schema
+from slimline.code_hashes import closure
 
 STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
@@ -119,7 +119,7 @@ def test_every_section_belongs_to_a_stage_or_to_several() -> None:
 
 
 def test_results_are_of_this_code_and_these_params(tmp_path: Path) -> None:
-    code.write(ROOT / "stages", ROOT / "params.yaml", tmp_path / "code")
+    code_hashes.write(ROOT / "stages", ROOT / "params.yaml", tmp_path / "code")
     for path in (tmp_path / "code").iterdir():
         committed = ROOT / "metrics" / "code" / path.name
         assert path.read_text() == committed.read_text(), f"stale: {path.stem}; run `make repro`"

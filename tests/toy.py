@@ -18,9 +18,9 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from slimline import variants
-from slimline.data import preparation
-from slimline.data.preparation import DataParams
-from slimline.data.splits import Split
+from slimline.data import splitting
+from slimline.data.split_files import Split
+from slimline.data.splitting import DataParams
 from slimline.training.augmentation import Augment
 
 ROOT = Path(__file__).parent.parent
@@ -161,7 +161,7 @@ DATA = DataParams(
 def splits(raw: Path, **changes: Any) -> dict[str, Split]:
     """Return the splits of the toy data, made under `raw`; `changes` are settings of `data`."""
     make_data(raw / "toy")
-    return preparation.prepare(raw, DATA.model_copy(update=changes), seed=1, scratch=raw)
+    return splitting.prepare(raw, DATA.model_copy(update=changes), seed=1, scratch=raw)
 
 
 def make_data(folder: Path) -> None:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from slimline import variants  # noqa: E402
 from slimline.measure import variant_figures  # noqa: E402
-from slimline.report import filters  # noqa: E402
+from slimline.report import formatting as fmt  # noqa: E402
 
 _LISTED = ("stages", "slimline", "tools", "benchmarks")
 
@@ -61,13 +61,13 @@ def results() -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| `{each.name}` | {filters.percent(each.top1)} | {filters.kib(each.size_kib)} "
-        f"| {filters.millions(each.macs_m)} | {filters.percent(each.int8_macs, 0)} "
-        f"| {filters.milliseconds(each.p50_ms)} | {filters.times(each.speedup)} |"
+        f"| `{each.name}` | {fmt.percent(each.top1)} | {fmt.kib(each.size_kib)} "
+        f"| {fmt.millions(each.macs_m)} | {fmt.percent(each.int8_macs, 0)} "
+        f"| {fmt.milliseconds(each.p50_ms)} | {fmt.times(each.speedup)} |"
         for each in rows
     ]
-    cpu = filters.cell(rows[0].cpu)
-    flags = filters.cell(rows[0].cpu_flags) or "no int8 features known"
+    cpu = fmt.cell(rows[0].cpu)
+    flags = fmt.cell(rows[0].cpu_flags) or "no int8 features known"
     lines += ["", f"Measured on {cpu} ({flags}), the default run on Fashion-MNIST."]
     return "\n".join(lines) + "\n"
 

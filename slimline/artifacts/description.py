@@ -42,7 +42,7 @@ def deployable(folder: Path) -> Deployable:
         ArtifactError: there is none, or its target is unknown here.
     """
     # Who only compares metric files needs nothing that reads images.
-    from slimline.targets import ONNX_RUNTIME
+    from slimline.targets.registry import ONNX_RUNTIME
     from slimline.targets.runtimes import RUNTIMES, Deployable
 
     path = onnx_path(folder)

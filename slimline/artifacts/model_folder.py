@@ -18,14 +18,14 @@ from slimline import files
 from slimline.artifacts import description
 from slimline.artifacts.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
 from slimline.data.preprocessing import STEPS, Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.params import Params
-from slimline.targets import ONNX_RUNTIME
 from slimline.targets.onnxruntime import releases, to_onnx
+from slimline.targets.registry import ONNX_RUNTIME
 from slimline.training import determinism
 from slimline.training.loop import HistoryRow
 

@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the comment."""
     from slimline import params
-    from slimline.report import base, comparison, render
+    from slimline.report import base_commit, comparison, render
     from slimline.report.gates import GatesParams
     from slimline.repository import revision, state
 
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
     now = state.workspace()
     found = revision.find(arguments.base)
     then = state.of(found, now)
-    against = base.timed(then, found, now, is_wanted=not arguments.no_measure)
+    against = base_commit.timed(then, found, now, is_wanted=not arguments.no_measure)
     change = comparison.compare(then, now, settings, against, str(found))
     print(render.diff(change), end="")
     return 0

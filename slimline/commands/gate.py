@@ -43,7 +43,8 @@ def run(arguments: Namespace) -> int:
     """Print a line per gate; return 1 if one is broken."""
     from slimline import params
     from slimline.errors import ParamsError
-    from slimline.report import base, filters, gates
+    from slimline.report import base_commit, gates
+    from slimline.report import formatting as fmt
     from slimline.repository import revision, state
 
     settings = params.load("gates", gates.GatesParams)
@@ -58,10 +59,10 @@ def run(arguments: Namespace) -> int:
         found = revision.find(arguments.base)
         print(f"compared with {found}", file=sys.stderr)
         is_timed = settings.max_slowdown is not None and not arguments.no_measure
-        against = base.timed(state.of(found, now), found, now, is_wanted=is_timed)
+        against = base_commit.timed(state.of(found, now), found, now, is_wanted=is_timed)
     judged = gates.judge(now.results, settings, against)
     for gate in judged:
-        print(filters.gate_line(gate))
+        print(fmt.gate_line(gate))
     if against is None:
         print("limits against the base branch are judged with --base REV", file=sys.stderr)
     return 0 if gates.are_kept(judged) else 1

@@ -35,7 +35,8 @@ def run(arguments: Namespace) -> int:
     """Print the table, smallest file first."""
     from slimline import variants
     from slimline.errors import ArtifactError
-    from slimline.report import filters, pareto
+    from slimline.report import formatting as fmt
+    from slimline.report import pareto
 
     shown = _shown(["--all-commits"] if arguments.all_commits else [])
     found = pareto.points(shown, variants.read())
@@ -46,18 +47,18 @@ def run(arguments: Namespace) -> int:
     fast = pareto.front(timed, lambda point: point.p50_ms or 0)
     rows = [
         [
-            filters.cell(point.source),
+            fmt.cell(point.source),
             point.variant,
-            filters.percent(point.top1),
-            filters.kib(point.size_kib),
-            filters.milliseconds(point.p50_ms) if point.p50_ms else "not measured",
+            fmt.percent(point.top1),
+            fmt.kib(point.size_kib),
+            fmt.milliseconds(point.p50_ms) if point.p50_ms else "not measured",
             "front" if point in small else "dominated",
             _latency_mark(point, timed, fast),
         ]
         for point in sorted(found, key=lambda point: (point.size_kib, -point.top1))
     ]
     header = ["from", "variant", "top-1", "file", "p50", "accuracy/size", "accuracy/latency"]
-    print(filters.table(header, rows))
+    print(fmt.table(header, rows))
     return 0
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from slimline import files
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
-from slimline.data.splits import ImageFile, ImageFiles
+from slimline.data.split_files import ImageFile, ImageFiles
 from slimline.errors import DataError
 
 Files = list[tuple[str, int]]

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from slimline.data import preprocessing
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
-from slimline.data.splits import ImageFile, ImageFiles
+from slimline.data.split_files import ImageFile, ImageFiles
 from slimline.errors import DataError
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"

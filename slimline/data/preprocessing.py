@@ -1,7 +1,7 @@
 """From an image file to the numbers that a model sees; the same everywhere, and free of torch.
 
 `upright`, `to_pixels` and `normalise` are what validation, evaluate, benchmark, predict and a
-deployment do. Random augmentation for training lives in `slimline.training.loader`.
+deployment do. Random augmentation for training lives in `slimline.training.augmentation`.
 """
 
 from dataclasses import asdict, dataclass

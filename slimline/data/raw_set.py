@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.data.splits import ImageFiles
+from slimline.data.split_files import ImageFiles
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.measure import chance, softmax
+from slimline.measure import significance, softmax
 
 _BINS = 15
 """Of equal width, over shares from 0 to 1."""
@@ -38,7 +38,7 @@ class Accuracy:
     @property
     def top1_interval(self) -> tuple[float, float]:
         """95 % interval of `top1`, percent."""
-        low, high = chance.wilson(self.correct, self.count, chance.SURE_95)
+        low, high = significance.wilson(self.correct, self.count, significance.SURE_95)
         return 100 * low, 100 * high
 
     @property

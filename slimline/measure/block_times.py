@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline import files
-from slimline.measure import chance
+from slimline.measure import significance
 
 Times: TypeAlias = NDArray[np.float64]
 """[blocks], ms."""
@@ -26,7 +26,7 @@ def read(path: Path) -> dict[str, Times]:
 
 def speedup_bounds(reference: Times, times: Times, sure: float) -> tuple[float, float]:
     """Return the bounds of how many times faster than the reference, by the blocks' ratios."""
-    return chance.median_bounds(reference / times, sure)
+    return significance.median_bounds(reference / times, sure)
 
 
 def noise(reference: Times, times: Times) -> float:
@@ -35,13 +35,13 @@ def noise(reference: Times, times: Times) -> float:
     Infinite where there are too few blocks. At 3, a change of 5 % is found in about 90 % of runs:
     the interval is then 2 times 1.96 standard errors wide, and 5 is 1.96 + 1.28 of them.
     """
-    low, high = speedup_bounds(reference, times, chance.SURE_95)
+    low, high = speedup_bounds(reference, times, significance.SURE_95)
     return inf if isinf(high) else 100 * (high - low) / (high + low)
 
 
 def slowdown_in_turns(before: Times, after: Times, sure: float) -> tuple[float, float, float]:
     """Return percent more time per image, with its bounds, of two models timed in one process."""
-    low, high = chance.median_bounds(after / before, sure)
+    low, high = significance.median_bounds(after / before, sure)
     value = float(np.median(after / before))
     return 100 * (value - 1), 100 * (max(0.0, low) - 1), 100 * (high - 1)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from slimline.data.splits import Split
+    from slimline.data.split_files import Split
 
 _MOST = 24
 """Images: as many as a person looks at."""

@@ -12,7 +12,7 @@ from math import copysign, inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.measure import chance
+from slimline.measure import significance
 
 _STEPS = 60
 """Halvings of an interval of length 1: far below what is printed."""
@@ -55,9 +55,9 @@ class Paired:
         McNemar's test (1947) in its exact form, two-sided: each image of `won` and `lost` is then
         the toss of a fair coin.
         """
-        return min(1.0, 2 * chance.coin_tail(min(self.won, self.lost), self.won + self.lost))
+        return min(1.0, 2 * significance.coin_tail(min(self.won, self.lost), self.won + self.lost))
 
-    def gain_bounds(self, sure: float = chance.SURE_95) -> tuple[float, float]:
+    def gain_bounds(self, sure: float = significance.SURE_95) -> tuple[float, float]:
         """Return the bounds of `gain`, points, each certain with `sure`.
 
         Tango's score interval (Statistics in Medicine 17, 1998, 891-908): all differences that the
@@ -66,7 +66,7 @@ class Paired:
         """
         if not self.count:
             return -100.0, 100.0
-        z = chance.quantile(sure)
+        z = significance.quantile(sure)
         return 100 * self._solve(z), 100 * self._solve(-z)
 
     def _solve(self, score: float) -> float:
@@ -116,11 +116,11 @@ def by_class(
     return [compare(before[row], after[row], labels[row]) for row in rows]
 
 
-def changed_classes(classes: Sequence[Paired], sure: float = chance.SURE_95) -> list[int]:
+def changed_classes(classes: Sequence[Paired], sure: float = significance.SURE_95) -> list[int]:
     """Return the classes whose recall changed beyond chance, the most certain first.
 
     Corrected for how many classes are looked at (Holm): one wrong name among all of them has a
     probability of at most `2 * (1 - sure)`, as each test has two sides.
     """
     p_values = {index: each.p_value for index, each in enumerate(classes)}
-    return chance.beyond_chance(p_values, 1 - 2 * (1 - sure))
+    return significance.beyond_chance(p_values, 1 - 2 * (1 - sure))

@@ -15,7 +15,7 @@ from slimline.measure.variant_figures import ResultsError, Variant
 from slimline.variants import Variants
 
 PREDICTIONS, BENCHMARK = "predictions", "benchmark"
-"""Folders of metrics, beside `evaluate` and `latency`, which `variant` reads."""
+"""Folders of metrics, beside `evaluate` and `latency`, which `variant_figures` reads."""
 
 LABELS, TEST_SPLIT, BLOCKS, RUN = "labels.txt", "test_split.json", "blocks.tsv", "run.json"
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.networks import pretrained
 from slimline.networks.architecture import Architecture, PretrainedWeights

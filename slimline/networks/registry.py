@@ -3,8 +3,8 @@
 Families import torch inside their functions, so that the names can be checked fast.
 """
 
+from slimline.lazy_registry import Registry
 from slimline.networks.architecture import Backbone
-from slimline.registry import Registry
 
 REGISTRY: Registry[Backbone] = Registry(
     {

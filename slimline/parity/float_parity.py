@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.networks.classifier import Classifier
 from slimline.parity import layer_parity

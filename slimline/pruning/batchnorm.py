@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.training import determinism, loader
 

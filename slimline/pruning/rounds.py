@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.pruning import batchnorm, cost, widths
 from slimline.pruning.cost import LayerCost

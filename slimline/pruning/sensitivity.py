@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from slimline.data import splits
-from slimline.data.splits import Split
+from slimline.data import split_files
+from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.pruning import batchnorm, widths
 from slimline.pruning.plan import Plan
@@ -63,4 +63,4 @@ def _first(split: Split, count: int) -> Split:
     if count == 0 or count >= len(split):
         return split
     rows = np.arange(count)
-    return replace(split, images=splits.take(split.images, rows), labels=split.labels[:count])
+    return replace(split, images=split_files.take(split.images, rows), labels=split.labels[:count])

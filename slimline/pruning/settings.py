@@ -11,7 +11,7 @@ from slimline.params import Params
 from slimline.training.recipe import DistilledRecipe
 
 if TYPE_CHECKING:
-    from slimline.data.splits import Split
+    from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.pruning.plan import Plan
 

@@ -8,7 +8,7 @@ from torch import fx
 
 from slimline import files
 from slimline.artifacts import description, model_folder
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
@@ -16,7 +16,9 @@ from slimline.parity import int8_parity, layer_parity
 from slimline.quantization import layer_choices, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 from slimline.targets import runtimes
-from slimline.targets.onnxruntime import exporter, releases, runtime
+from slimline.targets.exporters import EXPORTERS
+from slimline.targets.registry import ONNX_RUNTIME
+from slimline.targets.runtimes import RUNTIMES
 from slimline.training import loop
 
 _NUM_LOOKED_INTO = 32
@@ -55,20 +57,15 @@ def save(
     Raises:
         ParityError: they differ by more than the settings allow; nothing is written then.
     """
+    runtime, exporter = RUNTIMES[ONNX_RUNTIME], EXPORTERS[ONNX_RUNTIME]
+    options = settings.model_dump(include={"pad_channels", "opset", "ir_version"})
     trained = loop.predict(model.network, validation, model.preprocessing)
     assert isinstance(model.network, fx.GraphModule)
     network = copy.deepcopy(model.network)
     converted = qat.convert(model.network)
     with files.replacing(target) as folder:
         path = folder / description.ONNX
-        exporter.write(
-            converted,
-            model.example,
-            path,
-            pad_channels=settings.pad_channels,
-            opset=settings.opset,
-            ir_version=settings.ir_version,
-        )
+        exporter.write(converted, model.example, path, **options)
         written, optimised = (
             runtimes.predict(
                 partial(
@@ -94,7 +91,7 @@ def save(
         content = model_folder.describe(
             model, data=validation, settings=settings, parent=parent
         ) | {
-            **releases.describe(settings.opset, settings.ir_version),
+            **exporter.describe(**options),
             "parity": compared.to_dict(),
         }
         files.write_json(folder / description.DESCRIPTION, content)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from slimline.data import splits
-from slimline.data.splits import Split
+from slimline.data import split_files
+from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.quantization import placement, qat
 from slimline.quantization.int8_sensitivity_table import LayerSensitivity
@@ -34,7 +34,7 @@ def scan(
     rows = np.arange(min(images or len(validation), len(validation)))
     judged = replace(
         validation,
-        images=splits.take(validation.images, rows),
+        images=split_files.take(validation.images, rows),
         labels=validation.labels[: len(rows)],
     )
     network = qat.prepare_as(settings, model)

@@ -11,12 +11,12 @@ from pathlib import Path
 from slimline import files
 from slimline.artifacts import description, model_folder
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
-from slimline.quantization import comparators, layer_choices, mixed_precision, qat
+from slimline.quantization import layer_choices, mixed_precision, onnxruntime_quantizers, qat
 from slimline.quantization.settings import Calibrator, Int8PtqParams
-from slimline.targets.onnxruntime import exporter, onnx_file, passes, to_onnx
-from slimline.targets.onnxruntime.passes import lone_float_layers
+from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
+from slimline.targets.onnxruntime.passes import lone_float_layers, order
 from slimline.targets.runtimes import Deployable
 
 
@@ -40,7 +40,7 @@ def save(
     """
     model = model_folder.load(source)
     choices = mixed_precision.choose(model, settings.mixed, tables, section="int8_ptq")
-    content = comparators.describe(source, settings, data=calibration.digest)
+    content = onnxruntime_quantizers.describe(source, settings, data=calibration.digest)
     content["mixed"] = [each.to_dict() for each in choices]
     floats = layer_choices.float_layers(choices)
     with files.replacing(target) as folder, tempfile.TemporaryDirectory() as scratch:
@@ -55,7 +55,7 @@ def save(
             content["calibrators"] = tried
         chosen = max(tried, key=lambda name: tried[name]) if tried else settings.calibrators[0]
         shutil.copyfile(paths[chosen], folder / description.ONNX)
-        content |= comparators.versions(paths[chosen])
+        content |= onnxruntime_quantizers.versions(paths[chosen])
         files.write_json(folder / description.DESCRIPTION, content)
     return tried
 
@@ -72,10 +72,10 @@ def _write(
 ) -> None:
     if settings.quantizer == "onnxruntime":
         nodes = _nodes(description.onnx_path(source), model, float_layers)
-        quantized = comparators.quantize_static(
+        quantized = onnxruntime_quantizers.quantize_static(
             source, calibration, settings, calibrator, float_nodes=nodes
         )
-        to_onnx.save(passes.apply(quantized, lone_float_layers.keep_float), path)
+        to_onnx.save(order.apply(quantized, lone_float_layers.keep_float), path)
         return
     prepared = qat.prepare_as(settings, model, float_layers)
     qat.calibrate(prepared, calibration, model, calibrator)

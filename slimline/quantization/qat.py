@@ -16,14 +16,15 @@ from torchao.quantization.pt2e import FakeQuantizeBase
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks import tracing
 from slimline.networks.classifier import Classifier
 from slimline.quantization import bias_rounding, calibration
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import Calibrator, QatFinetuneParams, QuantizerParams
-from slimline.targets.onnxruntime import exporter, to_onnx
-from slimline.targets.scheme import ActivationType, WeightScales
+from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.registry import ONNX_RUNTIME
+from slimline.targets.schemes import SCHEMES, ActivationType, WeightScales
 from slimline.training import loader, loop
 from slimline.training.loop import HistoryRow, Score
 
@@ -96,7 +97,7 @@ def prepare_as(
     return prepare(
         model.network,
         model.example,
-        **vars(exporter.scheme(settings.scheme)),
+        **vars(SCHEMES[ONNX_RUNTIME].choose(settings.scheme)),
         float_layers=float_layers,
     )
 

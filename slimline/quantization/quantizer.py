@@ -42,7 +42,7 @@ from torchao.quantization.pt2e.quantizer import (
 from slimline.quantization import placement
 from slimline.quantization.placement import HARD_SIGMOID, WEIGHTED, tensor_inputs
 from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
-from slimline.targets.scheme import ActivationType, WeightScales
+from slimline.targets.schemes import ActivationType, WeightScales
 
 _aten = torch.ops.aten
 

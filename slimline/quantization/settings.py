@@ -13,7 +13,7 @@ from slimline.targets.onnxruntime.releases import (
     OLDEST_OPSET,
     oldest_ir_version,
 )
-from slimline.targets.scheme import ActivationType, Scheme, WeightScales
+from slimline.targets.schemes import ActivationType, Scheme, WeightScales
 from slimline.training.recipe import DistilledRecipe
 
 Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]

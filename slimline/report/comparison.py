@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimline.measure import paired
-from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
+from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
 from slimline.report import gates, recall, waterfall
-from slimline.report.base import Base
+from slimline.report.base_commit import Base
 from slimline.report.gates import Gate, GatesParams, Measured
 from slimline.report.recall import ClassChange
 from slimline.report.waterfall import StepChange

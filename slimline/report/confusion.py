@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.report import filters
+from slimline.report import formatting as fmt
 
 COLUMNS = ("actual", "predicted", "images")
 
@@ -29,4 +29,4 @@ def _name(names: Sequence[str], index: int) -> str:
     quotation mark from being the first sign, which DVC would read as that of a cell with tabs.
     """
     width = len(str(len(names) - 1))
-    return f"{index:0{width}d} {filters.plain(names[index])}"
+    return f"{index:0{width}d} {fmt.plain(names[index])}"

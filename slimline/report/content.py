@@ -8,10 +8,10 @@ from typing import Any
 from slimline import files
 from slimline.artifacts import description
 from slimline.measure import block_times, newly_wrong, results
-from slimline.measure.chance import SURE_95
 from slimline.measure.newly_wrong import NewlyWrong
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results, Run
+from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
 from slimline.pruning import record
 from slimline.pruning.record import LayerChange, Round

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, PlainValidator
 
 from slimline.files import DIGITS
-from slimline.measure import block_times, chance, machine, paired
+from slimline.measure import block_times, machine, paired, significance
 from slimline.measure.results import Results
 from slimline.params import Params
-from slimline.report.base import Base
+from slimline.report.base_commit import Base
 
 OFF = "none"
 
@@ -80,7 +80,7 @@ class GatesParams(Params):
 
     @property
     def sure(self) -> float:
-        """`confidence` as the share that `slimline.measure.chance` works with."""
+        """`confidence` as the share that `slimline.measure.significance` works with."""
         return self.confidence / 100
 
     @property
@@ -179,7 +179,7 @@ def _exact(value: float) -> Figure:
 
 def _top1(now: Results, sure: float) -> Measured:
     right = now.is_right(now.product.name)
-    low, high = chance.wilson(int(right.sum()), len(right), sure)
+    low, high = significance.wilson(int(right.sum()), len(right), sure)
     return Figure(100 * float(right.mean()), 100 * low, 100 * high), ""
 
 
@@ -188,7 +188,7 @@ def _size(now: Results, _: float) -> Measured:
 
 
 def _p50(now: Results, sure: float) -> Measured:
-    low, high = chance.median_bounds(now.blocks[now.product.name], sure)
+    low, high = significance.median_bounds(now.blocks[now.product.name], sure)
     return Figure(now.product.p50_ms, max(0.0, low), high), _timed_on(now)
 
 

@@ -9,7 +9,7 @@ from slimline import files
 
 @dataclass(frozen=True)
 class LayerLoss:
-    """What a group of layers bears: validation points lost at each share of `Scan.shares`."""
+    """What a group of layers bears: points of validation lost at each of `shares`."""
 
     layers: str
     """Names, separated by spaces."""

@@ -16,9 +16,9 @@ from itertools import pairwise
 from math import isinf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from slimline.measure import chance
-from slimline.measure.chance import SURE_95
-from slimline.report import filters
+from slimline.measure import significance
+from slimline.measure.significance import SURE_95
+from slimline.report import formatting as fmt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def draw(report: Report) -> list[Drawing]:
 
 
 def _accuracy_steps(found: Waterfall) -> Drawing:
-    told = [filters.points(each.top1) for each in found.steps]
+    told = [fmt.points(each.top1) for each in found.steps]
 
     def fill(axes: Axes) -> None:
         levels = [each.top1 for each in _levels(found)]
@@ -121,7 +121,7 @@ def _accuracy_steps(found: Waterfall) -> Drawing:
 
 
 def _time_steps(found: Waterfall) -> Drawing:
-    told = [filters.signed(each.p50_ms, filters.milliseconds) for each in found.steps]
+    told = [fmt.signed(each.p50_ms, fmt.milliseconds) for each in found.steps]
     return _ratio_steps(
         found,
         told,
@@ -135,7 +135,7 @@ def _time_steps(found: Waterfall) -> Drawing:
 
 
 def _size_steps(found: Waterfall) -> Drawing:
-    told = [filters.signed(each.size_kib, filters.kib) for each in found.steps]
+    told = [fmt.signed(each.size_kib, fmt.kib) for each in found.steps]
     return _ratio_steps(
         found,
         told,
@@ -149,7 +149,7 @@ def _size_steps(found: Waterfall) -> Drawing:
 
 
 def _mac_steps(found: Waterfall) -> Drawing:
-    told = [filters.signed(each.macs_m, filters.millions) for each in found.steps]
+    told = [fmt.signed(each.macs_m, fmt.millions) for each in found.steps]
     return _ratio_steps(
         found,
         told,
@@ -177,7 +177,7 @@ def _ratio_steps(
 
     def fill(axes: Axes) -> None:
         levels = [figure(each) for each in _levels(found)]
-        shares = [filters.change(each) for each in changes]
+        shares = [fmt.change(each) for each in changes]
         _bars(axes, _names(found), levels, shares, bounds, is_more_better=False)
         _logarithmic(axes, levels, most_ticks=_MOST_TICKS - 1)
 
@@ -261,7 +261,7 @@ def _accuracy_by_size(report: Report) -> Drawing:
         bounds=lambda each: (each.size_kib, each.size_kib),
         title="Accuracy against size",
         label="KiB of the file, logarithmic",
-        form=filters.kib,
+        form=fmt.kib,
     )
 
 
@@ -271,10 +271,10 @@ def _accuracy_by_latency(report: Report) -> Drawing:
         report.variants,
         report.fastest,
         price=lambda each: each.p50_ms,
-        bounds=lambda each: chance.median_bounds(times[each.name], SURE_95),
+        bounds=lambda each: significance.median_bounds(times[each.name], SURE_95),
         title="Accuracy against latency",
         label="ms per image (p50), logarithmic",
-        form=filters.milliseconds,
+        form=fmt.milliseconds,
     )
 
 
@@ -314,7 +314,7 @@ def _pareto(
         _logarithmic(axes, [price(each) for each in variants])
 
     told = ", ".join(
-        f"{each.name} {filters.percent(each.top1)} at {form(price(each))}"
+        f"{each.name} {fmt.percent(each.top1)} at {form(price(each))}"
         + ("" if each in front else " (dominated)")
         for each in variants
     )
@@ -350,8 +350,8 @@ def _rounds(report: Report) -> Drawing:
         axes.invert_xaxis()
 
     told = ", ".join(
-        f"round {each.number} {filters.millions(each.macs_m)}, "
-        f"{filters.percent(each.top1_cut)} cut, {filters.percent(each.top1_recovered)} recovered"
+        f"round {each.number} {fmt.millions(each.macs_m)}, "
+        f"{fmt.percent(each.top1_cut)} cut, {fmt.percent(each.top1_recovered)} recovered"
         for each in rounds
     )
     x_label, y_label = "multiply-accumulates, millions", "% right, validation"
@@ -369,7 +369,7 @@ def _learning(curves: Sequence[LearningCurve]) -> Drawing:
             begun = epochs[-1]
         _logarithmic(axes, [100 - each for curve in curves for each in curve.top1], axis="y")
 
-    told = ", ".join(f"{each.name} ends at {filters.percent(each.top1[-1])}" for each in curves)
+    told = ", ".join(f"{each.name} ends at {fmt.percent(each.top1[-1])}" for each in curves)
     labels = {
         "x_label": "passes over the training split, in turn",
         "y_label": "% wrong, validation",

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.measure import paired
-from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
+from slimline.measure.significance import SURE_95
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from slimline.measure import block_times
 from slimline.measure.block_times import Times
-from slimline.measure.chance import SURE_95
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results
+from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
 
 

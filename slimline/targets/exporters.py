@@ -1,23 +1,22 @@
-"""What it takes to make a file for a target: what is quantized how, and how it is written."""
+"""How a quantized network becomes a file for a target."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, fx
 
-from slimline.registry import Registry
-from slimline.targets import TARGETS
-from slimline.targets.scheme import Scheme
+from slimline.lazy_registry import Registry
+from slimline.targets.registry import TARGETS
 
 
 class Exporter(Protocol):
-    """Module `exporter` of a target."""
+    """Module `exporter` of a target; what can be chosen besides is the target's own affair."""
 
-    def scheme(self, wanted: Scheme) -> Scheme:
-        """Return what is quantized how for this runtime, as near as it can be to what is wanted."""
-
-    def write(self, converted: fx.GraphModule, example: Tensor, path: Path) -> None:
+    def write(self, converted: fx.GraphModule, example: Tensor, path: Path, **options: Any) -> None:
         """Write a quantized network; `example` is float32 [2 or more, channels, height, width]."""
+
+    def describe(self, **options: Any) -> dict[str, Any]:
+        """Return what `model.json` says of a file written with these options."""
 
 
 EXPORTERS: Registry[Exporter] = TARGETS.part("exporter")

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Images
-from slimline.registry import Registry
-from slimline.targets import ONNX_RUNTIME, TARGETS
+from slimline.data.split_files import Images
+from slimline.lazy_registry import Registry
 from slimline.targets.model_file import ModelFile
+from slimline.targets.registry import ONNX_RUNTIME, TARGETS
 
 _BATCH = 100
 
@@ -27,8 +27,8 @@ class Runtime(Protocol):
     FILE: str
     """What its file is called in a model folder."""
 
-    def load(self, model: Path, *, num_threads: int) -> Any:
-        """Return a file, ready to run on the CPU."""
+    def load(self, model: Path, *, num_threads: int, optimised: bool = True) -> Any:
+        """Return a file, ready to run on the CPU; else every operator runs as it is written."""
 
     def run(self, loaded: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits, float32 [count, classes], for float32 [count, channels, height, width]."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from slimline.data.splits import Split
+    from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.training.loop import HistoryRow
 

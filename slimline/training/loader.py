@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import ImageFiles, Split
+from slimline.data.split_files import ImageFiles, Split
 from slimline.training import augmentation
 from slimline.training.augmentation import Augment
 from slimline.training.recipe import Recipe

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.training import determinism, loader
 from slimline.training.recipe import Distill, DistilledRecipe, Recipe, TransferRecipe
 

@@ -6,7 +6,7 @@ import torch
 
 from slimline.artifacts import model_folder
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture

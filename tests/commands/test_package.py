@@ -11,7 +11,7 @@ import toy
 from PIL import Image
 
 from slimline.__main__ import main
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.repository import dvc_files
 
 _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
@@ -82,7 +82,7 @@ def test_a_product_runs_with_three_packages_as_its_card_says(
     monkeypatch.chdir(pipeline)
     shipped = tmp_path / "shipped"
     assert main(["package", str(shipped)]) == 0
-    split = splits.load(pipeline / "data/prepared/test")
+    split = split_files.load(pipeline / "data/prepared/test")
     answers = (pipeline / "metrics/predictions/int8_export.txt").read_text().split()
     code = bare.lines_of(shipped / "model_card.md")
     for row in range(5):

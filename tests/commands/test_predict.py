@@ -11,7 +11,7 @@ import toy
 from PIL import Image
 
 from slimline.__main__ import main
-from slimline.data import splits
+from slimline.data import split_files
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_top_k_is_sorted_and_sums_to_all(
 def test_answers_are_those_of_evaluate(
     pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    split = splits.load(pipeline / "data/prepared/test")
+    split = split_files.load(pipeline / "data/prepared/test")
     written = (pipeline / "metrics/predictions/int8_export.txt").read_text().split()
     paths = [tmp_path / f"{row}.png" for row in range(20)]
     for row, path in enumerate(paths):

@@ -8,7 +8,7 @@ import pytest
 import toy
 from PIL import Image
 
-from slimline.data import downloads, preparation
+from slimline.data import downloads, splitting
 from slimline.errors import DataError
 
 
@@ -34,8 +34,8 @@ def fashion(raw: Path) -> None:
 def test_a_set_that_is_there_is_read_without_a_network(tmp_path: Path) -> None:
     fashion(tmp_path)
     settings = toy.DATA.model_copy(update={"source": "FashionMNIST"})
-    splits = preparation.prepare(tmp_path, settings, seed=1, scratch=tmp_path / "scratch")
-    expected = preparation.prepare(tmp_path, toy.DATA, seed=1, scratch=tmp_path)
+    splits = splitting.prepare(tmp_path, settings, seed=1, scratch=tmp_path / "scratch")
+    expected = splitting.prepare(tmp_path, toy.DATA, seed=1, scratch=tmp_path)
     for name, split in splits.items():
         assert (split.images == expected[name].images).all()
         assert (split.labels == expected[name].labels).all()
@@ -57,7 +57,7 @@ def test_a_set_of_files_stays_files(tmp_path: Path) -> None:
             "test_images": 12,
         }
     )
-    splits = preparation.prepare(tmp_path, settings, seed=1, scratch=tmp_path)
+    splits = splitting.prepare(tmp_path, settings, seed=1, scratch=tmp_path)
     assert {name: len(split) for name, split in splits.items()} == {
         "train": 30,
         "validation": 12,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
-from slimline.measure import block_times, chance, interleaved
+from slimline.measure import block_times, interleaved, significance
 from slimline.measure.interleaved import Runs
 
 MODELS = ("reference", "copy", "other")
@@ -54,7 +54,9 @@ def share_called_different(take: Callable[[int], Mapping[str, np.ndarray]]) -> f
     called = 0
     for seed in range(NUM_RUNS):
         times = take(seed)
-        low, high = block_times.speedup_bounds(times["reference"], times["copy"], chance.SURE_95)
+        low, high = block_times.speedup_bounds(
+            times["reference"], times["copy"], significance.SURE_95
+        )
         called += not low <= 1 <= high
     return called / NUM_RUNS
 
@@ -88,7 +90,10 @@ def test_a_model_five_percent_slower_is_found_when_it_is_quiet() -> None:
     for seed in range(NUM_RUNS):
         times = until_quiet(Machine(seed, **BUSY), max_noise=2.5)
         slower = 1.05 * times["copy"][:, 0]
-        found += block_times.speedup_bounds(times["reference"][:, 0], slower, chance.SURE_95)[1] < 1
+        found += (
+            block_times.speedup_bounds(times["reference"][:, 0], slower, significance.SURE_95)[1]
+            < 1
+        )
     assert found / NUM_RUNS >= 0.9
 
 

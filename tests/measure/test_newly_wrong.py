@@ -5,7 +5,7 @@ import numpy as np
 import tiny_model
 from PIL import Image
 
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.measure import newly_wrong
 
 COUNT = 60

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from slimline.artifacts import model_folder
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier

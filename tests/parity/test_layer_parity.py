@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimline import files
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.errors import ParityError
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
@@ -57,12 +57,12 @@ class Network(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> splits.Split:
+def split(tmp_path_factory: pytest.TempPathFactory) -> split_files.Split:
     return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
 
 
 @pytest.fixture(scope="module")
-def prepared(split: splits.Split) -> Classifier:
+def prepared(split: split_files.Split) -> Classifier:
     model = Classifier(
         Network().eval(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
     )
@@ -102,13 +102,13 @@ def broken(path: Path, target: Path, layer: str, damage: Break) -> Path:
     return target
 
 
-def images(split: splits.Split) -> np.ndarray:
+def images(split: split_files.Split) -> np.ndarray:
     return split.preprocessing.normalise(split.images[:16])
 
 
 @pytest.mark.parametrize("optimised", [False, True])
 def test_what_is_written_parts_nowhere(
-    optimised: bool, prepared: Classifier, path: Path, split: splits.Split
+    optimised: bool, prepared: Classifier, path: Path, split: split_files.Split
 ) -> None:
     found = layer_parity.compare(
         prepared.network, path, images(split), optimised=optimised, num_threads=1
@@ -126,7 +126,7 @@ def test_the_layer_that_was_broken_is_the_one(
     optimised: bool,
     prepared: Classifier,
     path: Path,
-    split: splits.Split,
+    split: split_files.Split,
     tmp_path: Path,
 ) -> None:
     wrong = broken(path, tmp_path / "broken.onnx", layer, damage)
@@ -137,7 +137,7 @@ def test_the_layer_that_was_broken_is_the_one(
 
 
 def test_where_rounding_alone_is_to_blame_no_layer_is(
-    prepared: Classifier, path: Path, split: splits.Split
+    prepared: Classifier, path: Path, split: split_files.Split
 ) -> None:
     told = layer_parity.explain(
         prepared.network, path, images(split), optimised=True, num_threads=1
@@ -146,7 +146,7 @@ def test_where_rounding_alone_is_to_blame_no_layer_is(
 
 
 def test_a_wrong_export_stops_and_names_the_layer(
-    prepared: Classifier, split: splits.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Classifier, split: split_files.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = tmp_path / "parent"
     parent.mkdir()

@@ -7,7 +7,7 @@ import torch
 import toy
 from torch import nn
 
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.networks.settings import ModelParams

@@ -10,7 +10,7 @@ import toy
 
 from slimline import params
 from slimline.artifacts import model_folder
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ParamsError
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier

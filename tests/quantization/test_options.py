@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, runtime
-from slimline.targets.scheme import ActivationType, WeightScales
+from slimline.targets.schemes import ActivationType, WeightScales
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 

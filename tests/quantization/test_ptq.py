@@ -9,7 +9,7 @@ import torch
 import toy
 
 from slimline.artifacts import description, model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.errors import ArtifactError, ParamsError
 from slimline.networks import classifier
 from slimline.networks.settings import ModelParams
@@ -34,16 +34,16 @@ MODEL = ModelParams(
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, splits.Split]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, split_files.Split]:
     return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=100, calibration_images=50)
 
 
 @pytest.fixture(scope="module")
-def source(parts: dict[str, splits.Split], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(parts: dict[str, split_files.Split], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved_model(parts, tmp_path_factory.mktemp("models"), is_alive=True)
 
 
-def saved_model(parts: dict[str, splits.Split], parent: Path, *, is_alive: bool) -> Path:
+def saved_model(parts: dict[str, split_files.Split], parent: Path, *, is_alive: bool) -> Path:
     torch.manual_seed(0)
     folder = parent / "prune"
     model = classifier.build(MODEL, parts["train"], folder)
@@ -56,7 +56,7 @@ def saved_model(parts: dict[str, splits.Split], parent: Path, *, is_alive: bool)
 
 
 def saved(
-    source: Path, parts: dict[str, splits.Split], target: Path, **changes: Any
+    source: Path, parts: dict[str, split_files.Split], target: Path, **changes: Any
 ) -> dict[str, float]:
     settings = Int8PtqParams.model_validate(SETTINGS | changes)
     calibration, validation = parts["calibration"], parts["validation"]
@@ -64,7 +64,7 @@ def saved(
 
 
 def test_auto_takes_what_is_most_accurate_on_validation(
-    source: Path, parts: dict[str, splits.Split], tmp_path: Path
+    source: Path, parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
     tried = saved(source, parts, tmp_path / "auto", calibrator="auto")
     assert list(tried) == ["minmax", "percentile", "entropy"]
@@ -76,7 +76,9 @@ def test_auto_takes_what_is_most_accurate_on_validation(
     assert "calibrators" not in description.read(tmp_path / "one")
 
 
-def test_ours_leaves_no_float(source: Path, parts: dict[str, splits.Split], tmp_path: Path) -> None:
+def test_ours_leaves_no_float(
+    source: Path, parts: dict[str, split_files.Split], tmp_path: Path
+) -> None:
     saved(source, parts, tmp_path / "int8", quantizer="slimline", calibrator="mse")
     path = tmp_path / "int8" / description.ONNX
     assert onnx_file.inspect(path).int8_share == 100
@@ -86,7 +88,7 @@ def test_ours_leaves_no_float(source: Path, parts: dict[str, splits.Split], tmp_
 
 @pytest.mark.parametrize("quantizer", ["none", "slimline", "onnxruntime"])
 def test_the_oldest_runtime_is_that_of_the_file(
-    quantizer: str, source: Path, parts: dict[str, splits.Split], tmp_path: Path
+    quantizer: str, source: Path, parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
     folder = source
     if quantizer != "none":
@@ -101,7 +103,7 @@ def test_the_oldest_runtime_is_that_of_the_file(
 
 @pytest.mark.parametrize("quantizer", ["slimline", "onnxruntime"])
 def test_layers_stay_float_by_either_quantizer(
-    quantizer: str, source: Path, parts: dict[str, splits.Split], tmp_path: Path
+    quantizer: str, source: Path, parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
     names = ["features.0.0", "features.1.block.0.0", "classifier.3"]
     kept = {"float_layers": names, "max_drop": 100, "only_faster": False}
@@ -115,7 +117,7 @@ def test_layers_stay_float_by_either_quantizer(
 
 
 def test_what_a_peer_cannot_do_is_told_in_a_sentence(
-    parts: dict[str, splits.Split], tmp_path: Path
+    parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
     source = saved_model(parts, tmp_path, is_alive=False)
     with pytest.raises(ArtifactError, match=r"set int8_ptq\.calibrator to minmax"):

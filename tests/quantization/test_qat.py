@@ -8,7 +8,7 @@ import torch
 import toy
 from torch import fx, nn
 
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier

@@ -6,7 +6,7 @@ import toy
 from repository import State
 
 from slimline import params
-from slimline.report import base, gates
+from slimline.report import base_commit, gates
 from slimline.report.gates import Figure, Gate, GatesParams
 from slimline.repository import state
 
@@ -18,7 +18,7 @@ def test_every_limit_has_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(folder)
     now = state.workspace()
     settings = params.load("gates", GatesParams)
-    judged = gates.judge(now.results, settings, base.of(now, now))
+    judged = gates.judge(now.results, settings, base_commit.of(now, now))
     assert [gate.key for gate in judged] == keys
 
 

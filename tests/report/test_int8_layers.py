@@ -7,7 +7,7 @@ import pytest
 
 from slimline import files
 from slimline.quantization.layer_choices import LayerChoice
-from slimline.report import report_filters
+from slimline.report import report_formatting
 
 
 @pytest.mark.parametrize("name", ["report.md", "report.html"])
@@ -26,11 +26,11 @@ def test_not_a_word_where_nothing_was_asked(
 def test_a_layer_in_words() -> None:
     kept = LayerChoice("conv1", 0.4, 0.3, 4.31, 4.08, "accuracy")
     cells = ["float: accuracy", "\N{MINUS SIGN}0.40", "+0.30", "4.3 \N{MICRO SIGN}s"]
-    assert report_filters.int8_layer_cells(kept)[:4] == cells
+    assert report_formatting.int8_layer_cells(kept)[:4] == cells
     plain = LayerChoice("fc", None, None, None, None, "")
-    assert report_filters.int8_layer_cells(plain) == ["int8", *4 * ["\N{EN DASH}"]]
+    assert report_formatting.int8_layer_cells(plain) == ["int8", *4 * ["\N{EN DASH}"]]
     cases = ([plain, plain], [plain, kept], [kept, kept])
-    said = [report_filters.int8_layers_sentence(each) for each in cases]
+    said = [report_formatting.int8_layers_sentence(each) for each in cases]
     assert said == [
         "All 2 layers run in int8.",
         "One of 2 layers runs in float.",

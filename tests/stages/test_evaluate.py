@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from slimline import files
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.measure import accuracy
 from stages import evaluate
 
@@ -11,7 +11,9 @@ from stages import evaluate
 def test_predictions_give_the_figures(pipeline: Path) -> None:
     metrics = pipeline / "metrics"
     labels = accuracy.read_predictions(metrics / "predictions" / "labels.txt")
-    assert labels.tolist() == splits.load(pipeline / "data" / "prepared" / "test").labels.tolist()
+    assert (
+        labels.tolist() == split_files.load(pipeline / "data" / "prepared" / "test").labels.tolist()
+    )
     answers = {
         name: np.array((metrics / "predictions" / f"{name}.txt").read_text().split(), int)
         for name in ("baseline_train", "prune")

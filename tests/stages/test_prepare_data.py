@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 
-from slimline.data import splits
+from slimline.data import split_files
 
 
 def test_four_disjoint_stratified_splits(pipeline: Path) -> None:
     prepared = pipeline / "data" / "prepared"
-    parts = {path.name: splits.load(path) for path in prepared.iterdir() if path.is_dir()}
+    parts = {path.name: split_files.load(path) for path in prepared.iterdir() if path.is_dir()}
     assert {name: len(split) for name, split in parts.items()} == {
         "train": 1500,
         "calibration": 100,

@@ -5,7 +5,7 @@ import torch
 import toy
 
 from slimline.artifacts import model_folder
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.errors import ParamsError
 from slimline.networks import classifier
 from slimline.networks.architecture import Activation, Architecture
@@ -36,11 +36,11 @@ def settings(**changes: object) -> BackboneSwapParams:
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, splits.Split]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, split_files.Split]:
     return toy.splits(tmp_path_factory.mktemp("raw"))
 
 
-def swap(parts: dict[str, splits.Split], folder: Path, **changes: object):
+def swap(parts: dict[str, split_files.Split], folder: Path, **changes: object):
     torch.manual_seed(0)
     teacher = classifier.build(ModelParams(**MODEL), parts["train"], folder)
     torch.manual_seed(0)
@@ -63,7 +63,7 @@ def changed(model: classifier.Classifier) -> set[str]:
 
 
 def test_what_each_phase_trained_is_recorded(
-    parts: dict[str, splits.Split], tmp_path: Path
+    parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
     model, rows, phases = swap(parts, tmp_path, unfreeze=2)
     assert [row.phase for row in rows] == ["frozen", "unfrozen"]
@@ -76,14 +76,14 @@ def test_what_each_phase_trained_is_recorded(
 
 
 def test_all_is_unfrozen_unless_said_otherwise(
-    parts: dict[str, splits.Split], tmp_path: Path
+    parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
     model, _, phases = swap(parts, tmp_path)
     assert phases[1].frozen_params == 0
     assert "conv1" in changed(model)
 
 
-def test_a_slow_backbone_moves_less(parts: dict[str, splits.Split], tmp_path: Path) -> None:
+def test_a_slow_backbone_moves_less(parts: dict[str, split_files.Split], tmp_path: Path) -> None:
     def moved(rate: float) -> float:
         model, _, _ = swap(parts, tmp_path, backbone_rate=rate)
         torch.manual_seed(0)
@@ -94,7 +94,7 @@ def test_a_slow_backbone_moves_less(parts: dict[str, splits.Split], tmp_path: Pa
     assert 0 < moved(0.01) < 0.1 * moved(1.0)
 
 
-def test_more_stages_than_there_are(parts: dict[str, splits.Split], tmp_path: Path) -> None:
+def test_more_stages_than_there_are(parts: dict[str, split_files.Split], tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="shufflenet_v2_x0_5 has 4 stages"):
         swap(parts, tmp_path, unfreeze=5)
 

@@ -7,7 +7,7 @@ import torch
 import toy
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.training import loader
 from slimline.training.recipe import Recipe
 

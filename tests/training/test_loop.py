@@ -7,7 +7,7 @@ import toy
 from torch import nn
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.training import loop
 from slimline.training.recipe import Distill, DistilledRecipe
 

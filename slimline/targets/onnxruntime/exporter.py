@@ -1,16 +1,12 @@
 """From a quantized network to the .onnx that ONNX Runtime executes in int8."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, fx
 
-from slimline.targets.onnxruntime import passes, to_onnx
-from slimline.targets.scheme import Scheme
-
-
-def scheme(wanted: Scheme) -> Scheme:
-    """Return what is wanted: ONNX Runtime reads all of it, though not all of it fast."""
-    return wanted
+from slimline.targets.onnxruntime import releases, to_onnx
+from slimline.targets.onnxruntime.passes import order
 
 
 def write(
@@ -31,5 +27,15 @@ def write(
         ParamsError: the opset is too old for an operator of the network.
     """
     model = to_onnx.to_onnx(converted, example)
-    ordered = passes.ordered(pad_channels=pad_channels, opset=opset, ir_version=ir_version)
-    to_onnx.save(passes.apply(model, *(each.rewrite for each in ordered)), path)
+    ordered = order.ordered(pad_channels=pad_channels, opset=opset, ir_version=ir_version)
+    to_onnx.save(order.apply(model, *(each.rewrite for each in ordered)), path)
+
+
+def describe(
+    *,
+    pad_channels: bool = False,  # noqa: ARG001, changes no release that reads the file
+    opset: int = to_onnx.OPSET,
+    ir_version: int = to_onnx.IR_VERSION,
+) -> dict[str, Any]:
+    """Return what `model.json` says of a file written with these options: who can read it."""
+    return releases.describe(opset, ir_version)

@@ -6,8 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from slimline.targets.onnxruntime import passes
-from slimline.targets.onnxruntime.passes import concat_split
+from slimline.targets.onnxruntime.passes import concat_split, order
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
 
@@ -66,7 +65,7 @@ def test_equal_ranges_move_as_bytes_with_the_same_answer(
 ) -> None:
     model = graph(scales)
     expected = run(model)
-    model = passes.apply(model, concat_split.move_bytes)
+    model = order.apply(model, concat_split.move_bytes)
     onnx.checker.check_model(model, full_check=True)
     found = Counter(node.op_type for node in model.graph.node)
     assert found["QuantizeLinear"] <= num_pairs

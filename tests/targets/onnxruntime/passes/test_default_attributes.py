@@ -13,13 +13,13 @@ from onnx import helper
 from torch import Tensor, nn
 
 from slimline.artifacts import model_folder
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks import classifier
 from slimline.networks.settings import ModelParams
 from slimline.quantization import mixed_precision, ptq, qat
 from slimline.quantization.settings import ALL_INT8, Int8PtqParams
-from slimline.targets.onnxruntime import exporter, onnx_file, passes
-from slimline.targets.onnxruntime.passes import default_attributes
+from slimline.targets.onnxruntime import exporter, onnx_file
+from slimline.targets.onnxruntime.passes import default_attributes, order
 
 IMAGES = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
@@ -58,7 +58,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def model(whole: onnx.ModelProto) -> onnx.ModelProto:
-    return passes.apply(whole, default_attributes.leave_out)
+    return order.apply(whole, default_attributes.leave_out)
 
 
 def test_what_is_said_is_said_for_a_reason(model: onnx.ModelProto) -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from slimline.quantization import qat
-from slimline.targets.onnxruntime import passes, to_onnx
-from slimline.targets.onnxruntime.passes import global_pooling
+from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.onnxruntime.passes import global_pooling, order
 
 IMAGES = torch.randn(8, 4, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -48,7 +48,7 @@ def exported(mean: Callable[[Tensor], Tensor]) -> onnx.ModelProto:
 def test_the_mean_runs_in_int8(name: str, tmp_path: Path) -> None:
     model = exported(MEANS[name])
     _, expected = ort.run(model, IMAGES.numpy(), tmp_path)
-    model = passes.apply(model, global_pooling.pool_means)
+    model = order.apply(model, global_pooling.pool_means)
     executed, answer = ort.run(model, IMAGES.numpy(), tmp_path)
     operators = Counter(executed)
     assert operators["QLinearGlobalAveragePool"] == operators["QLinearConv"] == 1
@@ -58,10 +58,10 @@ def test_the_mean_runs_in_int8(name: str, tmp_path: Path) -> None:
 
 def test_a_mean_over_channels_is_left_alone() -> None:
     model = exported(lambda images: images.mean([1, 2]).repeat(1, 2))
-    model = passes.apply(model, global_pooling.pool_means)
+    model = order.apply(model, global_pooling.pool_means)
     assert "GlobalAveragePool" not in {node.op_type for node in model.graph.node}
 
 
 def test_a_float_network_is_left_alone() -> None:
     model = to_onnx.to_onnx(Network(MEANS["mean"]).eval(), torch.zeros(2, 4, 6, 6))
-    assert passes.apply(model, global_pooling.pool_means) == passes.apply(model)
+    assert order.apply(model, global_pooling.pool_means) == order.apply(model)

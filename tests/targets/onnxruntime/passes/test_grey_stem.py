@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from slimline.quantization import qat
-from slimline.targets.onnxruntime import passes, to_onnx
-from slimline.targets.onnxruntime.passes import grey_stem
+from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.onnxruntime.passes import grey_stem, order
 
 IMAGES = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -42,7 +42,7 @@ def test_same_answers_without_moving_a_byte(
     stem = nn.Conv2d(1, 8, kernel, stride=stride, padding=kernel // 2)
     model = exported(stem, IMAGES, activation)
     before, expected = ort.run(model, IMAGES.numpy(), tmp_path)
-    model = passes.apply(model, grey_stem.widen)
+    model = order.apply(model, grey_stem.widen)
     after, answer = ort.run(model, IMAGES.numpy(), tmp_path)
     assert np.array_equal(answer, expected)
     assert "Reshape" in after
@@ -63,4 +63,4 @@ def test_same_answers_without_moving_a_byte(
 )
 def test_other_stems_are_left_alone(stem: nn.Conv2d, size: int) -> None:
     model = exported(stem, torch.randn(4, stem.in_channels, size, size))
-    assert passes.apply(model, grey_stem.widen) == passes.apply(model)
+    assert order.apply(model, grey_stem.widen) == order.apply(model)

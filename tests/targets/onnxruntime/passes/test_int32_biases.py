@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimline.quantization import qat
-from slimline.targets.onnxruntime import exporter, passes, runtime, to_onnx
-from slimline.targets.onnxruntime.passes import int32_biases
+from slimline.targets.onnxruntime import exporter, runtime, to_onnx
+from slimline.targets.onnxruntime.passes import int32_biases, order
 
 IMAGES = torch.rand(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -64,7 +64,7 @@ def test_steps_change_for_dead_channels_alone(is_dead: bool, weights: str) -> No
     )
     prepared(IMAGES)
     model = to_onnx.to_onnx(qat.convert(prepared), IMAGES[:2])
-    is_same = passes.apply(model, int32_biases.make_room) == passes.apply(model)
+    is_same = order.apply(model, int32_biases.make_room) == order.apply(model)
     assert is_same == (not is_dead or weights == "per_tensor")
 
 

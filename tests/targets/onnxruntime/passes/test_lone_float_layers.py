@@ -8,8 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from slimline.targets.onnxruntime import passes
-from slimline.targets.onnxruntime.passes import lone_float_layers
+from slimline.targets.onnxruntime.passes import lone_float_layers, order
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (1, 16, 14, 14)).astype(np.uint8)
 
@@ -72,7 +71,7 @@ def test_the_layer_stays_float_and_every_byte_is_as_written(
     activation: str, tmp_path: Path
 ) -> None:
     _, as_written = run(between_bytes(activation), tmp_path, optimised=False)
-    model = passes.apply(between_bytes(activation), lone_float_layers.keep_float)
+    model = order.apply(between_bytes(activation), lone_float_layers.keep_float)
     onnx.checker.check_model(model, full_check=True)
     executed, answer = run(model, tmp_path, optimised=True)
     assert {"Conv", "FusedConv"} & executed
@@ -91,4 +90,4 @@ def test_without_it_the_runtime_quantizes_the_weight(tmp_path: Path) -> None:
 
 def test_a_layer_that_floats_read_is_left_as_it_is() -> None:
     model = between_bytes("Relu", is_quantized_behind=False)
-    assert passes.apply(model, lone_float_layers.keep_float) == passes.apply(model)
+    assert order.apply(model, lone_float_layers.keep_float) == order.apply(model)

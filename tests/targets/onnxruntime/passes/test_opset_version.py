@@ -17,8 +17,8 @@ from slimline.errors import ParamsError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.quantization import qat
-from slimline.targets.onnxruntime import exporter, passes, to_onnx
-from slimline.targets.onnxruntime.passes import opset_version
+from slimline.targets.onnxruntime import exporter, to_onnx
+from slimline.targets.onnxruntime.passes import opset_version, order
 from slimline.targets.onnxruntime.releases import NEWEST_OPSET, OLDEST_OPSET, oldest_ir_version
 
 IMAGES = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -49,7 +49,7 @@ def written(network: nn.Module, path: Path, images: Tensor, **versions: int) -> 
 def in_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     ir_version = oldest_ir_version(opset)
     rewrite = partial(opset_version.set_versions, opset=opset, ir_version=ir_version)
-    return passes.apply(model, rewrite)
+    return order.apply(model, rewrite)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from slimline.quantization import qat
-from slimline.targets.onnxruntime import exporter, onnx_file, passes
-from slimline.targets.onnxruntime.passes import opset_version, trailing_zeros
+from slimline.targets.onnxruntime import exporter, onnx_file
+from slimline.targets.onnxruntime.passes import opset_version, order, trailing_zeros
 from slimline.targets.onnxruntime.releases import NEWEST_OPSET, OLDEST_OPSET, oldest_ir_version
 
 IMAGES = torch.randn(8, 4, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -85,7 +85,7 @@ def test_a_weight_of_zeros_alone_keeps_one(paths: dict[str, Path], tmp_path: Pat
             tensor.CopyFrom(numpy_helper.from_array(np.zeros([32, 80, 1, 1], np.int8), tensor.name))
     empty = ort.run(model, IMAGES.numpy(), tmp_path)[1]
     assert not np.array_equal(empty, expected)
-    model = passes.apply(model, trailing_zeros.leave_out)
+    model = order.apply(model, trailing_zeros.leave_out)
     read = {name for node in model.graph.node for name in node.input}
     used = {each.name: tuple(each.dims) for each in model.graph.initializer if each.name in read}
     assert (1, 1, 1, 1) in used.values()
@@ -101,6 +101,6 @@ def test_zeros_are_appended_in_every_opset(
     expected = ort.run(model, IMAGES.numpy(), tmp_path)
     ir_version = oldest_ir_version(opset)
     rewrite = partial(opset_version.set_versions, opset=opset, ir_version=ir_version)
-    found = ort.run(passes.apply(model, rewrite), IMAGES.numpy(), tmp_path)
+    found = ort.run(order.apply(model, rewrite), IMAGES.numpy(), tmp_path)
     assert found[0] == expected[0]
     assert np.array_equal(found[1], expected[1])

@@ -1,7 +1,7 @@
 """Raw data sets under `data/raw`, and how one becomes four disjoint splits. Free of torch.
 
 What a set looks like is known by its reader (`idx`, `folders`, `downloads`); what the splits look
-like on disk is in `slimline.data.splits`.
+like on disk is in `slimline.data.split_files`.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from slimline.data import downloads, folders, idx, splits
+from slimline.data import downloads, folders, idx, split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
-from slimline.data.splits import ImageFiles, Images, Split
+from slimline.data.split_files import ImageFiles, Images, Split
 from slimline.errors import DataError
 from slimline.params import Params
 
@@ -78,7 +78,7 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
     rows = np.split(order, np.cumsum(list(wanted.values())))
     taken = dict(zip([*wanted, "train"], map(np.sort, rows), strict=True))
     parts = {
-        name: Part(splits.take(source.train.images, index), source.train.labels[index])
+        name: Part(split_files.take(source.train.images, index), source.train.labels[index])
         for name, index in taken.items()
     }
     own = {"validation": source.validation, "test": source.test}

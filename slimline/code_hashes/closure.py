@@ -1,8 +1,8 @@
 """Which files a stage runs: what its script imports, at any depth; read, never run.
 
-A `slimline.registry.Registry` counts by what is chosen: of its table the chosen lines, of a module
-behind it what the chosen entry uses there. Files beside a module that are not Python (templates,
-tables) belong to it.
+A `slimline.lazy_registry.Registry` counts by what is chosen: of its table the chosen lines, of a
+module behind it what the chosen entry uses there. Files beside a module that are not Python
+(templates, tables) belong to it.
 """
 
 import ast
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from slimline.code import syntax
+from slimline.code_hashes import syntax
 
 _REGISTRY, _PART = "Registry", "part"
 _OWN = "own."

@@ -3,7 +3,7 @@
 Images of one size are a memory-mapped array; photos are the files themselves, decoded when they are
 asked for. Both answer to the same index: `split.images[rows]` is uint8 [count, height, width,
 channels] after the deterministic preprocessing. Where images come from is in
-`slimline.data.preparation`, how they are fed to training in `slimline.training.loader`.
+`slimline.data.splitting`, how they are fed to training in `slimline.training.loader`.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ METHOD = '''\
 
 from typing import Literal
 
-from slimline.pruning.structured_magnitude import StructuredMagnitude
+from slimline.pruning.methods.structured_magnitude import StructuredMagnitude
 
 
 class Luck(StructuredMagnitude):
@@ -69,7 +69,7 @@ def test_a_new_backbone_and_a_new_method_run_nothing(workspace: Path) -> None:
 
 def test_a_change_in_what_is_not_chosen_runs_nothing(workspace: Path) -> None:
     edit(workspace, "slimline/networks/families/resnet.py", '"layer4"', '"layer5"')
-    edit(workspace, "slimline/pruning/taylor.py", "_BATCH = 50", "_BATCH = 51")
+    edit(workspace, "slimline/pruning/methods/taylor.py", "_BATCH = 50", "_BATCH = 51")
     assert reruns(workspace) == set()
 
 

@@ -2,7 +2,7 @@ import ast
 
 import pytest
 
-from slimline.code import syntax
+from slimline.code_hashes import syntax
 
 MODULE = '''
 """A module."""

@@ -1,7 +1,7 @@
 """Names that `params.yaml` may choose, each with its module, imported when it is asked for.
 
-What is not chosen is never imported. So `slimline.code` counts the chosen entries alone as code of
-a stage: one more entry, or a change in another, runs nothing again.
+What is not chosen is never imported. So `slimline.code_hashes` counts the chosen entries alone as
+code of a stage: one more entry, or a change in another, runs nothing again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ class Registry(Generic[T]):
     `entries` gives each name its `module` or `module:attribute`. `chosen_by` are the keys of
     `params.yaml` whose values are names of the table, in the order of the pipeline; `always` are
     names that need not be chosen.
-    `slimline.code` reads all three without running anything, so they must be literals.
+    `slimline.code_hashes` reads all three without running anything, so they must be literals.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from slimline import files
 from slimline.artifacts import description
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.params import Params
 from slimline.quantization.settings import Calibrator, Int8PtqParams

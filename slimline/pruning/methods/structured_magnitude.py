@@ -12,7 +12,7 @@ from slimline.pruning.settings import PruneSettings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from slimline.data.splits import Split
+    from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.pruning.channels import Scores
     from slimline.pruning.plan import Plan

@@ -5,7 +5,7 @@ import pytest
 import toy
 
 from slimline import params
-from slimline.code.closure import Code
+from slimline.code_hashes.closure import Code
 
 VALUES = params.flat(params.read(toy.ROOT / "params.yaml"))
 
@@ -18,9 +18,9 @@ _FILES = {
     "slimline/shared.py": "def lazy():\n    from slimline import deep\n",
     "slimline/deep.py": "",
     "slimline/idle.py": "",
-    "slimline/registry.py": "class Registry: ...\n",
+    "slimline/lazy_registry.py": "class Registry: ...\n",
     "slimline/networks.py": (
-        "from slimline.registry import Registry\n"
+        "from slimline.lazy_registry import Registry\n"
         "NETWORKS = Registry({'one': 'slimline.families:ONE', 'two': 'slimline.families:TWO'},\n"
         "    chosen_by=('first.network', 'second.network'))\n"
     ),
@@ -30,7 +30,7 @@ _FILES = {
     "slimline/of_one.py": "",
     "slimline/of_two.py": "",
     "slimline/targets.py": (
-        "from slimline.registry import Registry\n"
+        "from slimline.lazy_registry import Registry\n"
         "TARGETS = Registry({'cpu': 'slimline.cpu'}, always=('cpu',))\n"
     ),
     "slimline/makers.py": "from slimline.targets import TARGETS\nMAKERS = TARGETS.part('maker')\n",

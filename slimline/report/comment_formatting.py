@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slimline.report import filters
+from slimline.report import formatting as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def product_sentence(change: Comparison) -> str:
         return f"{product.name} is new."
     if not product.is_changed:
         return f"**{product.name} is what it was**: the same answers, size and computation."
-    size = f"{filters.kib(product.after.size_kib)} ({filters.relative(*_sizes(product))})"
+    size = f"{fmt.kib(product.after.size_kib)} ({fmt.relative(*_sizes(product))})"
     return f"**{product.name}**: {_accuracy(product)}; {size}."
 
 
@@ -97,10 +97,10 @@ def _product_rows(change: Comparison) -> list[FigureRow]:
     if before is None:
         return rows
     rows += [
-        _row("file", filters.kib, before.size_kib, after.size_kib),
-        _row("file, deflated", filters.kib, before.size_zip_kib, after.size_zip_kib),
-        _row("multiply-accumulates", filters.millions, before.macs_m, after.macs_m),
-        _row("parameters", filters.count, before.params, after.params),
+        _row("file", fmt.kib, before.size_kib, after.size_kib),
+        _row("file, deflated", fmt.kib, before.size_zip_kib, after.size_zip_kib),
+        _row("multiply-accumulates", fmt.millions, before.macs_m, after.macs_m),
+        _row("parameters", fmt.count, before.params, after.params),
         _percent_row("executed in int8", before.int8_macs, after.int8_macs),
         _loss_row(before.loss, after.loss),
         *_calibration_rows(before, after),
@@ -114,13 +114,13 @@ def variant_row(each: VariantChange) -> str:
     before, after, found = each.before, each.after, each.paired
     cells = [
         each.name,
-        filters.percent(after.top1),
-        filters.points(after.top1 - before.top1) if before else "new",
+        fmt.percent(after.top1),
+        fmt.points(after.top1 - before.top1) if before else "new",
         *((str(found.won), str(found.lost), _p(found)) if found else (_NONE,) * 3),
-        filters.kib(after.size_kib),
-        filters.relative(before.size_kib, after.size_kib) if before else _NONE,
-        filters.millions(after.macs_m),
-        filters.relative(before.macs_m, after.macs_m) if before else _NONE,
+        fmt.kib(after.size_kib),
+        fmt.relative(before.size_kib, after.size_kib) if before else _NONE,
+        fmt.millions(after.macs_m),
+        fmt.relative(before.macs_m, after.macs_m) if before else _NONE,
     ]
     return _table_row(cells)
 
@@ -128,13 +128,13 @@ def variant_row(each: VariantChange) -> str:
 def class_row(each: ClassChange) -> str:
     """One class as a row of a table."""
     found = each.paired
-    name = filters.cell(each.name)
+    name = fmt.cell(each.name)
     return _table_row(
         [
             f"**{name}**" if each.is_beyond_chance else name,
             str(found.count),
-            filters.percent(found.top1_before, 1),
-            filters.percent(found.top1_after, 1),
+            fmt.percent(found.top1_before, 1),
+            fmt.percent(found.top1_after, 1),
             str(found.won),
             str(found.lost),
         ]
@@ -154,26 +154,26 @@ def step_row(each: StepChange, name: str = "") -> str:
 
 def setting(value: Any) -> str:
     """A value of `params.yaml`."""
-    return _NONE if value is None else filters.cell(str(value))
+    return _NONE if value is None else fmt.cell(str(value))
 
 
 def _step_top1(step: Step) -> str:
-    return filters.points(step.top1)
+    return fmt.points(step.top1)
 
 
 def _step_size(step: Step) -> str:
-    return filters.signed(step.size_kib, filters.kib)
+    return fmt.signed(step.size_kib, fmt.kib)
 
 
 def _step_macs(step: Step) -> str:
-    return filters.signed(step.macs_m, filters.millions)
+    return fmt.signed(step.macs_m, fmt.millions)
 
 
 def _step_time(step: Step) -> str:
-    told = filters.signed(step.p50_ms, filters.milliseconds)
+    told = fmt.signed(step.p50_ms, fmt.milliseconds)
     if step.slower is None:
         return told
-    value, low, high = map(filters.change, step.slower)
+    value, low, high = map(fmt.change, step.slower)
     return f"{told}, {value} ({low.removesuffix(' %')} to {high.removesuffix(' %')})"
 
 
@@ -183,14 +183,12 @@ def _step_noise(each: StepChange) -> str:
         return _NONE
     value, low, high = each.slower
     verdict = "within noise" if low <= 0 <= high else "beyond noise"
-    return f"{filters.change(value)}, {verdict}"
+    return f"{fmt.change(value)}, {verdict}"
 
 
 def _accuracy_row(product: VariantChange) -> FigureRow:
-    before = filters.percent(product.before.top1) if product.before else _NONE
-    return FigureRow(
-        "top-1 on test", before, filters.percent(product.after.top1), _accuracy(product)
-    )
+    before = fmt.percent(product.before.top1) if product.before else _NONE
+    return FigureRow("top-1 on test", before, fmt.percent(product.after.top1), _accuracy(product))
 
 
 def _accuracy(product: VariantChange) -> str:
@@ -202,7 +200,7 @@ def _accuracy(product: VariantChange) -> str:
     low, high = found.gain_bounds()
     beyond = "beyond chance" if found.p_value < _P_VALUE else "within what chance can do"
     return (
-        f"{filters.points(found.gain)} points ({filters.points(low)} to {filters.points(high)}), "
+        f"{fmt.points(found.gain)} points ({fmt.points(low)} to {fmt.points(high)}), "
         f"{found.won} images won, {found.lost} lost, p {_p(found)}: {beyond}"
     )
 
@@ -220,36 +218,36 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[F
     if slower.is_exact:
         return [FigureRow("time per image", _NONE, _NONE, note, is_same=True)]
     told = (
-        f"{filters.points(slower.value)} % of time per image "
-        f"({filters.number(slower.low)} to {filters.number(slower.high)}), {filters.cell(note)}"
+        f"{fmt.points(slower.value)} % of time per image "
+        f"({fmt.number(slower.low)} to {fmt.number(slower.high)}), {fmt.cell(note)}"
     )
     if change.anew:
         # The recorded figures may be of two CPUs, and are no pair in any case.
         then, now = _middle(change.anew.before), _middle(change.anew.after)
         return [FigureRow("time per image", then, now, told)]
     return [
-        FigureRow("speedup", filters.times(before.speedup), filters.times(after.speedup), told),
+        FigureRow("speedup", fmt.times(before.speedup), fmt.times(after.speedup), told),
         FigureRow(
             "p50 of one image",
-            filters.milliseconds(before.p50_ms),
-            filters.milliseconds(after.p50_ms),
+            fmt.milliseconds(before.p50_ms),
+            fmt.milliseconds(after.p50_ms),
             "see speedup, which is measured against the baseline in the same process",
         ),
     ]
 
 
 def _middle(times: Times) -> str:
-    return filters.milliseconds(float(np.median(times)))
+    return fmt.milliseconds(float(np.median(times)))
 
 
 def _row(name: str, form: Callable[[float], str], before: float, after: float) -> FigureRow:
-    change = filters.relative(before, after)
+    change = fmt.relative(before, after)
     return FigureRow(name, form(before), form(after), change, is_same=before == after)
 
 
 def _percent_row(name: str, before: float, after: float) -> FigureRow:
-    change = f"{filters.points(after - before)} points"
-    told = filters.percent(before), filters.percent(after)
+    change = f"{fmt.points(after - before)} points"
+    told = fmt.percent(before), fmt.percent(after)
     return FigureRow(name, *told, change, is_same=before == after)
 
 

@@ -2,10 +2,10 @@ import torch
 from torch import nn
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.splits import Split
+from slimline.data.split_files import Split
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
-from slimline.pruning import taylor
+from slimline.pruning.methods import taylor
 
 FRAME = Preprocessing(4, 4, 1, (0.0,), (1.0,))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from slimline.pruning.settings import PruneSettings
 
 if TYPE_CHECKING:
-    from slimline.data.splits import Split
+    from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.pruning.plan import Plan
 

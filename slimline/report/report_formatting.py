@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from slimline.report import filters
+from slimline.report import formatting as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,33 +40,33 @@ class CardRow:
 def variant_cells(each: Variant) -> list[str]:
     """The figures of a variant, in the order of the table's columns."""
     return [
-        filters.percent(each.top1),
-        filters.margin(each.top1_margin),
+        fmt.percent(each.top1),
+        fmt.margin(each.top1_margin),
         calibration(each),
-        filters.kib(each.size_kib),
-        filters.kib(each.size_zip_kib),
-        filters.count(each.params),
-        filters.percent(each.sparsity, 1),
-        filters.millions(each.macs_m),
-        filters.percent(each.int8_macs, 1),
-        filters.milliseconds(each.p50_ms),
-        filters.per_second(each.images_per_s),
-        filters.mib(each.peak_rss_mib),
-        filters.times(each.speedup),
+        fmt.kib(each.size_kib),
+        fmt.kib(each.size_zip_kib),
+        fmt.count(each.params),
+        fmt.percent(each.sparsity, 1),
+        fmt.millions(each.macs_m),
+        fmt.percent(each.int8_macs, 1),
+        fmt.milliseconds(each.p50_ms),
+        fmt.per_second(each.images_per_s),
+        fmt.mib(each.peak_rss_mib),
+        fmt.times(each.speedup),
     ]
 
 
 def level_cells(each: Variant) -> list[str]:
     """Where the way begins or ends, in the columns of `step_cells`."""
     return [
-        filters.percent(each.top1),
+        fmt.percent(each.top1),
         "",
         "",
-        filters.kib(each.size_kib),
+        fmt.kib(each.size_kib),
         "",
-        filters.millions(each.macs_m),
+        fmt.millions(each.macs_m),
         "",
-        filters.milliseconds(each.p50_ms),
+        fmt.milliseconds(each.p50_ms),
         "",
         "",
     ]
@@ -77,15 +77,15 @@ def step_cells(step: Step) -> list[str]:
     before, after, found = step.before, step.after, step.paired
     counts = f"{found.won} won, {found.lost} lost" if found else _NONE
     return [
-        filters.points(step.top1),
+        fmt.points(step.top1),
         _bounds(*found.gain_bounds()) if found else _NONE,
         counts,
-        filters.signed(step.size_kib, filters.kib),
+        fmt.signed(step.size_kib, fmt.kib),
         _share(before.size_kib, after.size_kib),
-        filters.signed(step.macs_m, filters.millions),
+        fmt.signed(step.macs_m, fmt.millions),
         _share(before.macs_m, after.macs_m),
-        filters.signed(step.p50_ms, filters.milliseconds),
-        filters.change(step.time_change),
+        fmt.signed(step.p50_ms, fmt.milliseconds),
+        fmt.change(step.time_change),
         _time_bounds(step),
     ]
 
@@ -94,11 +94,11 @@ def round_cells(each: Round) -> list[str]:
     """What a round of pruning did."""
     return [
         str(each.number),
-        filters.count(each.params),
-        filters.millions(each.macs_m),
-        filters.percent(each.sparsity, 1),
-        filters.percent(each.top1_cut),
-        filters.percent(each.top1_recovered),
+        fmt.count(each.params),
+        fmt.millions(each.macs_m),
+        fmt.percent(each.sparsity, 1),
+        fmt.percent(each.top1_cut),
+        fmt.percent(each.top1_recovered),
     ]
 
 
@@ -106,10 +106,10 @@ def layer_cells(each: LayerChange) -> list[str]:
     """What pruning left of a layer."""
     return [
         f"{each.channels_before} {_ARROW} {each.channels_after}",
-        f"{filters.count(each.params_before)} {_ARROW} {filters.count(each.params_after)}",
-        f"{filters.count(each.macs_before)} {_ARROW} {filters.count(each.macs_after)}",
-        filters.percent(each.macs_share, 1),
-        filters.percent(each.sparsity, 1),
+        f"{fmt.count(each.params_before)} {_ARROW} {fmt.count(each.params_after)}",
+        f"{fmt.count(each.macs_before)} {_ARROW} {fmt.count(each.macs_after)}",
+        fmt.percent(each.macs_share, 1),
+        fmt.percent(each.sparsity, 1),
     ]
 
 
@@ -118,9 +118,9 @@ def int8_layer_cells(each: LayerChoice) -> list[str]:
     points = [None if each.lost is None else -each.lost, each.regained]
     return [
         f"float: {each.reason}" if each.is_float else "int8",
-        *(_NONE if value is None else filters.points(value) for value in points),
+        *(_NONE if value is None else fmt.points(value) for value in points),
         *(
-            _NONE if value is None else filters.microseconds(value)
+            _NONE if value is None else fmt.microseconds(value)
             for value in (each.float_us, each.int8_us)
         ),
     ]
@@ -141,9 +141,9 @@ def recall_cells(each: ClassChange) -> list[str]:
     found = each.paired
     return [
         str(found.count),
-        filters.percent(found.top1_before, 1),
-        filters.percent(found.top1_after, 1),
-        filters.points(found.gain),
+        fmt.percent(found.top1_before, 1),
+        fmt.percent(found.top1_after, 1),
+        fmt.points(found.gain),
         str(found.won),
         str(found.lost),
     ]
@@ -160,45 +160,43 @@ def recall_sentence(changed: Sequence[ClassChange]) -> str:
 
 def mistake_sentence(each: NewlyWrong, classes: Sequence[str]) -> str:
     """What an image is, and what it is taken for."""
-    label, after = filters.plain(classes[each.label]), filters.plain(classes[each.after])
+    label, after = fmt.plain(classes[each.label]), fmt.plain(classes[each.after])
     return f"test image {each.row}: {label}, answered {after}"
 
 
 def certainty(each: NewlyWrong) -> str:
     """How sure the model is of its mistake."""
-    return filters.percent(each.certainty, 0)
+    return fmt.percent(each.certainty, 0)
 
 
 def card_rows(report: Report) -> list[CardRow]:
     """The figures of the model card, product and baseline."""
     after, before = report.product, report.baseline
     low, high = report.speedup_bounds
-    faster = f"{filters.times(after.speedup)} ({filters.number(low)} to {filters.number(high)})"
+    faster = f"{fmt.times(after.speedup)} ({fmt.number(low)} to {fmt.number(high)})"
     return [
         CardRow("top-1 on test", _top1(after), _top1(before)),
         _card_row("calibration error", calibration, after, before),
-        _card_row("file", lambda each: filters.kib(each.size_kib), after, before),
-        _card_row("parameters", lambda each: filters.count(each.params), after, before),
-        _card_row(
-            "multiply-accumulates", lambda each: filters.millions(each.macs_m), after, before
-        ),
-        _card_row("executed in int8", lambda each: filters.percent(each.int8_macs), after, before),
-        _card_row("time per image", lambda each: filters.milliseconds(each.p50_ms), after, before),
-        CardRow("faster", faster, filters.times(before.speedup)),
-        _card_row("peak memory", lambda each: filters.mib(each.peak_rss_mib), after, before),
+        _card_row("file", lambda each: fmt.kib(each.size_kib), after, before),
+        _card_row("parameters", lambda each: fmt.count(each.params), after, before),
+        _card_row("multiply-accumulates", lambda each: fmt.millions(each.macs_m), after, before),
+        _card_row("executed in int8", lambda each: fmt.percent(each.int8_macs), after, before),
+        _card_row("time per image", lambda each: fmt.milliseconds(each.p50_ms), after, before),
+        CardRow("faster", faster, fmt.times(before.speedup)),
+        _card_row("peak memory", lambda each: fmt.mib(each.peak_rss_mib), after, before),
     ]
 
 
 def calibration(each: Variant) -> str:
     """The calibration error; a dash where it was not measured."""
-    return _NONE if each.ece is None else filters.percent(each.ece)
+    return _NONE if each.ece is None else fmt.percent(each.ece)
 
 
 def gain_sentence(found: Paired) -> str:
     """What the product wins and loses, in one sentence."""
     low, high = found.gain_bounds()
     return (
-        f"{filters.points(found.gain)} points of top-1 ({_bounds(low, high)}), "
+        f"{fmt.points(found.gain)} points of top-1 ({_bounds(low, high)}), "
         f"{found.won} images won and {found.lost} lost."
     )
 
@@ -213,7 +211,7 @@ def run_sentence(run: Run) -> str:
     others = (
         ""
         if run.others_cpu is None
-        else f", other processes used {filters.percent(run.others_cpu, 0)} of the CPUs"
+        else f", other processes used {fmt.percent(run.others_cpu, 0)} of the CPUs"
     )
     load = f"load {run.load_before:.2f} before and {run.load_after:.2f} after"
     return f"{run.blocks} turns of each: {known}. The machine: {load}{others}."
@@ -238,22 +236,22 @@ def picture(each: Drawing) -> Markup:
 
 
 def _share(before: float, after: float) -> str:
-    return filters.change(100 * (after / before - 1)) if before else _NONE
+    return fmt.change(100 * (after / before - 1)) if before else _NONE
 
 
 def _time_bounds(step: Step) -> str:
     if step.slower is None:
         return _NONE
     _, low, high = step.slower
-    return f"{filters.change(low).removesuffix(' %')} to {filters.change(high)}"
+    return f"{fmt.change(low).removesuffix(' %')} to {fmt.change(high)}"
 
 
 def _bounds(low: float, high: float) -> str:
-    return f"{filters.points(low)} to {filters.points(high)}"
+    return f"{fmt.points(low)} to {fmt.points(high)}"
 
 
 def _top1(each: Variant) -> str:
-    return f"{filters.percent(each.top1)} ({filters.percents(each.top1_low, each.top1_high)})"
+    return f"{fmt.percent(each.top1)} ({fmt.percents(each.top1_low, each.top1_high)})"
 
 
 def _card_row(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import files, params
-from slimline.code.closure import Code
+from slimline.code_hashes.closure import Code
 
 _BEFORE = {"__init__", "code", "validate_params"}
 """Scripts that run before the hashes are there."""

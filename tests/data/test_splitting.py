@@ -5,7 +5,7 @@ import photos
 import pytest
 import toy
 
-from slimline.data import splits
+from slimline.data import split_files
 from slimline.errors import DataError
 
 
@@ -76,8 +76,8 @@ def test_photos_are_split_disjointly_and_evenly(tmp_path: Path) -> None:
 
 def test_photos_survive_saving(tmp_path: Path) -> None:
     split = photos.prepare(tmp_path)["train"]
-    splits.save(tmp_path / "prepared", split)
-    again = splits.load(tmp_path / "prepared")
+    split_files.save(tmp_path / "prepared", split)
+    again = split_files.load(tmp_path / "prepared")
     assert np.array_equal(again.images[:5], split.images[:5])
     assert np.array_equal(again.labels, split.labels)
     rows = np.array([4, 1])

@@ -1,0 +1,1 @@
+"""One file per pruning method; `slimline.pruning.registry` names them."""

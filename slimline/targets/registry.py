@@ -1,0 +1,17 @@
+"""The table of targets, runtimes that models are written for. Adding one: a folder, a line here.
+
+A target has three parts, a file each: `runtime` loads a file, runs it and looks into it, without
+torch (`slimline.targets.runtimes`); `scheme` says what is quantized how for it
+(`slimline.targets.schemes`); `exporter` writes the file (`slimline.targets.exporters`).
+"""
+
+from types import ModuleType
+
+from slimline.lazy_registry import Registry
+
+ONNX_RUNTIME = "onnxruntime"
+"""The target of every model of the chain, and of the product."""
+
+TARGETS: Registry[ModuleType] = Registry(
+    {"onnxruntime": "slimline.targets.onnxruntime"}, always=("onnxruntime",)
+)
