@@ -6,7 +6,8 @@ import toy
 
 from slimline.networks import classifier
 from slimline.networks.settings import ModelParams
-from slimline.pruning.settings import SensitivityParams, sensitivity
+from slimline.pruning import sensitivity
+from slimline.pruning.settings import SensitivityParams
 
 
 def test_each_layer_is_measured_alone(tmp_path: Path) -> None:
