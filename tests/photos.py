@@ -18,10 +18,10 @@ PER_CLASS = 30
 COUNT = PER_CLASS * len(CLASSES)
 
 
-def make(folder: Path, per_class: int = PER_CLASS) -> Path:
+def make(folder: Path, per_class: int = PER_CLASS, seed: int = 0) -> Path:
     """Write a folder per class; every third image is a PNG, and no two have the same size."""
     source = _source()
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     for name, label in zip(CLASSES, _LABELS, strict=True):
         (folder / name).mkdir(parents=True)
         rows = np.flatnonzero(source.labels == label)

@@ -57,6 +57,8 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
     """Return the splits train, calibration, validation and test of `raw / settings.source`.
 
     What the set holds out itself stays together; the others are split at random but stratified.
+    Every split comes in a random order of which each beginning has the classes in proportion, so
+    that whoever takes the first images takes a sample.
     What must be downloaded is put into `scratch`, and has to stay there until the splits are saved.
 
     Raises:
@@ -76,13 +78,16 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
         )
     order = _stratified_order(source.train.labels, seed)
     rows = np.split(order, np.cumsum(list(wanted.values())))
-    taken = dict(zip([*wanted, "train"], map(np.sort, rows), strict=True))
     parts = {
-        name: Part(split_files.take(source.train.images, index), source.train.labels[index])
-        for name, index in taken.items()
+        name: _taken(source.train, index)
+        for name, index in zip([*wanted, "train"], rows, strict=True)
     }
     own = {"validation": source.validation, "test": source.test}
-    parts |= {name: part for name, part in own.items() if part is not None}
+    parts |= {
+        name: _taken(part, _stratified_order(part.labels, seed))
+        for name, part in own.items()
+        if part is not None
+    }
     _report_few(parts, source)
     images = {name: _framed(part.images, settings) for name, part in parts.items()}
     frame = _measure(images["train"], settings)
@@ -105,6 +110,10 @@ def _read(raw: Path, settings: DataParams, scratch: Path) -> RawSet:
     if (folder / idx.SUMS).is_file():
         return idx.read(folder)
     return folders.read(folder, size=size, crop=crop, skip_bad=settings.on_bad_image == "skip")
+
+
+def _taken(part: Part, rows: NDArray[np.int64]) -> Part:
+    return Part(split_files.take(part.images, rows), part.labels[rows])
 
 
 def _held_out(asked: int, own: Part | None, name: str) -> int:

@@ -15,11 +15,13 @@ from slimline.quantization.ranges import KNEE, OnlySwishObserver
 def set_ranges(network: nn.Module, calibrator: str, run: Callable[[], None]) -> None:
     """Give each activation the range that a calibrator chooses; ranges of weights stay.
 
-    `run` feeds the network with the calibration images and is called twice: for the extremes, and
-    for the counts between them. Fake-quant is expected to be off, so that the values are float.
+    `run` feeds the network with the calibration images and is called for the extremes, and again
+    for the counts between them, where these decide. Fake-quant is expected to be off, so that the
+    values are float.
     """
     watched = [_Watched(each) for each in network.modules() if _is_of_activation(each)]
-    for observe in (_Watched.widen, _Watched.count):
+    passes = (_Watched.widen,) if calibrator == "minmax" else (_Watched.widen, _Watched.count)
+    for observe in passes:
         hooks = [each.watch(observe) for each in watched]
         run()
         for hook in hooks:

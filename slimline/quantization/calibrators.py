@@ -1,11 +1,10 @@
 """Which range shall the bytes of an activation cover? Chosen from how often its values occur.
 
-    percentile   all but one value in 10,000
-    mse          the least squared error of what is rounded and what is cut off
-    entropy      the least loss of information, as TensorRT has it: the Kullback-Leibler divergence
-                 of the values as rounded from the values as they were, both cut off alike
-
-`minmax` needs no choice: everything, averaged over batches, as in training.
+minmax       all values
+percentile   all but one value in 10,000
+mse          the least squared error of what is rounded and what is cut off
+entropy      the least loss of information, as TensorRT has it: the Kullback-Leibler divergence
+             of the values as rounded from the values as they were, both cut off alike
 """
 
 from collections.abc import Callable
@@ -48,6 +47,11 @@ class Histogram:
         return (self.edges[:-1] + self.edges[1:]) / 2
 
 
+def minmax(histogram: Histogram) -> Range:
+    """Return the range that leaves out nothing."""
+    return histogram.low, histogram.high
+
+
 def percentile(histogram: Histogram) -> Range:
     """Return the range that leaves out an equal number of values at both ends."""
     allowed = _CUT / 2 * histogram.counts.sum() * (1 + 1e-12)
@@ -88,6 +92,7 @@ def entropy(histogram: Histogram) -> Range:
 
 
 CALIBRATORS: dict[str, Callable[[Histogram], Range]] = {
+    "minmax": minmax,
     "percentile": percentile,
     "entropy": entropy,
     "mse": mse,

@@ -156,8 +156,7 @@ def calibrate(
 
     _for_each_fake_quant(network, lambda each: each.disable_fake_quant())
     run()
-    if calibrator != "minmax":
-        calibration.set_ranges(network, calibrator, run)
+    calibration.set_ranges(network, calibrator, run)
     _for_each_fake_quant(network, lambda each: each.enable_fake_quant())
 
 

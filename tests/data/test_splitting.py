@@ -37,6 +37,30 @@ def test_the_seed_decides_the_split(tmp_path: Path) -> None:
     assert first == again != other
 
 
+@pytest.mark.parametrize("kind", ["arrays", "photos"])
+def test_the_first_images_of_every_split_are_a_sample(kind: str, tmp_path: Path) -> None:
+    parts = toy.splits(tmp_path) if kind == "arrays" else photos.prepare(tmp_path)
+    for name, split in parts.items():
+        whole = np.bincount(split.labels, minlength=len(split.classes)) / len(split)
+        for share in (0.3, 0.6):
+            count = round(share * len(split))
+            found = np.bincount(split.labels[:count], minlength=len(split.classes))
+            assert np.abs(found - whole * count).max() <= 2, name
+        assert not np.all(np.diff(split.labels) >= 0), f"{name} is sorted by class"
+
+
+def test_a_split_that_the_user_brings_comes_in_a_random_order_too(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        photos.make(tmp_path / "photos" / part, per_class=8, seed=len(part))
+    held = {"validation_images": 0, "test_images": 0, "calibration_images": 6}
+    parts = photos.prepare(tmp_path, make=False, **held)
+    other = photos.prepare(tmp_path, make=False, seed=2, **held)
+    for name in ("validation", "test"):
+        assert set(parts[name].labels[:3]) == {0, 1, 2}
+        assert parts[name].digest != other[name].digest
+        assert sorted(parts[name].labels) == sorted(other[name].labels)
+
+
 def test_the_normalisation_is_that_of_the_training_split(tmp_path: Path) -> None:
     split = toy.splits(tmp_path)["train"]
     scaled = split.images / 255

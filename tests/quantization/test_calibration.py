@@ -51,6 +51,19 @@ def test_an_outlier_costs_minmax_its_resolution_and_percentile_nothing() -> None
     assert first(graph).scale.item() == pytest.approx(1 / 255, abs=50 / NUM_BINS / 255)
 
 
+def test_minmax_sees_all_batches_alike() -> None:
+    graph = prepared(outlier=1)
+    batches = [IMAGES[:32], 40 * IMAGES[32:33], IMAGES[33:]]
+
+    def run() -> None:
+        for batch in batches:
+            graph(batch)
+
+    calibration.set_ranges(graph, "minmax", run)
+    top = max(float(batch.max()) for batch in batches)
+    assert first(graph).scale.item() == pytest.approx(top / 255)
+
+
 def test_what_never_changes_keeps_its_range() -> None:
     graph = prepared(outlier=1)
     before = first(graph).scale.clone()
