@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import toy
-from PIL import Image
+from PIL import ExifTags, Image
 
 from slimline.data import idx, split_files, splitting
 from slimline.data.raw_set import Part
@@ -19,7 +19,10 @@ COUNT = PER_CLASS * len(CLASSES)
 
 
 def make(folder: Path, per_class: int = PER_CLASS, seed: int = 0) -> Path:
-    """Write a folder per class; every third image is a PNG, and no two have the same size."""
+    """Write a folder per class; every third image is a PNG, and no two have the same size.
+
+    Of the JPEGs some are CMYK, some grey, and some lie on their side, which EXIF tells.
+    """
     source = _source()
     generator = np.random.default_rng(seed)
     for name, label in zip(CLASSES, _LABELS, strict=True):
@@ -30,9 +33,25 @@ def make(folder: Path, per_class: int = PER_CLASS, seed: int = 0) -> Path:
             grey = Image.fromarray(source.images[rows[position % len(rows)]].squeeze())
             tint = Image.new("RGB", size, tuple(generator.integers(0, 256, 3).tolist()))
             photo = Image.blend(grey.resize(size).convert("RGB"), tint, 0.3)
-            suffix = "png" if position % 3 == 0 else "jpg"
-            photo.save(folder / name / f"{name} {position}.{suffix}")
+            path = folder / name / f"{name} {position}"
+            if position % 3 == 0:
+                photo.save(path.with_suffix(".png"))
+            else:
+                _save_jpeg(photo, path.with_suffix(".jpg"), kind=position % 10)
     return folder
+
+
+def _save_jpeg(photo: Image.Image, path: Path, kind: int) -> None:
+    """Save a photo in one of the ways in which cameras and editors do."""
+    exif = Image.Exif()
+    if kind == 2:
+        photo = photo.convert("CMYK")
+    elif kind == 5:
+        photo = photo.convert("L")
+    elif kind == 8:
+        photo = photo.transpose(Image.Transpose.ROTATE_90)
+        exif[ExifTags.Base.Orientation] = 6  # to be turned by 90 degrees clockwise
+    photo.save(path, exif=exif)
 
 
 @functools.lru_cache

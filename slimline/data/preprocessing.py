@@ -91,7 +91,7 @@ def upright(image: Image.Image, channels: int) -> Image.Image:
 
 def to_array(image: Image.Image) -> NDArray[np.uint8]:
     """Return uint8 [height, width, channels] of a grey or RGB image."""
-    pixels = np.asarray(image, dtype=np.uint8)
+    pixels = np.array(image, dtype=np.uint8)  # a copy, since torch wants arrays that may be written
     return pixels.reshape(image.height, image.width, -1)
 
 

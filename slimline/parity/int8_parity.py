@@ -51,9 +51,9 @@ class Parity:
     images: int
     """How many there were."""
     won: int
-    """Images that int8 answers right and fake-quant does not, as ONNX Runtime optimises the file."""
+    """Images that int8, optimised by ONNX Runtime, answers right and fake-quant does not."""
     lost: int
-    """Images that fake-quant answers right and int8 does not."""
+    """Images that fake-quant answers right, and int8 so run does not."""
 
     @property
     def top1_difference(self) -> float:
