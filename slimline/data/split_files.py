@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from slimline import files
 from slimline.data import preprocessing
@@ -62,11 +61,11 @@ class ImageFiles:
 
     def whole(self, row: int) -> NDArray[np.uint8]:
         """Return an image of its own size, upright; uint8 [any height, any width, channels]."""
-        with Image.open(self.files[row].path) as image:
+        with preprocessing.opened(self.files[row].path) as image:
             return preprocessing.to_array(preprocessing.upright(image, self.frame.channels))
 
     def _framed(self, row: int) -> NDArray[np.uint8]:
-        with Image.open(self.files[row].path) as image:
+        with preprocessing.opened(self.files[row].path) as image:
             return self.frame.to_pixels(image)
 
 
