@@ -48,7 +48,7 @@ def predict(model: Path, images: Sequence[Path], *, top: int = 1) -> list[list[P
 
 def _read(path: Path, frame: Preprocessing) -> NDArray[np.uint8]:
     try:
-        with preprocessing.opened(path) as image:
+        with preprocessing.quiet(), preprocessing.opened(path) as image:
             return frame.to_pixels(image)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None

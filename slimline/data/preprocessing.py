@@ -4,6 +4,8 @@
 and a deployment do. Random augmentation for training lives in `slimline.training.augmentation`.
 """
 
+import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,6 +37,9 @@ What is larger is a scan or a panorama, which no classifier sees at one glance."
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 _WHITE = (255, 255, 255, 255)
+
+_ORIENTATION, _SHORT = int(ExifTags.Base.Orientation), 3
+"""An entry of EXIF, and the type of its value."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -115,6 +120,18 @@ def opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what Pillow warns of to ourselves: odd metadata, and sizes that `opened` judges.
+
+    Filters belong to the whole process: this goes around all threads that decode, never into one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
 def reason(error: Exception) -> str:
     """Return what an exception of Pillow says, in one line."""
     return (str(error).splitlines() or [type(error).__name__])[0]
@@ -174,12 +191,39 @@ def _turned(image: Image.Image) -> Image.Image:
     is malformed; only one number of it is of use here.
     """
     image.load()
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's Orientation, 1 if there is none."""
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        found = image.getexif().get(_ORIENTATION)
     # Broken EXIF raises whatever its parser stumbles over; the pixels are sound all the same.
     except Exception:
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        found = None
+    if found is None:
+        found = _first_orientation(image.info.get("exif", b""))
+    return found if isinstance(found, int) else 1
+
+
+def _first_orientation(exif: bytes) -> int | None:
+    """Return the Orientation of an EXIF block in which an entry before it is broken.
+
+    Pillow reads no further than the first broken one.
+    """
+    block = exif.removeprefix(b"Exif\0\0")
+    order = "<" if block.startswith(b"II") else ">"
+    try:
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, at)
+            if (tag, kind) == (_ORIENTATION, _SHORT):
+                return int(value)
+    except struct.error:
+        pass
+    return None
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

@@ -8,7 +8,6 @@ goes on without it. Which file is of which class is known by `slimline.data.fold
 import hashlib
 import os
 import unicodedata
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -227,14 +226,8 @@ def printable(path: Path) -> str:
 
 
 def _check_all(found: Sequence[UserFile]) -> list[_Image | Bad]:
-    """Decode all files, as many at once as there are CPUs.
-
-    What Pillow only warns of (odd metadata, a size that `opened` judges anyhow) is of no use to a
-    reader. Filters belong to the whole process: they are set once around all threads, none in one.
-    """
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    """Decode all files, as many at once as there are CPUs."""
+    with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(_check, found))
 
 
