@@ -170,7 +170,7 @@ def _classes(parts: Mapping[str, Path]) -> list[_Class]:
 
 def _check_classes(folder: Path, labels: Sequence[str], classes: Sequence[_Class]) -> None:
     if len(labels) < 2:
-        hint = f"; if {labels[0]}/ holds them, move them up" if labels else ""
+        hint = f"; if {labels[0]!a} holds them, move them up" if labels else ""
         raise DataError(
             f"{folder}: needs a folder of images for each of two or more classes, directly or in "
             f"{TRAIN}/; found classes {list(labels)}{hint}"

@@ -108,7 +108,7 @@ def _open(folder: Path, path: Path) -> _List:
     header, delimiter = _header(path)
     part = part_names.part_of(path.parent.name) if path.parent != folder else None
     if path.name.lower() == _METADATA:
-        unused = [name for name in header if name not in {"file_name", *_COLUMNS[1:]}]
+        unused = [repr(name) for name in header if name not in {"file_name", *_COLUMNS[1:]}]
         if unused:
             print(f"{path}: columns that are not used: {user_files.some(unused)}")
         names = ["file" if name == "file_name" else name for name in header]
@@ -228,7 +228,7 @@ def _match(
         shown = user_files.printable(Path(listed))
         path = there.pop(name, None) if name else None
         if path is None:
-            bad.append(Bad(shown, f"is not there, though {row.where} lists it"))
+            bad.append(Bad(shown, f"is not beside the list, though {row.where} names it"))
         else:
             files.append(UserFile(path, row.part, row.label, shown, row.group))
     return files, [*bad, *_unlisted(there, lists)]

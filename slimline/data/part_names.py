@@ -31,7 +31,7 @@ _FILLERS = {
 
 def part_of(name: str) -> str | None:
     """Return the part that a name stands for, if it can mean nothing else."""
-    words = re.split(r"[\s._-]+", name.strip().casefold())
+    words = re.split(r"[ ._-]+", name.strip(" ").casefold())
     parts = [_WORDS[word] for word in words if word in _WORDS]
     is_plain = all(word in _WORDS or word in _FILLERS for word in words)
     return parts[0] if is_plain and len(parts) == 1 else None

@@ -110,14 +110,15 @@ def opened(path: Path) -> Iterator[Image.Image]:
         ValueError: it is larger than any photo.
         Exception: whatever Pillow raises of a damaged file, for which it has no common class.
     """
-    with Image.open(path) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(
-                f"it has {width} x {height} pixels, and {MAX_PIXELS // 10**6} megapixels are the "
-                "most: make it smaller"
-            )
-        yield image
+    most = f"{MAX_PIXELS // 10**6} megapixels are the most: make it smaller"
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"it has {width} x {height} pixels, and {most}")
+            yield image
+    except Image.DecompressionBombError:
+        raise ValueError(f"it has far more pixels than any photo, and {most}") from None
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def test_a_part_without_class_folders_is_refused(tmp_path: Path, flat: str) -> N
 
 def test_one_folder_too_many_around_all(tmp_path: Path) -> None:
     small_photos.fill(tmp_path / "archive", "oak", "elm")
-    assert "if archive/ holds them, move them up" in refusal(tmp_path)
+    assert "if 'archive' holds them, move them up" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("content", [(), (".gitkeep",), ("Thumbs.db", "@eaDir/1.jpg")])

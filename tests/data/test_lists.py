@@ -145,8 +145,8 @@ def test_what_is_listed_and_what_is_there_differ(
         read(folder)
     told = str(refused.value)
     assert "2 files cannot be used" in told
-    assert "camera 1/9.png: is not there, though " in told
-    assert "labels.csv: line 8 lists it" in told
+    assert "camera 1/9.png: is not beside the list, though " in told
+    assert "labels.csv: line 8 names it" in told
     assert "camera 2/new.png: is not listed in labels.csv" in told
     assert len(read(folder, skip_bad=True).train) == 6
     assert "1 files are not listed and not used: notes.txt" in capsys.readouterr().out
@@ -184,7 +184,7 @@ def test_metadata_as_hugging_face_has_it(folder: Path, capsys: pytest.CaptureFix
         "metadata.csv",
     )
     assert len(read(folder).train) == 6
-    assert "columns that are not used: text" in capsys.readouterr().out
+    assert "columns that are not used: 'text'" in capsys.readouterr().out
 
 
 def test_metadata_in_each_part(tmp_path: Path) -> None:
