@@ -173,9 +173,9 @@ def _check_classes(folder: Path, labels: Sequence[str], classes: Sequence[_Class
         hint = f"; if {labels[0]!a} holds them, move them up" if labels else ""
         raise DataError(
             f"{folder}: needs a folder of images for each of two or more classes, directly or in "
-            f"{TRAIN}/; found classes {list(labels)}{hint}"
+            f"{TRAIN}/, or a labels.csv with the class of each file; found classes {list(labels)}"
+            f"{hint}"
         )
-    user_files.check_labels(folder, labels)
     unknown = sorted({each.label for each in classes} - set(labels))
     if unknown:
         raise DataError(

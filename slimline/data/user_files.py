@@ -96,7 +96,7 @@ def read(
         DataError: a class has no image to train on, or there are bad files and these shall not be
             skipped.
     """
-    check_labels(folder, labels)
+    _check_labels(folder, labels)
     checked = _check_all(found)
     images = [each for each in checked if isinstance(each, _Image)]
     images, copies = _without_copies(images)
@@ -105,30 +105,9 @@ def read(
     _refuse_dark(folder, images)
     channels = 1 if all(each.is_grey for each in images) else 3
     frame = Preprocessing(size, size, channels, mean=(), std=(), crop=crop)
-    has_groups = any(each.group for each in found)
-    parts = {
-        name: _part([each for each in images if each.found.part == name], labels, frame, has_groups)
-        for name in PARTS
-    }
+    parts = _parts(folder, images, found, labels, frame)
     _require_training(folder, parts[TRAIN], labels, found)
-    given = {each.part for each in found}
-    return RawSet(
-        labels,
-        parts[TRAIN],
-        validation=parts[VALIDATION] if VALIDATION in given else None,
-        test=parts[TEST] if TEST in given else None,
-    )
-
-
-def check_labels(folder: Path, labels: Sequence[str]) -> None:
-    """Refuse names that are no names of classes.
-
-    Raises:
-        DataError: one cannot be printed.
-    """
-    unprintable = [label for label in labels if not label.isprintable()]
-    if unprintable:
-        raise DataError(f"{folder}: a class needs a printable name; {unprintable[0]!a} is none")
+    return RawSet(labels, parts[TRAIN], validation=parts.get(VALIDATION), test=parts.get(TEST))
 
 
 def one_spelling(folder: Path, names: Iterable[str]) -> None:
@@ -315,6 +294,12 @@ def _report(folder: Path, bad: Sequence[Bad], *, skip_bad: bool) -> None:
     print(f"{told}\ngoing on without them, as data.on_bad_image says")
 
 
+def _check_labels(folder: Path, labels: Sequence[str]) -> None:
+    unprintable = [label for label in labels if not label.isprintable()]
+    if unprintable:
+        raise DataError(f"{folder}: a class needs a printable name; {unprintable[0]!a} is none")
+
+
 def _require_training(
     folder: Path, train: Part, labels: Sequence[str], found: Sequence[UserFile]
 ) -> None:
@@ -329,6 +314,28 @@ def _require_training(
         f"{folder}: class {missing[0]!r} has no image that can be trained on: {why}; add photos "
         f"or take the class out{f', and likewise {some(rest)}' if rest else ''}"
     )
+
+
+def _parts(
+    folder: Path,
+    images: Sequence[_Image],
+    found: Sequence[UserFile],
+    labels: Sequence[str],
+    frame: Preprocessing,
+) -> dict[str, Part]:
+    """Return the parts that the user has, and train in any case.
+
+    Raises:
+        DataError: nothing of a part that is held out can be used.
+    """
+    has_groups = any(each.group for each in found)
+    parts = {}
+    for name in {TRAIN, *(each.part for each in found)}:
+        own = [each for each in images if each.found.part == name]
+        if not own and name != TRAIN:
+            raise DataError(f"{folder}: none of the files in {name} can be used: mend or remove it")
+        parts[name] = _part(own, labels, frame, has_groups)
+    return parts
 
 
 def _part(

@@ -146,6 +146,14 @@ def test_an_empty_class_of_another_part_is_told(
     assert "1 class folders are empty: test/elm" in capsys.readouterr().out
 
 
+def test_a_part_of_bad_files_alone_is_refused(tmp_path: Path) -> None:
+    small_photos.fill(tmp_path / "train", "oak", "elm")
+    (tmp_path / "val" / "elm").mkdir(parents=True)
+    (tmp_path / "val" / "elm" / "a.png").write_bytes(b"cut")
+    with pytest.raises(DataError, match="none of the files in val can be used"):
+        read(tmp_path, skip_bad=True)
+
+
 def test_photos_in_no_class_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_photos.fill(tmp_path / "train", "oak", "elm")
     small_photos.save(tmp_path / "loose.png")
