@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from slimline.artifacts import description
+from slimline.data import preprocessing
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import DataError
 from slimline.measure import softmax
@@ -47,11 +48,12 @@ def predict(model: Path, images: Sequence[Path], *, top: int = 1) -> list[list[P
 
 def _read(path: Path, frame: Preprocessing) -> NDArray[np.uint8]:
     try:
-        with Image.open(path) as image:
+        with preprocessing.quiet(), preprocessing.opened(path) as image:
             return frame.to_pixels(image)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: is no image that Pillow can read") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be decoded: {error}") from None
+    # Of damaged files Pillow's readers raise anything: struct.error, TypeError, zlib.error, ...
+    except Exception as error:
+        raise DataError(f"{path}: cannot be decoded: {preprocessing.reason(error)}") from None

@@ -1,205 +1,234 @@
-"""Raw sets of image files in a folder per class, as users have them: nothing about them is trusted.
+"""Raw sets of image files in a folder per class, as users have them.
 
-Either `<class>/...` or `train/<class>/...` with optional `val/` and `test/` of the same classes.
-Every file is decoded once here; what cannot be used is named with its reason, and the run stops, or
-goes on without it.
+Either `<class>/...` or `train/<class>/...` with optional `val/` and `test/` of the same classes,
+also by the other names of `slimline.data.part_names`. A layout that could mean two things is
+refused with a sentence, never guessed. What the files hold is judged in `slimline.data.user_files`.
 """
 
-import hashlib
-import os
-import warnings
-from collections import defaultdict
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
-from slimline.data import preprocessing
-from slimline.data.preprocessing import Preprocessing
-from slimline.data.raw_set import Part, RawSet
-from slimline.data.split_files import ImageFile, ImageFiles
+from slimline.data import part_names, user_files
+from slimline.data.part_names import TRAIN
+from slimline.data.raw_set import RawSet
+from slimline.data.user_files import Bad, UserFile
 from slimline.errors import DataError
-
-TRAIN, VALIDATION, TEST = "train", "val", "test"
-_PARTS = (TEST, VALIDATION, TRAIN)
-"""Of the same image in several parts, the copy in the first of these stays."""
-
-_LITTER = {"thumbs.db", "desktop.ini"}
-_SHOWN = 50
-"""Bad files that are named in a message."""
-
-
-@dataclass(frozen=True)
-class _UserFile:
-    """A file that a user put among the images."""
-
-    path: Path
-    part: str
-    label: str
-    name: str
-    """Its path within the set, safe to print."""
-
-
-@dataclass(frozen=True)
-class _Image:
-    """A file that can be used."""
-
-    found: _UserFile
-    file: ImageFile
-    is_grey: bool
-
-
-@dataclass(frozen=True)
-class _Bad:
-    """A file that cannot be used."""
-
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Name it with its reason."""
-        return f"{self.name}: {self.reason}"
 
 
 def read(folder: Path, *, size: int, crop: float, skip_bad: bool) -> RawSet:
     """Return the set of a folder, every file of it decoded once.
 
     Raises:
-        DataError: there are no classes or only one, a class has no image to train on, or there are
-            bad files and these shall not be skipped.
+        DataError: the layout is none that is known, there are no classes or only one, a class has
+            no image to train on, or there are bad files and these shall not be skipped.
     """
-    files = _find(folder)
-    labels = sorted({each.label for each in files if each.part == TRAIN})
-    _check_classes(folder, labels, files)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        checked = list(threads.map(_check, files))
-    images = [each for each in checked if isinstance(each, _Image)]
-    images, copies = _without_copies(images)
-    bad = [each for each in checked if isinstance(each, _Bad)] + copies
-    _report(folder, bad, skip_bad=skip_bad)
-    channels = 1 if all(each.is_grey for each in images) else 3
-    frame = Preprocessing(size, size, channels, mean=(), std=(), crop=crop)
-    parts = {
-        name: _part([each for each in images if each.found.part == name], labels, frame)
-        for name in _PARTS
-    }
-    given = {each.part for each in files}
-    for position, label in enumerate(labels):
-        if not (parts[TRAIN].labels == position).any():
-            raise DataError(f"{folder}: class {label!r} has no image that can be trained on")
-    return RawSet(
+    classes = _classes(_parts(folder))
+    labels = sorted({each.label for each in classes if each.part == TRAIN})
+    _check_classes(folder, labels, classes)
+    files = [
+        UserFile(path, each.part, each.label, user_files.printable(path.relative_to(folder)))
+        for each in classes
+        for path in user_files.files_under(each.path)
+    ]
+    _report_empty(folder, classes, files)
+    user_files.report_system_files(folder)
+    return user_files.read(
+        folder,
+        files,
         labels,
-        parts[TRAIN],
-        validation=parts[VALIDATION] if VALIDATION in given else None,
-        test=parts[TEST] if TEST in given else None,
+        bad=list(_strays(folder, {each.path for each in classes})),
+        size=size,
+        crop=crop,
+        skip_bad=skip_bad,
     )
 
 
-def _find(folder: Path) -> list[_UserFile]:
-    """Return all files in class folders, in the order of their names, without hidden ones."""
-    has_parts = (folder / TRAIN).is_dir()
-    roots = {name: folder / name for name in _PARTS} if has_parts else {TRAIN: folder}
-    return [
-        _UserFile(path, part, label.name, _printable(path.relative_to(folder)))
-        for part, root in roots.items()
-        if root.is_dir()
-        for label in sorted(root.iterdir())
-        if label.is_dir() and not label.name.startswith(".")
-        for path in sorted(_files_under(label))
+@dataclass(frozen=True)
+class _Class:
+    """The folder of a class in a part."""
+
+    path: Path
+    part: str
+    label: str
+    """In composed letters (NFC), so that a set is the same from macOS and from Linux."""
+
+
+def _parts(folder: Path) -> dict[str, Path]:
+    """Return where the class folders of each part are; all in one folder are for training.
+
+    Raises:
+        DataError: there are folders that look like parts but cannot be used as such.
+    """
+    below = _folders(folder)
+    named = {path: part for path in below if (part := part_names.part_of(path.name))}
+    others = [path for path in below if path not in named]
+    if others and _is_class(named):
+        print(f"{TRAIN}/ holds photos itself and is taken as a class")
+        named = {}
+    if not named:
+        _refuse_resembling(folder, below)
+        return {TRAIN: folder}
+    _check_parts(folder, named, others)
+    parts = {part: _unwrapped(path) for path, part in named.items()}
+    for path in parts.values():
+        _check_part(path)
+    for path, part in named.items():
+        if path.name != part:
+            print(f"{user_files.printable(path)} is taken as {part}")
+    return parts
+
+
+def _is_class(named: Mapping[Path, str]) -> bool:
+    """Return whether the one folder named like a part is a class, as `train` beside `car`.
+
+    Of the words that parts are called by, train alone is a thing that is photographed.
+    """
+    return [path.name.casefold() for path in named] == [TRAIN] and all(map(_holds_photos, named))
+
+
+def _check_parts(folder: Path, named: Mapping[Path, str], others: Sequence[Path]) -> None:
+    """Refuse parts without train, twice the same part, and folders beside the parts.
+
+    Raises:
+        DataError: any of these.
+    """
+    names = {part: [path.name for path in named if named[path] == part] for part in named.values()}
+    for part, same in names.items():
+        if len(same) > 1:
+            raise DataError(
+                f"{folder}: {' and '.join(map(repr, same))} both mean {part}: put them together"
+            )
+    first = user_files.some([repr(path.name) for path in others])
+    if TRAIN not in names:
+        given = user_files.some([f"{path.name}/" for path in named])
+        raise DataError(
+            f"{folder}: has {given} but no {TRAIN}/: put the folders of the classes into {TRAIN}/, "
+            "and if one of these is a class, that as well"
+        )
+    if others:
+        raise DataError(
+            f"{folder}: {first} beside {TRAIN}/ would not be used: parts are "
+            f"{part_names.ALLOWED}; move classes into {TRAIN}/, and all else out of the set"
+        )
+
+
+def _check_part(path: Path) -> None:
+    """Refuse a part that holds no class folders.
+
+    Raises:
+        DataError: photos lie in it directly, or nothing does.
+    """
+    if _folders(path):
+        return
+    found = "photos themselves" if _holds_photos(path) else "no photos"
+    raise DataError(
+        f"{user_files.printable(path)}: holds {found}, where a folder of photos for each class is "
+        "needed: sort them into class folders, list them in labels.csv, or move the folder away"
+    )
+
+
+def _unwrapped(part: Path) -> Path:
+    """Return the folder of a part's classes, where archives were unpacked as `train/train`."""
+    below = _folders(part)
+    is_wrapper = len(below) == 1 and below[0].name.casefold() == part.name.casefold()
+    return _unwrapped(below[0]) if is_wrapper and not _holds_photos(part) else part
+
+
+def _refuse_resembling(folder: Path, below: Sequence[Path]) -> None:
+    """Refuse `train2017/` and `val2017/`, which would be two classes else.
+
+    Raises:
+        DataError: folders of the same classes are named after different parts.
+    """
+    alike = [path for path in below if part_names.resembles_part(path.name)]
+    if len({part_names.resembles_part(path.name) for path in alike}) < 2:
+        return
+    inner = [{each.name for each in _folders(path)} for path in alike if not _holds_photos(path)]
+    if len(inner) > 1 and set.intersection(*inner):
+        names = user_files.some([repr(path.name) for path in alike])
+        raise DataError(
+            f"{folder}: {names} hold the same folders, as parts of a split do: call them "
+            f"{part_names.ALLOWED}, or put them into {TRAIN}/ if they are classes"
+        )
+
+
+def _classes(parts: Mapping[str, Path]) -> list[_Class]:
+    """Return all class folders, in the order of their names.
+
+    Raises:
+        DataError: two look alike.
+    """
+    found = []
+    for part, root in parts.items():
+        folders = _folders(root)
+        user_files.one_spelling(root, [path.name for path in folders])
+        found += [_Class(path, part, unicodedata.normalize("NFC", path.name)) for path in folders]
+    return found
+
+
+def _check_classes(folder: Path, labels: Sequence[str], classes: Sequence[_Class]) -> None:
+    if len(labels) < 2:
+        hint = f"; if {labels[0]!a} holds them, move them up" if labels else ""
+        raise DataError(
+            f"{folder}: needs a folder of images for each of two or more classes, directly or in "
+            f"{TRAIN}/, or a labels.csv with the class of each file; found classes {list(labels)}"
+            f"{hint}"
+        )
+    unknown = sorted({each.label for each in classes} - set(labels))
+    if unknown:
+        raise DataError(
+            f"{folder}: {TRAIN}/ has no class {unknown[0]!r}, another part has: add its photos to "
+            f"{TRAIN}/, or take it out there"
+        )
+
+
+def _report_empty(folder: Path, classes: Sequence[_Class], files: Sequence[UserFile]) -> None:
+    """Tell of class folders that hold nothing; in train they are refused later."""
+    filled = {(each.part, each.label) for each in files}
+    empty = [
+        user_files.printable(each.path.relative_to(folder))
+        for each in classes
+        if (each.part, each.label) not in filled
     ]
+    if empty:
+        print(f"{len(empty)} class folders are empty: {user_files.some(empty)}")
 
 
-def _files_under(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not is_hidden and path.name.lower() not in _LITTER:
+def _strays(folder: Path, classes: set[Path]) -> Iterator[Bad]:
+    """Return photos that lie in no class; tell of other files there."""
+    others = []
+    for path in _loose_files(folder, classes):
+        name = user_files.printable(path.relative_to(folder))
+        if user_files.looks_like_photo(path):
+            yield Bad(name, "lies in no class folder")
+        else:
+            others.append(name)
+    if others:
+        print(f"{len(others)} files in no class folder are not used: {user_files.some(others)}")
+
+
+def _loose_files(folder: Path, classes: set[Path]) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if user_files.is_system(path) or path in classes:
+            continue
+        if path.is_dir():
+            yield from _loose_files(path, classes)
+        else:
             yield path
 
 
-def _check_classes(folder: Path, labels: Sequence[str], files: Sequence[_UserFile]) -> None:
-    if len(labels) < 2:
-        raise DataError(
-            f"{folder}: needs a folder of images for each of two or more classes, directly or in "
-            f"{TRAIN}/; found classes {list(labels)}"
-        )
-    unprintable = [label for label in labels if not label.isprintable()]
-    if unprintable:
-        raise DataError(f"{folder}: a class needs a printable name; {unprintable[0]!a} is none")
-    unknown = sorted({each.label for each in files} - set(labels))
-    if unknown:
-        raise DataError(f"{folder}: {TRAIN}/ has no class {unknown[0]!r}, another part has")
+def _folders(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and not user_files.is_system(path)
+    ]
 
 
-def _check(found: _UserFile) -> _Image | _Bad:
-    """Decode a file wholly, as training will."""
-    try:
-        content = found.path.read_bytes()
-        with warnings.catch_warnings(), Image.open(found.path) as image:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)
-            suffix, is_grey = f".{(image.format or '').lower()}", preprocessing.is_grey(image)
-            preprocessing.upright(image, channels=3)
-    except UnidentifiedImageError:
-        return _Bad(found.name, "is no image that Pillow can read")
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        return _Bad(found.name, str(error))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        return _Bad(found.name, f"cannot be decoded: {error}")
-    digest = hashlib.sha256(content).hexdigest()
-    return _Image(found, ImageFile(found.path, found.name, digest, suffix), is_grey)
-
-
-def _without_copies(images: Sequence[_Image]) -> tuple[list[_Image], list[_Bad]]:
-    """Return each image once, and what is wrong with its copies.
-
-    A copy of the same class in the same part is harmless and dropped with a line; the same image in
-    two classes is in none, and in two parts it stays in the one that judges.
-    """
-    by_hash: Mapping[str, list[_Image]] = defaultdict(list)
-    for each in images:
-        by_hash[each.file.sha256].append(each)
-    kept, bad, num_dropped = set(), [], 0
-    for same in by_hash.values():
-        if len({each.found.label for each in same}) > 1:
-            names = " and ".join(each.found.name for each in same)
-            bad.append(_Bad(names, "are the same image in different classes"))
-            continue
-        first = min(same, key=lambda each: _PARTS.index(each.found.part))
-        kept.add(first.found.path)
-        for other in same:
-            if other.found.part != first.found.part:
-                bad.append(_Bad(other.found.name, f"is the same image as {first.found.name}"))
-            elif other is not first:
-                num_dropped += 1
-    if num_dropped:
-        print(f"{num_dropped} images are there more than once in their class, and are used once")
-    return [each for each in images if each.found.path in kept], bad
-
-
-def _report(folder: Path, bad: Sequence[_Bad], *, skip_bad: bool) -> None:
-    if not bad:
-        return
-    lines = [f"  {each}" for each in bad[:_SHOWN]]
-    if len(bad) > _SHOWN:
-        lines.append(f"  and {len(bad) - _SHOWN} more")
-    told = "\n".join([f"{folder}: {len(bad)} files cannot be used:", *lines])
-    if not skip_bad:
-        raise DataError(f"{told}\nmend or remove them, or set data.on_bad_image: skip")
-    print(f"{told}\ngoing on without them, as data.on_bad_image says")
-
-
-def _part(images: Sequence[_Image], labels: Sequence[str], frame: Preprocessing) -> Part:
-    positions = {label: position for position, label in enumerate(labels)}
-    return Part(
-        ImageFiles([each.file for each in images], frame),
-        np.array([positions[each.found.label] for each in images], np.int64),
+def _holds_photos(folder: Path) -> bool:
+    return any(
+        user_files.looks_like_photo(path) and not user_files.is_system(path) and not path.is_dir()
+        for path in folder.iterdir()
     )
-
-
-def _printable(path: Path) -> str:
-    """Return a path as text that is safe in a terminal, a log and JSON."""
-    text = path.as_posix()
-    return text if text.isprintable() else ascii(text)[1:-1]

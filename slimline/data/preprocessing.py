@@ -1,15 +1,20 @@
 """From an image file to the numbers that a model sees; the same everywhere, and free of torch.
 
-`upright`, `to_pixels` and `normalise` are what validation, evaluate, benchmark, predict and a
-deployment do. Random augmentation for training lives in `slimline.training.augmentation`.
+`opened`, `upright`, `to_pixels` and `normalise` are what validation, evaluate, benchmark, predict
+and a deployment do. Random augmentation for training lives in `slimline.training.augmentation`.
 """
 
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 STEPS = (
     "decode the first frame",
@@ -23,7 +28,29 @@ STEPS = (
 )
 """What is done to an image, in order, for whoever repeats it elsewhere; kept in `model.json`."""
 
+MAX_PIXELS = 256 * 10**6
+"""Of one image. Phones take 200 megapixels and cameras 150; decoding 256 takes a gigabyte of RAM.
+What is larger is a scan or a panorama, which no classifier sees at one glance."""
+
+# Pillow's own limit warns from 89 megapixels on; whether a warning is seen, printed or an error is
+# up to filters that all threads share. `opened` judges instead, and Pillow refuses twice as many.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
 _WHITE = (255, 255, 255, 255)
+
+_ORIENTATION, _SHORT = int(ExifTags.Base.Orientation), 3
+"""An entry of EXIF, and the type of its value."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What EXIF's Orientation asks for."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +102,42 @@ class Preprocessing:
         return np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file, its size looked at before anything is decoded.
+
+    Raises:
+        ValueError: it is larger than any photo.
+        Exception: whatever Pillow raises of a damaged file, for which it has no common class.
+    """
+    most = f"{MAX_PIXELS // 10**6} megapixels are the most: make it smaller"
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"it has {width} x {height} pixels, and {most}")
+            yield image
+    except Image.DecompressionBombError:
+        raise ValueError(f"it has far more pixels than any photo, and {most}") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what Pillow warns of to ourselves: odd metadata, and sizes that `opened` judges.
+
+    Filters belong to the whole process: this goes around all threads that decode, never into one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def reason(error: Exception) -> str:
+    """Return what an exception of Pillow says, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def upright(image: Image.Image, channels: int) -> Image.Image:
     """Return an image of 8 bits as a person sees it, grey for 1 channel or RGB for 3.
 
@@ -82,7 +145,7 @@ def upright(image: Image.Image, channels: int) -> Image.Image:
         ValueError: the pixels have no known range.
         OSError: the file is damaged.
     """
-    image = _to_8_bits(ImageOps.exif_transpose(image))
+    image = _to_8_bits(_turned(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image)
@@ -98,6 +161,70 @@ def to_array(image: Image.Image) -> NDArray[np.uint8]:
 def is_grey(image: Image.Image) -> bool:
     """Return whether a file has no colour by its mode, whatever its pixels are."""
     return image.mode in {"1", "L", "LA", "I"} or image.mode.startswith("I;16")
+
+
+def highest_of_16_bits(image: Image.Image) -> int | None:
+    """Return the highest value in the pixels of a file of 16 bits; nothing for other files.
+
+    Of colours Pillow keeps the upper 8 bits alone; the lower ones then count as ones.
+    """
+    if not _has_16_bits(image):
+        return None
+    if is_grey(image):
+        return int(np.asarray(image).max(initial=0))
+    bands = np.asarray(image.convert("RGB"))
+    return (int(bands.max(initial=0)) << 8) + 255
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Return whether a file that is not yet decoded has 16 bits for each channel."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return True
+    layouts = [str(tile[3]) for tile in getattr(image, "tile", [])]
+    # BGR;16 packs three channels into 16 bits.
+    return any(";16" in layout and "BGR;16" not in layout for layout in layouts)
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """Return an image as its EXIF says it is held.
+
+    Pillow's own `ImageOps.exif_transpose` writes the whole EXIF block anew, and fails if any entry
+    is malformed; only one number of it is of use here.
+    """
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's Orientation, 1 if there is none."""
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    # Broken EXIF raises whatever its parser stumbles over; the pixels are sound all the same.
+    except Exception:
+        found = None
+    if found is None:
+        found = _first_orientation(image.info.get("exif", b""))
+    return found if isinstance(found, int) else 1
+
+
+def _first_orientation(exif: bytes) -> int | None:
+    """Return the Orientation of an EXIF block in which an entry before it is broken.
+
+    Pillow reads no further than the first broken one.
+    """
+    block = exif.removeprefix(b"Exif\0\0")
+    order = "<" if block.startswith(b"II") else ">"
+    try:
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, at)
+            if (tag, kind) == (_ORIENTATION, _SHORT):
+                return int(value)
+    except struct.error:
+        pass
+    return None
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

@@ -17,6 +17,8 @@ class Part:
     """[count, height, width, channels], or files."""
     labels: NDArray[np.int64]
     """[count], indices into the classes."""
+    groups: NDArray[np.int64] | None = None
+    """[count], a number for each group of images that must not be parted; nothing parts freely."""
 
     def __len__(self) -> int:
         """Return the number of images."""

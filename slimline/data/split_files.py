@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from slimline import files
 from slimline.data import preprocessing
@@ -57,16 +56,16 @@ class ImageFiles:
         """Return uint8 [count, height, width, channels], in the order of the rows."""
         chosen = np.arange(len(self.files))[rows].tolist()
         # Decoding runs outside of Python's lock; how many threads there are changes no result.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
             return np.stack(list(threads.map(self._framed, chosen)))
 
     def whole(self, row: int) -> NDArray[np.uint8]:
         """Return an image of its own size, upright; uint8 [any height, any width, channels]."""
-        with Image.open(self.files[row].path) as image:
+        with preprocessing.quiet(), preprocessing.opened(self.files[row].path) as image:
             return preprocessing.to_array(preprocessing.upright(image, self.frame.channels))
 
     def _framed(self, row: int) -> NDArray[np.uint8]:
-        with Image.open(self.files[row].path) as image:
+        with preprocessing.opened(self.files[row].path) as image:
             return self.frame.to_pixels(image)
 
 

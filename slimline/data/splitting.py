@@ -1,7 +1,7 @@
 """Raw data sets under `data/raw`, and how one becomes four disjoint splits. Free of torch.
 
-What a set looks like is known by its reader (`idx`, `folders`, `downloads`); what the splits look
-like on disk is in `slimline.data.split_files`.
+What a set looks like is known by its reader (`idx`, `folders`, `lists`, `downloads`); what the
+splits look like on disk is in `slimline.data.split_files`.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from slimline.data import downloads, folders, idx, split_files
+from slimline.data import downloads, folders, idx, lists, split_files, user_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFiles, Images, Split
@@ -76,8 +76,8 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
             f"params.yaml: {asked} = {sum(wanted.values())} leave nothing to train on: "
             f"{settings.source} has {len(source.train)} training images"
         )
-    order = _stratified_order(source.train.labels, seed)
-    rows = np.split(order, np.cumsum(list(wanted.values())))
+    _report_single(source)
+    rows = _rows(source.train, wanted, seed)
     parts = {
         name: _taken(source.train, index)
         for name, index in zip([*wanted, "train"], rows, strict=True)
@@ -99,6 +99,8 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
 
 def _read(raw: Path, settings: DataParams, scratch: Path) -> RawSet:
     folder, size, crop = raw / settings.source, settings.image_size, settings.crop
+    if folder.is_dir():
+        user_files.refuse_links(folder)
     if settings.source in downloads.SETS:
         return downloads.read(settings.source, raw, scratch, size=size, crop=crop)
     if not folder.is_dir():
@@ -109,7 +111,10 @@ def _read(raw: Path, settings: DataParams, scratch: Path) -> RawSet:
         )
     if (folder / idx.SUMS).is_file():
         return idx.read(folder)
-    return folders.read(folder, size=size, crop=crop, skip_bad=settings.on_bad_image == "skip")
+    skip_bad = settings.on_bad_image == "skip"
+    if found := lists.find(folder):
+        return lists.read(folder, found, size=size, crop=crop, skip_bad=skip_bad)
+    return folders.read(folder, size=size, crop=crop, skip_bad=skip_bad)
 
 
 def _taken(part: Part, rows: NDArray[np.int64]) -> Part:
@@ -142,17 +147,38 @@ def _report_few(parts: dict[str, Part], source: RawSet) -> None:
         DataError: a class has none to train on.
     """
     for name, part in parts.items():
-        counts = np.bincount(part.labels, minlength=len(source.classes))
-        few = {
-            label: count
-            for label, count in zip(source.classes, counts.tolist(), strict=True)
-            if count < _FEW
-        }
-        missing = [label for label, count in few.items() if not count]
+        counts = np.bincount(part.labels, minlength=len(source.classes)).tolist()
+        given = list(zip(source.classes, counts, strict=True))
+        missing = [repr(label) for label, count in given if not count]
         if missing and name == "train":
-            raise DataError(f"class {missing[0]!r} has too few images: none is left to train on")
-        if few and (name != "calibration" or missing):
-            print(f"{name} has few images of some classes: {few}")
+            raise DataError(
+                f"class {user_files.some(missing)} has too few images: none is left to train on; "
+                "add photos, or ask for fewer images of validation, calibration and test"
+            )
+        if missing:
+            print(f"{name} has no images of {user_files.some(missing)}")
+        few = [f"{label!r}: {count}" for label, count in given if 0 < count < _FEW]
+        if few and name != "calibration":
+            print(f"{name} has few images of some classes: {user_files.some(few)}")
+
+
+def _report_single(source: RawSet) -> None:
+    counts = np.bincount(source.train.labels, minlength=len(source.classes)).tolist()
+    given = zip(source.classes, counts, strict=True)
+    if single := [repr(label) for label, count in given if count == 1]:
+        print(
+            f"{len(single)} classes have a single photo to train on, which no other split gets: "
+            f"{user_files.some(single)}; add photos, ten or more each, or take the classes out"
+        )
+
+
+def _rows(train: Part, wanted: dict[str, int], seed: int) -> list[NDArray[np.int64]]:
+    """Return which rows each of the wanted splits gets, and last those that stay in train."""
+    if train.groups is not None:
+        return _grouped_rows(train.labels, train.groups, wanted, seed)
+    counts = list(wanted.values())
+    order = _stratified_order(train.labels, seed)
+    return np.split(_keep_one(order, train.labels, sum(counts)), np.cumsum(counts))
 
 
 def _stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -163,6 +189,129 @@ def _stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]
         rows = generator.permutation(np.flatnonzero(labels == label))
         place[rows] = (np.arange(len(rows)) + generator.random()) / len(rows)
     return np.argsort(place, kind="stable")
+
+
+def _keep_one(
+    order: NDArray[np.int64], labels: NDArray[np.int64], held_out: int
+) -> NDArray[np.int64]:
+    """Return an order in which each class has a row beyond the first `held_out`, if there is room.
+
+    A class with one or two images would otherwise be left to train on by chance, by the seed.
+    """
+    order = order.copy()
+    left = np.bincount(labels[order[held_out:]], minlength=labels.max() + 1)
+    for label in np.setdiff1d(labels, labels[order[held_out:]]):
+        richest = int(left.argmax())
+        if left[richest] < 2:
+            break
+        own = np.flatnonzero(labels[order] == label)[-1]
+        other = held_out + np.flatnonzero(labels[order[held_out:]] == richest)[0]
+        order[[own, other]] = order[[other, own]]
+        left[[label, richest]] += [1, -1]
+    return order
+
+
+def _grouped_rows(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], wanted: dict[str, int], seed: int
+) -> list[NDArray[np.int64]]:
+    """Return the rows of each wanted split and of train, no group in two of them.
+
+    The counts are the nearest to the wanted ones that whole groups make, one split after the other.
+
+    Raises:
+        DataError: no groups are left for a split.
+    """
+    free = _free_groups(labels, groups, seed)
+    sizes = np.bincount(groups)
+    split_of = np.full(len(sizes), len(wanted))
+    for number, (name, count) in enumerate(wanted.items()):
+        if not count:
+            continue
+        if not len(free):
+            raise DataError(
+                f"data.{name}_images: no group is left for {name}, since each of the {len(sizes)} "
+                "stays in one split and every class keeps one to train on: ask for fewer images, "
+                "or list smaller groups"
+            )
+        chosen = _nearest(sizes[free], count)
+        found = int(sizes[free[chosen]].sum())
+        split_of[free[chosen]] = number
+        free = free[~chosen]
+        if found != count:
+            print(f"{name} has {found} images instead of {count}, since groups stay together")
+    order = _stratified_order(labels, seed)
+    return [order[split_of[groups[order]] == number] for number in range(len(wanted) + 1)]
+
+
+def _free_groups(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """Return a random order of all groups but one for each class, which is left to train on.
+
+    Where a group has images of several classes, its first one counts.
+    """
+    _, first = np.unique(groups, return_index=True)
+    order = _stratified_order(labels[first], seed)
+    place = np.argsort(order)
+    last = np.zeros(labels.max() + 1, np.int64)
+    np.maximum.at(last, labels, place[groups])
+    return np.delete(order, np.unique(last[np.unique(labels)]))
+
+
+def _nearest(sizes: NDArray[np.int64], wanted: int) -> NDArray[np.bool_]:
+    """Return which of some groups to take, one or more, so that their sizes sum up to `wanted`.
+
+    If no groups do, the nearest sum is taken. As many of the first ones as can be are among them,
+    for the sake of their order, and what is lacking is made of any that fit.
+    """
+    best = abs(_total(_fill(sizes, wanted, least=1)) - wanted)
+    num_first = int((sizes.cumsum() <= wanted).sum())
+    while True:
+        rest = wanted - int(sizes[:num_first].sum())
+        fill = _fill(sizes[num_first:], rest, least=0 if num_first else 1)
+        if abs(_total(fill) - rest) == best:
+            break
+        num_first //= 2
+    chosen = np.arange(len(sizes)) < num_first
+    for size, count in fill.items():
+        chosen[num_first + np.flatnonzero(sizes[num_first:] == size)[:count]] = True
+    return chosen
+
+
+def _total(fill: dict[int, int]) -> int:
+    return sum(size * count for size, count in fill.items())
+
+
+def _fill(sizes: NDArray[np.int64], wanted: int, *, least: int) -> dict[int, int]:
+    """Return how many groups of each size sum up to what is nearest to `wanted`, from `least` up.
+
+    Bit n of a whole number says whether the sum n can be reached: a shift adds a bundle of groups.
+    """
+    bundles = []
+    for size, left in zip(*map(np.ndarray.tolist, np.unique_counts(sizes)), strict=True):
+        bundle = 1
+        while left:
+            bundles.append((size, min(bundle, left)))
+            left, bundle = left - min(bundle, left), 2 * bundle
+    smallest = min((size for size, _ in bundles), default=0)
+    mask = (2 << max(2 * wanted, smallest)) - 1
+    reached = [1]
+    for size, count in bundles:
+        reached.append((reached[-1] | reached[-1] << size * count) & mask)
+    total = _closest(reached[-1], wanted, least)
+    fill: dict[int, int] = {}
+    for (size, count), without in zip(reversed(bundles), reversed(reached[:-1]), strict=True):
+        if not without >> total & 1:
+            fill[size] = fill.get(size, 0) + count
+            total -= size * count
+    return fill
+
+
+def _closest(reached: int, wanted: int, least: int) -> int:
+    """Return the number nearest to `wanted`, from `least` up, whose bit is set."""
+    bits = f"{reached:b}"[::-1]
+    numbers = (number for number in range(least, len(bits)) if bits[number] == "1")
+    return min(numbers, key=lambda number: abs(number - wanted))
 
 
 def _framed(images: Images, settings: DataParams) -> Images:

@@ -1,4 +1,5 @@
 import ast
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -6,12 +7,13 @@ from pathlib import Path
 import bare
 import numpy as np
 import pytest
+import small_photos
 import tiny_model
 import toy
 from PIL import Image
 
 from slimline.__main__ import main
-from slimline.data import split_files
+from slimline.data import preprocessing, split_files
 
 
 @pytest.fixture
@@ -74,6 +76,43 @@ def test_mistakes_are_one_sentence(
         printed = capsys.readouterr().err
         assert told in printed
         assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [TypeError("not a\nnumber"), struct.error(), RecursionError()])
+def test_whatever_pillow_raises_is_one_sentence(
+    model: Path,
+    image: Path,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    assert main(["predict", str(model), str(image)]) == 2
+    printed = capsys.readouterr().err
+    assert "a.png: cannot be decoded: " in printed
+    assert len(printed.splitlines()) == 1
+
+
+def test_a_photo_with_broken_exif_is_turned(
+    model: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Held upside down, what was brightest at the bottom right is so at the top left."""
+    entries = [(0x0110, 2, 900, b"\xff\0\0\0"), (0x0112, 3, 1, struct.pack("<HH", 3, 0))]
+    with Image.open(image) as pixels:
+        image.with_suffix(".jpg").write_bytes(small_photos.with_exif(pixels.copy(), entries))
+    assert main(["predict", str(model), str(image.with_suffix(".jpg"))]) == 0
+    assert "\ttop left\t" in capsys.readouterr().out
+
+
+def test_what_is_larger_than_any_photo_is_refused(
+    model: Path, image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 6399)
+    assert main(["predict", str(model), str(image)]) == 2
+    assert "a.png: cannot be decoded: it has 80 x 80 pixels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "x"])

@@ -1,9 +1,11 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from slimline.data import preprocessing
 from slimline.data.preprocessing import Preprocessing
 
 GREY = Preprocessing(4, 4, 1, mean=(0.5,), std=(0.25,))
@@ -38,6 +40,32 @@ def test_exif_orientation_is_followed() -> None:
     image = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4))
     image.getexif()[0x0112] = 3
     assert GREY.to_pixels(image).ravel().tolist() == list(range(15, -1, -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_as_pillow_has_it(orientation: int) -> None:
+    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    image.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    assert np.array_equal(np.asarray(preprocessing.upright(image, 1)), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 7)])
+def test_any_shape_fills_the_frame(size: tuple[int, int]) -> None:
+    frame = dataclasses.replace(RGB, crop=0.5)
+    assert frame.to_pixels(Image.new("RGB", size)).shape == (4, 4, 3)
+
+
+def test_a_file_may_not_be_larger_than_any_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (30, 20)).save(tmp_path / "a.png")
+    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 599)
+    with (
+        pytest.raises(ValueError, match="it has 30 x 20 pixels, and"),
+        preprocessing.opened(tmp_path / "a.png"),
+    ):
+        pass
 
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:

@@ -1,0 +1,43 @@
+"""What people call the three parts of a set, as folders and in lists."""
+
+import re
+
+TRAIN, VALIDATION, TEST = "train", "val", "test"
+PARTS = (TEST, VALIDATION, TRAIN)
+"""Of the same image in several parts, the copy in the first of these stays."""
+
+ALLOWED = "train (or training), val (valid, validation, dev), test (testing)"
+"""For messages."""
+
+_WORDS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "trainset": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "valset": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+    "testset": TEST,
+}
+_FILLERS = {
+    "data", "dataset", "image", "images", "img", "imgs", "photos", "pictures", "seg", "set",
+    "split",
+}  # fmt: skip
+"""Words that say nothing beside one of the others, as in `training_set` and `seg_train`."""
+
+
+def part_of(name: str) -> str | None:
+    """Return the part that a name stands for, if it can mean nothing else."""
+    words = re.split(r"[ ._-]+", name.strip(" ").casefold())
+    parts = [_WORDS[word] for word in words if word in _WORDS]
+    is_plain = all(word in _WORDS or word in _FILLERS for word in words)
+    return parts[0] if is_plain and len(parts) == 1 else None
+
+
+def resembles_part(name: str) -> str | None:
+    """Return the first part that any word of a name stands for, as in `train2017`."""
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    return next((_WORDS[word] for word in words if word in _WORDS), None)
