@@ -13,6 +13,10 @@ shares from 0 to 1.
 
 Exit codes: 0 all files are answered; 1 some are not, each with its reason on stderr; 2 none was
 tried, since the model or an argument is wrong.
+
+It needs numpy, Pillow and onnxruntime, nothing else. The oldest that it was tried with: Python
+3.10, numpy 1.21.2, Pillow 9.3 and onnxruntime 1.12; `oldest_onnxruntime` in model.json says what
+the model itself needs.
 """
 
 import json

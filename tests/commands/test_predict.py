@@ -321,3 +321,17 @@ def test_answering_imports_no_more_than_it_must(model: Path, image: Path) -> Non
     told = subprocess.run(command, cwd=toy.ROOT, capture_output=True, text=True, check=True).stdout
     imported = [name for name in ast.literal_eval(told.splitlines()[1]) if name[0] != "_"]
     assert imported == ["PIL", "numpy", "onnxruntime", "slimline"]
+
+
+def test_its_syntax_is_that_of_python_3_10(model: Path, image: Path) -> None:
+    """The oldest that its help names; what else is in the repository needs Python 3.11."""
+    code = (
+        "import sys; from slimline.__main__ import main; main(['predict', *sys.argv[1:]]);"
+        "print([m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'slimline'])"
+    )
+    command = [sys.executable, "-c", code, str(model), str(image)]
+    told = subprocess.run(command, cwd=toy.ROOT, capture_output=True, text=True, check=True).stdout
+    paths = [Path(name) for name in ast.literal_eval(told.splitlines()[1])]
+    assert toy.ROOT / "slimline/predict.py" in paths
+    for path in paths:
+        ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
