@@ -28,7 +28,7 @@ _BATCH = 4
 
 Enough for small models: 4,500 images of 28 x 28 a second instead of 2,400 one by one, and 5,500 in
 batches of 16. Larger ones gain nothing (EfficientNet-B0 at 224 x 224), and 16 at once take them
-three times as long to the first answer and 0.3 GB more.
+three times as long to the first answer and 0.3 GB more (docs/experiments.md).
 """
 
 _NUM_DECODERS = min(4, os.cpu_count() or 1)
@@ -139,8 +139,7 @@ def _read_or_error(path: Path, *, frame: Preprocessing) -> Pixels | DataError:
     except DataError as error:
         return error
     except Exception as error:  # what decoders raise on a damaged file is anything
-        told = _first_line(error)
-        return DataError(f"{path}: cannot be decoded: {type(error).__name__}: {told}")
+        return DataError(f"{path}: cannot be decoded: {_first_line(error)}")
 
 
 def _load(deployable: Deployable, content: dict[str, Any]) -> Answer:

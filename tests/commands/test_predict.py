@@ -156,18 +156,20 @@ def test_a_bad_file_among_good_ones(
     assert third.startswith(f"{bad[2]}: ")
 
 
+@pytest.mark.parametrize("error", [TypeError("not a\nnumber"), struct.error(), RecursionError()])
 def test_decoders_may_raise_anything(
     model: Path,
     image: Path,
+    error: Exception,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def unpack(*_: object) -> None:
-        raise struct.error("unpack requires a buffer\nof 4 bytes")
+    def fail(*_: object) -> None:
+        raise error
 
     loaded = predict.load(model)
     monkeypatch.setattr(predict, "load", lambda _: loaded)
-    monkeypatch.setattr(preprocessing.Preprocessing, "to_pixels", unpack)
+    monkeypatch.setattr(preprocessing.Preprocessing, "to_pixels", fail)
     assert main(["predict", str(model), str(image)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{image}: cannot be decoded: ")
