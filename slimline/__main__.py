@@ -1,7 +1,7 @@
 """Judge, compare, check, use and ship what the pipeline made.
 
-Run it at the root of the repository. Exit codes: 0 done; 1 no: a gate is broken, a file differs;
-2 a mistake of yours, told in one sentence on stderr.
+Run it at the root of the repository. Exit codes: 0 done; 1 no: a gate is broken, a file differs,
+an image cannot be read; 2 a mistake of yours, told in one sentence on stderr.
 """
 
 import signal

@@ -27,12 +27,23 @@ def read(folder: Path) -> dict[str, Any]:
     """Return the content of a folder's `model.json`.
 
     Raises:
-        ArtifactError: there is none.
+        ArtifactError: there is none, or it cannot be read.
     """
+    path = folder / DESCRIPTION
+    if not folder.is_dir():
+        missing = "is a file, no model folder" if folder.exists() else "there is no such folder"
+        raise ArtifactError(f"{folder}: {missing}")
     try:
-        return files.read_json(folder / DESCRIPTION)
+        content: Any = files.read_json(path)
     except FileNotFoundError:
         raise ArtifactError(f"{folder}: is no model folder, {DESCRIPTION} is missing") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ArtifactError(f"{path}: is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ArtifactError(f"{path}: describes no model: it is a JSON {type(content).__name__}")
+    return content
 
 
 def deployable(folder: Path) -> Deployable:
@@ -46,7 +57,7 @@ def deployable(folder: Path) -> Deployable:
     from slimline.targets.runtimes import RUNTIMES, Deployable
 
     path = onnx_path(folder)
-    target = read(folder).get("target", ONNX_RUNTIME)
+    target = str(read(folder).get("target", ONNX_RUNTIME))
     if target not in RUNTIMES:
         known = ", ".join(RUNTIMES)
         raise ArtifactError(f"{folder}: is for target {target!r}; known here are {known}")
@@ -60,9 +71,17 @@ def onnx_path(folder: Path) -> Path:
         ArtifactError: there is none.
     """
     path = folder / ONNX
-    if not path.is_file():
-        raise ArtifactError(f"{folder}: has no {ONNX}; run `dvc repro {folder.name}`")
-    return path
+    if path.is_file():
+        return path
+    if (folder / WEIGHTS).is_file():
+        raise ArtifactError(
+            f"{folder}: has weights to train on, and no {ONNX} to run; "
+            "`dvc repro int8_export` writes one into models/int8_export"
+        )
+    raise ArtifactError(
+        f"{folder}: has no {ONNX}; for a folder of the pipeline, `dvc pull` fetches it or "
+        f"`dvc repro {folder.name}` makes it"
+    )
 
 
 def origins(*, data: str, settings: Params | None, parent: Path | None) -> dict[str, str | None]:

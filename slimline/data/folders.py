@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimline.data import part_names, user_files
+from slimline.data import image_search, part_names, user_files
 from slimline.data.part_names import TRAIN
 from slimline.data.raw_set import RawSet
 from slimline.data.user_files import Bad, UserFile
@@ -211,7 +211,7 @@ def _strays(folder: Path, classes: set[Path]) -> Iterator[Bad]:
 
 def _loose_files(folder: Path, classes: set[Path]) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if user_files.is_system(path) or path in classes:
+        if image_search.is_system(path) or path in classes:
             continue
         if path.is_dir():
             yield from _loose_files(path, classes)
@@ -223,12 +223,12 @@ def _folders(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.is_dir() and not user_files.is_system(path)
+        if path.is_dir() and not image_search.is_system(path)
     ]
 
 
 def _holds_photos(folder: Path) -> bool:
     return any(
-        user_files.looks_like_photo(path) and not user_files.is_system(path) and not path.is_dir()
+        user_files.looks_like_photo(path) and not image_search.is_system(path) and not path.is_dir()
         for path in folder.iterdir()
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimline.data import part_names, user_files
+from slimline.data import image_search, part_names, user_files
 from slimline.data.part_names import TRAIN
 from slimline.data.raw_set import RawSet
 from slimline.data.user_files import Bad, UserFile
@@ -47,7 +47,7 @@ class _Row:
 
 def find(folder: Path) -> list[Path]:
     """Return the lists of a set; without any, its folders are its classes."""
-    below = sorted(path for path in folder.iterdir() if not user_files.is_system(path))
+    below = sorted(path for path in folder.iterdir() if not image_search.is_system(path))
     own = [path for path in below if path.is_file() and path.name.lower() == _LABELS]
     if own:
         return own

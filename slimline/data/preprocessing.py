@@ -146,7 +146,7 @@ def upright(image: Image.Image, channels: int) -> Image.Image:
         OSError: the file is damaged.
     """
     image = _to_8_bits(_turned(image))
-    if image.has_transparency_data:
+    if _may_be_transparent(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image)
     return image.convert("L" if channels == 1 else "RGB")
@@ -236,6 +236,13 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
             raise ValueError("its pixels have more than 16 bits")
         return Image.fromarray((values >> 8).astype(np.uint8))
     return image
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    """Return what Pillow says by `has_transparency_data`, which it has from 10.1 on only."""
+    if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
+        return True
+    return image.palette is not None and image.mode == "P" and image.palette.mode.endswith("A")
 
 
 def _match_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:

@@ -18,19 +18,12 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from slimline.data import preprocessing
+from slimline.data import image_search, preprocessing
 from slimline.data.part_names import PARTS, TEST, TRAIN, VALIDATION
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFile, ImageFiles
 from slimline.errors import DataError
-
-_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
-_SYSTEM_FOLDERS = {
-    "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
-    "__macosx", "__pycache__", "_vti_cnf", "lost+found", "recycler", "system volume information",
-}  # fmt: skip
-"""Where NAS boxes, Windows and macOS keep thumbnails and what was deleted; lower case."""
 
 _SHOWN = 50
 """Bad files that are named in a message."""
@@ -152,12 +145,6 @@ def _unreadable(error: OSError) -> NoReturn:
     raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
-def is_system(path: Path) -> bool:
-    """Return whether a file or folder is hidden or one that systems make by themselves."""
-    name = path.name.lower()
-    return name.startswith(".") or name in _SYSTEM_FILES or name in _SYSTEM_FOLDERS
-
-
 def files_under(folder: Path) -> list[Path]:
     """Return all files at any depth, sorted, without hidden ones and those of systems."""
     return sorted(_walk(folder))
@@ -165,8 +152,8 @@ def files_under(folder: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder, onerror=_unreadable):
-        folders[:] = [name for name in folders if not is_system(Path(name))]
-        yield from (Path(root) / name for name in names if not is_system(Path(name)))
+        folders[:] = [name for name in folders if not image_search.is_system(Path(name))]
+        yield from (Path(root) / name for name in names if not image_search.is_system(Path(name)))
 
 
 def report_system_files(folder: Path) -> None:
@@ -176,7 +163,7 @@ def report_system_files(folder: Path) -> None:
         for name in filter(looks_like_photo, map(Path, names)):
             within = (Path(root) / name).relative_to(folder)
             outermost_first = [*reversed(within.parents), within]
-            top = next((each for each in outermost_first if is_system(each)), None)
+            top = next((each for each in outermost_first if image_search.is_system(each)), None)
             if top is not None:
                 left_out[printable(top)] += 1
     if left_out:
