@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from slimline.artifacts import description
 from slimline.data import preprocessing
@@ -77,14 +77,17 @@ def load(folder: Path) -> Model:
     except KeyError as error:
         raise ArtifactError(f"{path}: has no {error.args[0]!r} in 'preprocessing'") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise ArtifactError(f"{path}: 'preprocessing' is wrong: {_first_line(error)}") from None
+        raise ArtifactError(
+            f"{path}: 'preprocessing' is wrong: {preprocessing.reason(error)}"
+        ) from None
     deployable = description.deployable(folder)
     model = Model(list(map(str, content["classes"])), frame, _load(deployable, content))
     try:
         shape = model.answer(blank).shape[1:]
     except Exception as error:  # each runtime has its own
         raise ArtifactError(
-            f"{deployable.path}: does not take what {path.name} describes: {_first_line(error)}"
+            f"{deployable.path}: does not take what {path.name} describes: "
+            f"{preprocessing.reason(error)}"
         ) from None
     if shape != (len(model.classes),):
         raise ArtifactError(
@@ -126,7 +129,7 @@ def _decode(images: Sequence[Path], frame: Preprocessing) -> Iterator[list[Pixel
         # Left to themselves, threads race for it, and who is late knows too few formats.
         Image.init()
     read = partial(_read_or_error, frame=frame)
-    with ThreadPoolExecutor(_NUM_DECODERS) as threads:
+    with preprocessing.quiet(), ThreadPoolExecutor(_NUM_DECODERS) as threads:
         coming = threads.map(read, images[:_BATCH])
         for start in range(0, len(images), _BATCH):
             batch = list(coming)
@@ -139,8 +142,6 @@ def _read_or_error(path: Path, *, frame: Preprocessing) -> Pixels | DataError:
         return _read(path, frame)
     except DataError as error:
         return error
-    except Exception as error:  # what decoders raise on a damaged file is anything
-        return DataError(f"{path}: cannot be decoded: {_first_line(error)}")
 
 
 def _load(deployable: Deployable, content: dict[str, Any]) -> Answer:
@@ -151,7 +152,7 @@ def _load(deployable: Deployable, content: dict[str, Any]) -> Answer:
         needs = f" (it needs {oldest} or newer)" if oldest else ""
         raise ArtifactError(
             f"{deployable.path}: cannot be loaded by {deployable.target}{needs}: "
-            f"{_first_line(error)}"
+            f"{preprocessing.reason(error)}"
         ) from None
 
 
@@ -163,13 +164,9 @@ def _blank(frame: Preprocessing) -> NDArray[np.float32]:
     return frame.normalise(np.stack([pixels, pixels]))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _read(path: Path, frame: Preprocessing) -> NDArray[np.uint8]:
     try:
-        with preprocessing.quiet(), preprocessing.opened(path) as image:
+        with preprocessing.opened(path) as image:
             return frame.to_pixels(image)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from slimline.data import image_search, preprocessing
@@ -336,7 +337,7 @@ def _part(
     )
 
 
-def _group_numbers(images: Sequence[_Image]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _group_numbers(images: Sequence[_Image]) -> NDArray[np.int64]:
     """Return a number for each group, and one of its own for each image without a group."""
     numbers: dict[tuple[str, str], int] = {}
     keys = [(each.found.group, "" if each.found.group else each.found.name) for each in images]
