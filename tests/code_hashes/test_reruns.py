@@ -78,7 +78,7 @@ def test_a_change_in_what_is_not_chosen_runs_nothing(workspace: Path) -> None:
     [
         ("slimline/pruning/rounds.py", "range(1, ", "range(1 + 0, ", {"prune"}),
         ("slimline/report/templates/report.md.jinja2", "#", "##", {"report"}),
-        ("slimline/data/folders.py", "_SHOWN = 50", "_SHOWN = 51", {"prepare_data"}),
+        ("slimline/data/user_files.py", "_SHOWN = 50", "_SHOWN = 51", {"prepare_data"}),
         (
             "slimline/networks/families/shufflenet_v2.py",
             "is_end = unit == num_units",
