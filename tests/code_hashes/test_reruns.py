@@ -57,12 +57,12 @@ def test_a_new_backbone_and_a_new_method_run_nothing(workspace: Path) -> None:
         "    {\n",
         '    {\n        "x9": "slimline.networks.families.shufflenet_v2:X9_0",\n',
     )
-    (workspace / "slimline" / "pruning" / "luck.py").write_text(METHOD)
+    (workspace / "slimline" / "pruning" / "methods" / "luck.py").write_text(METHOD)
     edit(
         workspace,
-        "slimline/pruning/__init__.py",
+        "slimline/pruning/registry.py",
         "    {\n",
-        '    {\n        "luck": "slimline.pruning.luck:Luck",\n',
+        '    {\n        "luck": "slimline.pruning.methods.luck:Luck",\n',
     )
     assert reruns(workspace) == set()
 
