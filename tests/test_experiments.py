@@ -12,7 +12,7 @@ import toy
 
 pytestmark = pytest.mark.slow
 
-ALWAYS = {"validate_params", "code"}
+ALWAYS = {"code"}
 
 
 @pytest.fixture(scope="module")
