@@ -194,7 +194,7 @@ def _accuracy_row(product: VariantChange) -> FigureRow:
 def _accuracy(product: VariantChange) -> str:
     found = product.paired
     if found is None:
-        return "the test images are others, so the answers are not compared"
+        return "the test images are others or in another order: answers are not compared"
     if not found.won + found.lost:
         return "every image is answered as rightly as before"
     low, high = found.gain_bounds()

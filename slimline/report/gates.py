@@ -212,7 +212,7 @@ def _speedup(now: Results, sure: float) -> Measured:
 
 def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     if not base.is_same_test:
-        return None, "the test images are others, so the answers cannot be compared"
+        return None, "the test images are others or in another order: answers cannot be compared"
     compared = paired.compare(base.results.answers, now.answers, now.labels)
     return _lost(compared, sure), f"{compared.won} images won, {compared.lost} lost"
 
