@@ -28,7 +28,7 @@ from slimline.data import split_files
 from slimline.data.split_files import Split
 from slimline.measure import paired
 from slimline.networks.classifier import Classifier
-from slimline.quantization import placement, qat
+from slimline.quantization import float_operators, qat
 from slimline.quantization.settings import QatFinetuneParams
 from slimline.training import determinism, loop
 
@@ -91,7 +91,7 @@ def correct(network: fx.GraphModule, images: Tensor) -> None:
 
     All images go through at once, so that one pass corrects each layer with those before corrected.
     """
-    in_float = placement.without_fake_quant(network, placement.layers(network.graph))
+    in_float = float_operators.without_fake_quant(network, float_operators.layers(network.graph))
     before = _Means(in_float)
     before.run(images)
     _Correcting(network, before.means).run(images)
@@ -106,8 +106,8 @@ class _Means(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        if n.target in placement.WEIGHTED:
-            self.means[placement.layer_name(n)] = _mean(result)
+        if n.target in float_operators.WEIGHTED:
+            self.means[float_operators.layer_name(n)] = _mean(result)
         return result
 
 
@@ -120,9 +120,9 @@ class _Correcting(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        if n.target not in placement.WEIGHTED:
+        if n.target not in float_operators.WEIGHTED:
             return result
-        shift = self._wanted[placement.layer_name(n)] - _mean(result)
+        shift = self._wanted[float_operators.layer_name(n)] - _mean(result)
         self.env[n.args[2]].add_(shift)
         return result + shift.view(-1, *[1] * (result.dim() - 2))
 

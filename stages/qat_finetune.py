@@ -8,8 +8,8 @@ from slimline.data import split_files
 from slimline.quantization import (
     int8_sensitivity_table,
     int8_times,
-    layer_choices,
     mixed_precision,
+    mixed_record,
     qat,
 )
 from slimline.quantization.mixed_precision import MixedTables
@@ -40,7 +40,7 @@ def main(
         split_files.load(validation),
         settings,
         seed=run.seed,
-        float_layers=layer_choices.float_layers(choices),
+        float_layers=mixed_record.float_layers(choices),
     )
     model_folder.save(
         target,

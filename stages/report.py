@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slimline import files, params, stage, variants
 from slimline.artifacts import description
-from slimline.quantization import layer_choices
+from slimline.quantization import mixed_record
 from slimline.report import content, gates, render
 
 
@@ -36,7 +36,7 @@ def main(
         files.write_table(
             history / "int8_layers.tsv",
             [each.to_row() for each in report.int8_layers],
-            header=layer_choices.COLUMNS,
+            header=mixed_record.COLUMNS,
         )
         scan = sensitivity.read_text(encoding="utf-8")
         files.write_text(history / "sensitivity.tsv", scan)

@@ -16,7 +16,7 @@ from slimline.artifacts import description
 from slimline.data.split_files import Split
 from slimline.measure import accuracy, newly_wrong
 from slimline.pruning.record import LayerChange, Round
-from slimline.quantization.layer_choices import LayerChoice
+from slimline.quantization.mixed_record import LayerChoice
 from stages import report
 
 TRAINED = (BASELINE, "backbone_swap", "prune", "qat_finetune")

@@ -7,13 +7,13 @@ module behind it what the chosen entry uses there. Files beside a module that ar
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from slimline.code_hashes import syntax
+from slimline.code_hashes import hashed_syntax
 
 _REGISTRY, _PART = "Registry", "part"
 _OWN = "own."
@@ -66,7 +66,7 @@ class Module:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.statements = syntax.parse(path.read_text(encoding="utf-8"))
+        self.statements = hashed_syntax.parse(path.read_text(encoding="utf-8"))
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -78,7 +78,9 @@ class Module:
     def parts(self) -> dict[str, str]:
         """The registries of which it takes a part: dotted name of the table, name of the part."""
         found = {}
-        origins = {name.rpartition(".")[2]: name for name in syntax.imported(self.statements)}
+        origins = {
+            name.rpartition(".")[2]: name for name in hashed_syntax.imported(self.statements)
+        }
         for _, call in self._assigned:
             function = call.func
             if isinstance(function, ast.Attribute) and function.attr == _PART:
@@ -89,16 +91,16 @@ class Module:
     @cached_property
     def digest(self) -> str:
         """Of the whole file; of a table, all lines."""
-        return syntax.digest(self.statements)
+        return hashed_syntax.digest(self.statements)
 
     @cached_property
     def imports(self) -> list[str]:
         """Of the whole file."""
-        return list(syntax.imported(self.statements))
+        return list(hashed_syntax.imported(self.statements))
 
     def counted(self, names: set[str] | None, choice: Choice) -> list[ast.stmt]:
         """Return the statements that count: those of some names alone, tables without the rest."""
-        kept = self.statements if names is _WHOLE else syntax.used(self.statements, names)
+        kept = self.statements if names is _WHOLE else hashed_syntax.used(self.statements, names)
         return [_with_chosen(each, choice) for each in kept] if self.tables else kept
 
     @property
@@ -154,7 +156,7 @@ class Code:
         module = self.module(path)
         if names is _WHOLE and not module.tables:
             return module.digest
-        return syntax.digest(module.counted(names, choice))
+        return hashed_syntax.digest(module.counted(names, choice))
 
     def _beside(self, modules: Mapping[Path, Any]) -> Iterator[Path]:
         """Yield what is not Python in the packages of modules, packages within them left out."""
@@ -194,9 +196,10 @@ class _Walk:
     def _follow(self, path: Path) -> None:
         module, names = self._code.module(path), self._found[path]
         is_whole = names is _WHOLE
-        for dotted in (
-            module.imports if is_whole else syntax.imported(module.counted(names, self._choice))
-        ):
+        imports: Iterable[str] = module.imports
+        if not is_whole:
+            imports = hashed_syntax.imported(module.counted(names, self._choice))
+        for dotted in imports:
             self._add(dotted)
         for table in module.tables.values():
             for name in self._choice.of(table):

@@ -32,12 +32,12 @@ def run(arguments: Namespace) -> int:
     from slimline import params
     from slimline.report import base_commit, comparison, render
     from slimline.report.gates import GatesParams
-    from slimline.repository import revision, state
+    from slimline.repository import commit_results, revision
 
     settings = params.load("gates", GatesParams)
-    now = state.workspace()
+    now = commit_results.workspace()
     found = revision.find(arguments.base)
-    then = state.of(found, now)
+    then = commit_results.of(found, now)
     against = base_commit.timed(then, found, now, is_wanted=not arguments.no_measure)
     change = comparison.compare(then, now, settings, against, str(found))
     print(render.diff(change), end="")

@@ -45,10 +45,10 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import ParamsError
     from slimline.report import base_commit, gates
     from slimline.report import formatting as fmt
-    from slimline.repository import revision, state
+    from slimline.repository import commit_results, revision
 
     settings = params.load("gates", gates.GatesParams)
-    now = state.workspace()
+    now = commit_results.workspace()
     if now.stale_params:
         names = ", ".join(now.stale_params[:5])
         raise ParamsError(
@@ -59,7 +59,7 @@ def run(arguments: Namespace) -> int:
         found = revision.find(arguments.base)
         print(f"compared with {found}", file=sys.stderr)
         is_timed = settings.max_slowdown is not None and not arguments.no_measure
-        against = base_commit.timed(state.of(found, now), found, now, is_wanted=is_timed)
+        against = base_commit.timed(commit_results.of(found, now), found, now, is_wanted=is_timed)
     judged = gates.judge(now.results, settings, against)
     for gate in judged:
         print(fmt.gate_line(gate))

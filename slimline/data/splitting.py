@@ -1,7 +1,7 @@
-"""Raw data sets under `data/raw`, and how one becomes four disjoint splits. Free of torch.
+"""How a raw set becomes four disjoint splits. Free of torch.
 
-What a set looks like is known by its reader (`idx`, `folders`, `lists`, `downloads`); what the
-splits look like on disk is in `slimline.data.split_files`.
+What raw sets look like is known by `slimline.data.sources`; what the splits look like on disk, by
+`slimline.data.split_files`.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from slimline.data import downloads, folders, idx, lists, split_files, user_files
+from slimline.data import sources, split_files, user_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFiles, Images, Split
@@ -64,7 +64,14 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
     Raises:
         DataError: a file is missing, damaged or malformed, or too few images are left to train on.
     """
-    source = _read(raw, settings, scratch)
+    source = sources.read(
+        settings.source,
+        raw,
+        scratch,
+        size=settings.image_size,
+        crop=settings.crop,
+        skip_bad=settings.on_bad_image == "skip",
+    )
     wanted = {
         "validation": _held_out(settings.validation_images, source.validation, "validation"),
         "calibration": settings.calibration_images,
@@ -95,26 +102,6 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
         name: Split(_with_frame(images[name], frame), parts[name].labels, source.classes, frame)
         for name in ("train", "calibration", "validation", "test")
     }
-
-
-def _read(raw: Path, settings: DataParams, scratch: Path) -> RawSet:
-    folder, size, crop = raw / settings.source, settings.image_size, settings.crop
-    if folder.is_dir():
-        user_files.refuse_links(folder)
-    if settings.source in downloads.SETS:
-        return downloads.read(settings.source, raw, scratch, size=size, crop=crop)
-    if not folder.is_dir():
-        known = sorted(path.name for path in raw.iterdir() if path.is_dir()) if raw.is_dir() else []
-        raise DataError(
-            f"params.yaml: data.source: there is no folder {folder}; {raw} has {known}, and "
-            f"torchvision's {', '.join(downloads.SETS)} are known by name"
-        )
-    if (folder / idx.SUMS).is_file():
-        return idx.read(folder)
-    skip_bad = settings.on_bad_image == "skip"
-    if found := lists.find(folder):
-        return lists.read(folder, found, size=size, crop=crop, skip_bad=skip_bad)
-    return folders.read(folder, size=size, crop=crop, skip_bad=skip_bad)
 
 
 def _taken(part: Part, rows: NDArray[np.int64]) -> Part:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from slimline.data import image_search, preprocessing
-from slimline.data.part_names import PARTS, TEST, TRAIN, VALIDATION
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFile, ImageFiles
+from slimline.data.split_names import PARTS, TEST, TRAIN, VALIDATION
 from slimline.errors import DataError
 
 _SHOWN = 50

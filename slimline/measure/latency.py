@@ -2,7 +2,7 @@
 
 All models are measured in one process, in turns of short blocks, so that a slow minute of the
 machine hits all of them alike; ratios are taken block by block. How a turn goes, and how many there
-are, is in `slimline.measure.interleaved`.
+are, is in `slimline.measure.interleaved`; section `benchmark` is read here.
 """
 
 import re

@@ -1,12 +1,12 @@
 """Int8: quantization-aware training, the checked product, and what it is compared with.
 
-`settings` needs no torch. `quantizer` says where fake-quant goes, `ranges`, `calibrators` and
-`calibration` what it covers, `qat` prepares, trains and converts, `bias_rounding` makes fake-quant
-answer as the file will. `int8_export` has the file written by its target (`slimline.targets`) and
-checked (`slimline.parity`); `ptq` and `comparators` make what it is compared with.
+`settings` needs no torch. `quantizer` says where fake-quant goes, `swish_observers`, `calibrators`
+and `calibration` what it covers, `qat` prepares, trains and converts, `bias_rounding` makes fake-
+quant answer as the file will. `int8_export` has the file written by its target (`slimline.targets`)
+and checked (`slimline.parity`); `ptq` and `comparators` make what it is compared with.
 `mixed_precision` chooses layers that stay float, from the tables of `int8_sensitivity_table` (made
-by `int8_sensitivity`) and `int8_times`, and `layer_choices` records why; `placement` says what else
-in the graph is float then.
+by `int8_sensitivity`) and `int8_times`, and `mixed_record` keeps why; `float_operators` says what
+else in the graph is float then.
 """
 
 import logging

@@ -1,4 +1,7 @@
-"""Finds what the fake-quants of a network are given, and sets their ranges by a calibrator."""
+"""Finds what the fake-quants of a network are given, and sets their ranges by a calibrator.
+
+ONNX Runtime's own quantizer has its own (`slimline.quantization.onnxruntime_quantizers`).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from torchao.quantization.pt2e import FakeQuantize
 
 from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS, Histogram
-from slimline.quantization.ranges import KNEE, OnlySwishObserver
+from slimline.quantization.swish_observers import KNEE, OnlySwishObserver
 
 
 def set_ranges(network: nn.Module, calibrator: str, run: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from slimline.errors import ParityError
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.parity import int8_parity, layer_parity
-from slimline.quantization import layer_choices, qat
+from slimline.quantization import mixed_record, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 from slimline.targets import runtimes
 from slimline.targets.exporters import EXPORTERS
@@ -36,7 +36,7 @@ def load_prepared(folder: Path) -> Classifier:
     settings = QatFinetuneParams.model_validate(content["settings"])
     classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
     prepared = qat.prepare_as(
-        settings, model, layer_choices.float_layers(layer_choices.read(content))
+        settings, model, mixed_record.float_layers(mixed_record.read(content))
     )
     prepared.load_state_dict(tensors, strict=True)
     qat.freeze_ranges(prepared)

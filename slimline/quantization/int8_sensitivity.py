@@ -10,7 +10,7 @@ import numpy as np
 from slimline.data import split_files
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
-from slimline.quantization import placement, qat
+from slimline.quantization import float_operators, qat
 from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.settings import QuantizationParams
 from slimline.training import loop
@@ -40,10 +40,10 @@ def scan(
     network = qat.prepare_as(settings, model)
     qat.calibrate(network, calibration, model, settings.calibrator)
     qat.freeze_ranges(network)
-    names = placement.layers(network.graph)
+    names = float_operators.layers(network.graph)
 
     def top1(*float_layers: str) -> float:
-        left = placement.without_fake_quant(network, float_layers)
+        left = float_operators.without_fake_quant(network, float_layers)
         return loop.top1(left, judged, model.preprocessing)
 
     in_float, in_int8 = top1(*names), top1()

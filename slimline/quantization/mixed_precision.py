@@ -11,7 +11,7 @@ from slimline.networks import tracing
 from slimline.networks.classifier import Classifier
 from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.int8_times import Int8Times, Time
-from slimline.quantization.layer_choices import LayerChoice
+from slimline.quantization.mixed_record import LayerChoice
 from slimline.quantization.settings import MixedParams
 
 

@@ -13,7 +13,7 @@ from slimline.artifacts import description, model_folder
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
-from slimline.quantization import layer_choices, mixed_precision, onnxruntime_quantizers, qat
+from slimline.quantization import mixed_precision, mixed_record, onnxruntime_quantizers, qat
 from slimline.quantization.settings import Calibrator, Int8PtqParams
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.onnxruntime.passes import lone_float_layers, order
@@ -42,7 +42,7 @@ def save(
     choices = mixed_precision.choose(model, settings.mixed, tables, section="int8_ptq")
     content = onnxruntime_quantizers.describe(source, settings, data=calibration.digest)
     content["mixed"] = [each.to_dict() for each in choices]
-    floats = layer_choices.float_layers(choices)
+    floats = mixed_record.float_layers(choices)
     with files.replacing(target) as folder, tempfile.TemporaryDirectory() as scratch:
         paths = {name: Path(scratch) / f"{name}.onnx" for name in settings.calibrators}
         for name, path in paths.items():

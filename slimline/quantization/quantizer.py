@@ -14,7 +14,7 @@ together with the activation that follows it:
     split, shuffle, max-pool, concat   share the range of their input: bytes are only moved
 
 `slimline.targets.onnxruntime.passes.hard_swish` says why hard-swish and hard-sigmoid are treated
-so, and `slimline.quantization.placement` what joins layers that stay float.
+so, and `slimline.quantization.float_operators` what joins layers that stay float.
 
 Fake-quant is torchao's plain module. Its fused one derives scales and zero points from the range by
 another rule than `convert_pt2e` does, so that what is trained is not what is exported.
@@ -39,9 +39,9 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from slimline.quantization import placement
-from slimline.quantization.placement import HARD_SIGMOID, WEIGHTED, tensor_inputs
-from slimline.quantization.ranges import OnlySwishObserver, SwishObserver
+from slimline.quantization import float_operators
+from slimline.quantization.float_operators import HARD_SIGMOID, WEIGHTED, tensor_inputs
+from slimline.quantization.swish_observers import OnlySwishObserver, SwishObserver
 from slimline.targets.schemes import ActivationType, WeightScales
 
 _aten = torch.ops.aten
@@ -112,7 +112,7 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Write on every node what of it is quantized; in order, since ranges are handed on."""
-        floats = placement.float_nodes(model.graph, self._float_layers)
+        floats = float_operators.float_nodes(model.graph, self._float_layers)
         for node in model.graph.nodes:
             is_open = _ANNOTATION not in node.meta and node not in floats
             if node.op == "call_function" and is_open:

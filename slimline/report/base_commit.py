@@ -1,4 +1,7 @@
-"""What the gates and the comment of a pull request compare with: another commit."""
+"""What the gates and the comment of a pull request compare with, and what of it is comparable.
+
+The other commit is read by `slimline.repository.commit_results`.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -6,8 +9,8 @@ from slimline.errors import ArtifactError
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
 from slimline.repository import retiming
+from slimline.repository.commit_results import State
 from slimline.repository.revision import Revision
-from slimline.repository.state import State
 
 
 @dataclass(frozen=True)

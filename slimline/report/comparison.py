@@ -15,7 +15,7 @@ from slimline.report.base_commit import Base
 from slimline.report.gates import Gate, GatesParams, Measured
 from slimline.report.recall import ClassChange
 from slimline.report.waterfall import StepChange
-from slimline.repository.state import State
+from slimline.repository.commit_results import State
 
 
 @dataclass(frozen=True)

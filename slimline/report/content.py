@@ -15,8 +15,8 @@ from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
 from slimline.pruning import record
 from slimline.pruning.record import LayerChange, Round
-from slimline.quantization import layer_choices
-from slimline.quantization.layer_choices import LayerChoice
+from slimline.quantization import mixed_record
+from slimline.quantization.mixed_record import LayerChoice
 from slimline.report import (
     confusion,
     curves,
@@ -171,7 +171,7 @@ class Report:
     def int8_layers(self) -> list[LayerChoice]:
         """What each layer runs in, and why; empty where nothing was asked and nothing measured."""
         (trained,) = (link.content for link in self.lineage if link.name == "qat_finetune")
-        return layer_choices.read(trained)
+        return mixed_record.read(trained)
 
     @property
     def parity(self) -> dict[str, float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slimline.measure.results import Run
     from slimline.measure.variant_figures import Variant
     from slimline.pruning.record import LayerChange, Round
-    from slimline.quantization.layer_choices import LayerChoice
+    from slimline.quantization.mixed_record import LayerChoice
     from slimline.report.content import Report
     from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange

@@ -14,8 +14,8 @@ from slimline.artifacts import description
 from slimline.errors import ArtifactError
 from slimline.measure.side_by_side import SideBySide
 from slimline.repository import dvc_files
+from slimline.repository.commit_results import State
 from slimline.repository.revision import Revision
-from slimline.repository.state import State
 
 _RUNTIME = "onnxruntime"
 _SEED = 0

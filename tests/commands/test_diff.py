@@ -17,7 +17,7 @@ from slimline.report import base_commit as reference
 from slimline.report import comparison, render
 from slimline.report.gates import GatesParams
 from slimline.report.render import COMMENT_LIMIT
-from slimline.repository import revision, state
+from slimline.repository import commit_results, revision
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
 
@@ -106,8 +106,8 @@ def test_same_cpus_are_compared(folder: Path, capsys: Capsys) -> None:
 def test_times_measured_anew_replace_the_recorded_ones(folder: Path) -> None:
     found = revision.find("main")
     repository.write(folder, State(cpu="Other CPU", milliseconds=0.25))
-    now = state.workspace()
-    then = state.of(found, now)
+    now = commit_results.workspace()
+    then = commit_results.of(found, now)
     before, slower = np.linspace(0.9, 1.1, 21), np.linspace(1.9, 2.1, 21)
     timed = SideBySide(before, slower * before, max_noise=2.5, machine="This CPU")
     against = replace(reference.of(then, now), anew=timed)

@@ -19,14 +19,14 @@ from slimline.quantization import (
     int8_export,
     int8_sensitivity_table,
     int8_times,
-    layer_choices,
     mixed_precision,
+    mixed_record,
     qat,
 )
 from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.int8_times import Int8Times, Time
-from slimline.quantization.layer_choices import LayerChoice
 from slimline.quantization.mixed_precision import MixedTables
+from slimline.quantization.mixed_record import LayerChoice
 from slimline.quantization.settings import MixedParams, QatFinetuneParams
 from slimline.targets.onnxruntime import exporter, onnx_file
 
@@ -132,7 +132,7 @@ def test_a_folder_is_rebuilt_with_the_same_layers_in_float(
     monkeypatch.chdir(toy.ROOT)
     settings = params.load("qat_finetune", QatFinetuneParams)
     choices = choose(model, float_layers=["conv1", "fc"])
-    network = qat.prepare_as(settings, model, layer_choices.float_layers(choices))
+    network = qat.prepare_as(settings, model, mixed_record.float_layers(choices))
     qat.calibrate(network, splits["calibration"], model)
     qat.freeze_ranges(network)
     model_folder.save(

@@ -14,7 +14,7 @@ from slimline.errors import ArtifactError, ParamsError
 from slimline.networks import classifier
 from slimline.networks.settings import ModelParams
 from slimline.params import check
-from slimline.quantization import layer_choices, ptq
+from slimline.quantization import mixed_record, ptq
 from slimline.quantization.mixed_precision import NO_TABLES
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import onnx_file
@@ -112,7 +112,7 @@ def test_layers_stay_float_by_either_quantizer(
     nodes = list(onnx_file.weight_entries(path))
     in_float = [node for node in nodes if node not in onnx_file.executed_in_int8(path)]
     assert in_float == [nodes[0], nodes[1], nodes[-1]]
-    told = {each.layer: each.reason for each in layer_choices.read(description.read(path.parent))}
+    told = {each.layer: each.reason for each in mixed_record.read(description.read(path.parent))}
     assert {name for name, reason in told.items() if reason == "named"} == set(names)
 
 

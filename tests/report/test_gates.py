@@ -8,7 +8,7 @@ from repository import State
 from slimline import params
 from slimline.report import base_commit, gates
 from slimline.report.gates import Figure, Gate, GatesParams
-from slimline.repository import state
+from slimline.repository import commit_results
 
 
 def test_every_limit_has_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +16,7 @@ def test_every_limit_has_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     keys = [key for key in GatesParams.model_fields if key != "confidence"]
     toy.set_params(folder, {f"gates.{key}": 1 for key in keys})
     monkeypatch.chdir(folder)
-    now = state.workspace()
+    now = commit_results.workspace()
     settings = params.load("gates", GatesParams)
     judged = gates.judge(now.results, settings, base_commit.of(now, now))
     assert [gate.key for gate in judged] == keys

@@ -6,7 +6,7 @@ import finished
 import pytest
 
 from slimline import files
-from slimline.quantization.layer_choices import LayerChoice
+from slimline.quantization.mixed_record import LayerChoice
 from slimline.report import report_formatting
 
 

@@ -2,7 +2,7 @@
 
 Comments and layout are in no tree. Docstrings and other lone strings, and what stands under
 `if TYPE_CHECKING`, are taken out: no stage may let one of them reach what it writes
-(tests/code/test_closure.py looks for it).
+(tests/code_hashes/test_closure.py looks for it).
 """
 
 import ast

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torchao.quantization.pt2e import disable_fake_quant, enable_fake_quant
 
-from slimline.quantization import placement, qat
+from slimline.quantization import float_operators, qat
 from slimline.targets.onnxruntime import exporter, onnx_file, runtime
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -112,7 +112,7 @@ def test_the_share_of_work_in_int8_counts_float_layers_out(tmp_path: Path) -> No
 
 
 def test_layers_are_named_as_in_the_network() -> None:
-    assert placement.layers(prepared(()).graph) == NAMES
+    assert float_operators.layers(prepared(()).graph) == NAMES
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -120,11 +120,11 @@ def test_leaving_fake_quant_out_is_the_same_as_not_putting_it_in(case: str) -> N
     float_layers, _ = CASES[case]
     whole = prepared(())
     before = whole(IMAGES)
-    left_out = placement.without_fake_quant(whole, float_layers)
+    left_out = float_operators.without_fake_quant(whole, float_layers)
     assert torch.equal(left_out(IMAGES), prepared(float_layers)(IMAGES))
     assert torch.equal(whole(IMAGES), before)
 
 
 def test_without_any_fake_quant_it_is_the_float_network() -> None:
-    left = placement.without_fake_quant(prepared(()), NAMES)
+    left = float_operators.without_fake_quant(prepared(()), NAMES)
     assert torch.allclose(left(IMAGES), Network().eval()(IMAGES), atol=1e-5)

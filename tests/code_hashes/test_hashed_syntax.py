@@ -2,7 +2,7 @@ import ast
 
 import pytest
 
-from slimline.code_hashes import syntax
+from slimline.code_hashes import hashed_syntax
 
 MODULE = '''
 """A module."""
@@ -28,7 +28,7 @@ class Settings:
 
 
 def digest(text: str) -> str:
-    return syntax.digest(syntax.parse(text))
+    return hashed_syntax.digest(hashed_syntax.parse(text))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_digest_is_the_same_on_every_python() -> None:
 
 def test_of_some_names_only_what_they_use_counts() -> None:
     text = "import a, b\nX = 1\nY = X + a.f()\ndef g(): return b\ng.unused = None\nsetup(X)\n"
-    kept = syntax.used(syntax.parse(text), {"Y"})
+    kept = hashed_syntax.used(hashed_syntax.parse(text), {"Y"})
     assert [ast.unparse(each) for each in kept] == [
         "import a",
         "X = 1",
@@ -89,4 +89,4 @@ def test_of_some_names_only_what_they_use_counts() -> None:
 
 def test_names_imported_inside_functions_count() -> None:
     text = "def f():\n    from a import b\n    import c.d as e\n"
-    assert list(syntax.imported(syntax.parse(text))) == ["a.b", "c.d"]
+    assert list(hashed_syntax.imported(hashed_syntax.parse(text))) == ["a.b", "c.d"]

@@ -1,0 +1,39 @@
+"""Raw data sets under `data/raw`: which reader a set is for. Free of torch.
+
+What a set looks like is known by its reader: `idx`, `folders`, `lists` or `downloads`.
+"""
+
+from pathlib import Path
+
+from slimline.data import downloads, folders, idx, lists, user_files
+from slimline.data.raw_set import RawSet
+from slimline.errors import DataError
+
+
+def read(
+    source: str, raw: Path, scratch: Path, *, size: int, crop: float, skip_bad: bool
+) -> RawSet:
+    """Return the set `raw / source`, downloaded into `scratch` if torchvision knows it by name.
+
+    `size` (pixels) and `crop` (share) are what images will be brought to; `skip_bad` goes on
+    without files that cannot be used.
+
+    Raises:
+        DataError: there is no such set, or what its reader raises.
+    """
+    folder = raw / source
+    if folder.is_dir():
+        user_files.refuse_links(folder)
+    if source in downloads.SETS:
+        return downloads.read(source, raw, scratch, size=size, crop=crop)
+    if not folder.is_dir():
+        known = sorted(path.name for path in raw.iterdir() if path.is_dir()) if raw.is_dir() else []
+        raise DataError(
+            f"params.yaml: data.source: there is no folder {folder}; {raw} has {known}, and "
+            f"torchvision's {', '.join(downloads.SETS)} are known by name"
+        )
+    if (folder / idx.SUMS).is_file():
+        return idx.read(folder)
+    if found := lists.find(folder):
+        return lists.read(folder, found, size=size, crop=crop, skip_bad=skip_bad)
+    return folders.read(folder, size=size, crop=crop, skip_bad=skip_bad)
