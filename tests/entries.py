@@ -15,8 +15,7 @@ ONE_PER_FAMILY = (
 )
 
 _QUICK = {
-    "resnet18",  # sums
-    "mobilenet_v3_small",  # squeeze-excitation and hard-swish
+    "mobilenet_v3_small",  # sums, squeeze-excitation and hard-swish
     "mobilenet_v4_conv_small",  # BatchNorm that carries its activation
     "shufflenet_v2_x1_0",  # splits and shuffles
 }

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import toy
 
 
+# Slow: a second pipeline. The nightly workflow runs it, and the real one twice.
+@pytest.mark.slow
 def test_two_runs_in_folders_of_different_depth(pipeline: Path, tmp_path: Path) -> None:
     again = toy.make(tmp_path / "another" / "and" / "much" / "deeper" / "folder")
     toy.dvc(again, "repro", "int8_export", "int8_ptq", "int8_dynamic", "reference", "evaluate")
