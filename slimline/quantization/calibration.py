@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from torchao.quantization.pt2e import FakeQuantize
 
-from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS, Histogram
+from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS, Calibrator, Histogram
 from slimline.quantization.swish_observers import KNEE, OnlySwishObserver
 
 
-def set_ranges(network: nn.Module, calibrator: str, run: Callable[[], None]) -> None:
+def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], None]) -> None:
     """Give each activation the range that a calibrator chooses; ranges of weights stay.
 
     `run` feeds the network with the calibration images and is called for the extremes, and again
@@ -69,7 +69,7 @@ class _Watched:
             counts = torch.histc(values.float(), NUM_BINS, self._low, self._high)
             self._counts += counts.double()
 
-    def set_range(self, calibrator: str) -> None:
+    def set_range(self, calibrator: Calibrator) -> None:
         """Tell the observer, and the fake-quant what follows from it.
 
         Something that is the same everywhere keeps the range that the observer saw.

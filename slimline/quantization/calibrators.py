@@ -9,6 +9,7 @@ entropy      the least loss of information, as TensorRT has it: the Kullback-Lei
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ _SHARES = 0.5 ** (np.arange(41) / 8)
 """
 _UNSEEN = 1e-9
 """Probability of a value that rounding has no byte for; keeps the logarithm finite."""
+
+Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
+"""The names that `params.yaml` may choose."""
 
 Range = tuple[float, float]
 
@@ -91,7 +95,7 @@ def entropy(histogram: Histogram) -> Range:
     return _nearest_ends(histogram, divergence)
 
 
-CALIBRATORS: dict[str, Callable[[Histogram], Range]] = {
+CALIBRATORS: dict[Calibrator, Callable[[Histogram], Range]] = {
     "minmax": minmax,
     "percentile": percentile,
     "entropy": entropy,

@@ -24,7 +24,8 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.params import Params
-from slimline.quantization.settings import Calibrator, Int8PtqParams
+from slimline.quantization.calibrators import Calibrator
+from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import releases, to_onnx
 
 _CALIBRATION_BATCH = 50

@@ -14,7 +14,8 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.quantization import mixed_precision, mixed_record, onnxruntime_quantizers, qat
-from slimline.quantization.settings import Calibrator, Int8PtqParams
+from slimline.quantization.calibrators import Calibrator
+from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.onnxruntime.passes import lone_float_layers, order
 from slimline.targets.runtimes import Deployable

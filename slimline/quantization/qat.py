@@ -20,8 +20,9 @@ from slimline.data.split_files import Split
 from slimline.networks import tracing
 from slimline.networks.classifier import Classifier
 from slimline.quantization import bias_rounding, calibration
+from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.quantizer import OrtQuantizer
-from slimline.quantization.settings import Calibrator, QatFinetuneParams, QuantizerParams
+from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
 from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.schemes import SCHEMES, ActivationType, WeightScales

@@ -1,12 +1,13 @@
 """Settings of all that quantizes. Free of torch."""
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from slimline.params import Params
 from slimline.parity.settings import ParityBounds
+from slimline.quantization.calibrators import Calibrator
 from slimline.targets.onnxruntime.releases import (
     NEWEST_IR_VERSION,
     NEWEST_OPSET,
@@ -15,8 +16,6 @@ from slimline.targets.onnxruntime.releases import (
 )
 from slimline.targets.schemes import ActivationType, Scheme, WeightScales
 from slimline.training.recipe import DistilledRecipe
-
-Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy", "mse"]
 
 _ANY_DROP = 100
 """Percentage points: more cannot be lost."""
@@ -160,5 +159,5 @@ class Int8PtqParams(QuantizerParams):
 
 PTQ_CALIBRATORS: dict[str, tuple[Calibrator, ...]] = {
     "onnxruntime": ("minmax", "percentile", "entropy"),
-    "slimline": ("minmax", "percentile", "entropy", "mse"),
+    "slimline": get_args(Calibrator),
 }

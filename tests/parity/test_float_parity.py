@@ -1,5 +1,6 @@
 """A float file that is broken on purpose stops its stage, which names the layer."""
 
+import shutil
 from pathlib import Path
 
 import entries
@@ -51,25 +52,44 @@ def scaled(path: Path, place: int, factor: float) -> None:
     onnx.save(model, path)
 
 
+@pytest.fixture(scope="module")
+def model(split: Split, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return built("resnet18", split, tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="module")
+def right(model: Classifier, split: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "right"
+    check = float_parity.checker(model, split, num_threads=1)
+    model_folder.save(folder, model, data=split, settings=settings("resnet18"), check=check)
+    return folder / "model.onnx"
+
+
 @pytest.mark.parametrize(
     ("place", "layer"), [(0, "conv1"), (7, r"layer2\.0\.downsample\.0"), (-1, "fc")]
 )
 def test_the_layer_that_was_broken_is_named(
-    place: int, layer: str, split: Split, tmp_path: Path
+    place: int, layer: str, model: Classifier, split: Split, right: Path, tmp_path: Path
 ) -> None:
-    model = built("resnet18", split, tmp_path)
-
-    def save(target: Path, factor: float) -> None:
-        def check(path: Path) -> None:
-            scaled(path, place, factor)
-            float_parity.check(model, split, path, num_threads=1)
-
-        model_folder.save(target, model, data=split, settings=settings("resnet18"), check=check)
-
-    save(tmp_path / "right", 1.0)
-    assert (tmp_path / "right" / "model.onnx").is_file()
+    path = Path(shutil.copy(right, tmp_path))
+    scaled(path, place, 1.0)
+    float_parity.check(model, split, path, num_threads=1)
+    scaled(path, place, 1.5)
     with pytest.raises(ParityError, match=rf"as it is written, .*; they part at layer {layer}, "):
-        save(tmp_path / "wrong", 1.5)
+        float_parity.check(model, split, path, num_threads=1)
+
+
+def test_nothing_is_written_of_a_broken_file(
+    model: Classifier, split: Split, tmp_path: Path
+) -> None:
+    def check(path: Path) -> None:
+        scaled(path, 0, 1.5)
+        float_parity.check(model, split, path, num_threads=1)
+
+    with pytest.raises(ParityError):
+        model_folder.save(
+            tmp_path / "wrong", model, data=split, settings=settings("resnet18"), check=check
+        )
     assert not (tmp_path / "wrong").exists()
 
 

@@ -63,6 +63,24 @@ def saved(
     return ptq.save(target, source, calibration, validation, settings, NO_TABLES, num_threads=1)
 
 
+@pytest.fixture(scope="module")
+def ours(
+    source: Path, parts: dict[str, split_files.Split], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("ours") / "int8"
+    saved(source, parts, folder, quantizer="slimline", calibrator="mse")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def peers(
+    source: Path, parts: dict[str, split_files.Split], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("peers") / "int8"
+    saved(source, parts, folder)
+    return folder
+
+
 def test_auto_takes_what_is_most_accurate_on_validation(
     source: Path, parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
@@ -76,24 +94,16 @@ def test_auto_takes_what_is_most_accurate_on_validation(
     assert "calibrators" not in description.read(tmp_path / "one")
 
 
-def test_ours_leaves_no_float(
-    source: Path, parts: dict[str, split_files.Split], tmp_path: Path
-) -> None:
-    saved(source, parts, tmp_path / "int8", quantizer="slimline", calibrator="mse")
-    path = tmp_path / "int8" / description.ONNX
+def test_ours_leaves_no_float(ours: Path) -> None:
+    path = ours / description.ONNX
     assert onnx_file.inspect(path).int8_share == 100
     assert not {"HardSwish", "HardSigmoid"} & {each.op_type for each in onnx.load(path).graph.node}
-    assert sorted(each.name for each in path.parent.iterdir()) == ["model.json", "model.onnx"]
+    assert sorted(each.name for each in ours.iterdir()) == ["model.json", "model.onnx"]
 
 
-@pytest.mark.parametrize("quantizer", ["none", "slimline", "onnxruntime"])
-def test_the_oldest_runtime_is_that_of_the_file(
-    quantizer: str, source: Path, parts: dict[str, split_files.Split], tmp_path: Path
-) -> None:
-    folder = source
-    if quantizer != "none":
-        folder = tmp_path / "int8"
-        saved(source, parts, folder, quantizer=quantizer)
+@pytest.mark.parametrize("made", ["source", "ours", "peers"])
+def test_the_oldest_runtime_is_that_of_the_file(made: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(made)
     model = onnx.load(folder / description.ONNX)
     told = description.read(folder)
     assert (told["opset"], told["ir_version"]) == (18, model.ir_version)
