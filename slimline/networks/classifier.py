@@ -14,15 +14,18 @@ from torch import Tensor, nn
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.errors import ArtifactError
+from slimline.errors import ArtifactError, PretrainedError
 from slimline.networks import pretrained
-from slimline.networks.architecture import Architecture, PretrainedWeights
+from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
 from slimline.networks.settings import ModelParams
 
 BATCHNORM_MOMENTUM = 0.1
 """MobileNetV3 and EfficientNet come with 0.01, whose running statistics are still near their start
 after the few hundred steps of a short run (17 % instead of 86 % measured)."""
+
+_GREY = torch.tensor([0.299, 0.587, 0.114])
+"""Shares of red, green and blue in grey, ITU-R 601-2, as `slimline.data.preprocessing` has them."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +55,80 @@ class Classifier:
         return replace(self, network=network)
 
 
-def build(settings: ModelParams, split: Split, weights_folder: Path) -> Classifier:
+def build(
+    settings: ModelParams, split: Split, weights_folder: Path, *, unchanged: bool = False
+) -> Classifier:
     """Return a classifier for the split's classes, with random or pretrained weights.
 
-    `weights_folder` holds the files that `pretrained` may name.
+    `weights_folder` holds the folders that `pretrained` may name. `unchanged` is for a checkpoint
+    that is used as it is, without training: all of it must fit, and its preprocessing be known.
 
     Raises:
-        PretrainedError: the weights cannot be had, or are those of another network.
+        PretrainedError: the weights cannot be had, are those of another network, or do not fit as
+            they are.
     """
+    # It makes classifiers itself.
+    from slimline.networks import adoption
+
+    checkpoint = pretrained.find(settings.pretrained, settings.backbone, weights_folder)
+    if checkpoint is not None:
+        return adoption.build(settings, split, checkpoint, unchanged=unchanged)
+    if unchanged:
+        raise PretrainedError(
+            "params.yaml: pretrained: none: a recipe of 0 epochs uses a checkpoint as it is; name "
+            "its folder under data/raw/pretrained"
+        )
     architecture = Architecture(
         settings.backbone,
         len(split.classes),
         split.preprocessing.channels,
-        settings.stem_stride,
-        settings.stem_kernel,
+        *_stem(settings),
         settings.activation,
     )
-    weights = pretrained.find(settings.pretrained, settings.backbone, weights_folder)
-    if weights is None:
-        return Classifier(make(architecture), architecture, split.classes, split.preprocessing)
-    tensors = pretrained.load(weights)
-    account = pretrained.Account()
-    stem = REGISTRY[settings.backbone].stem
+    return Classifier(make(architecture), architecture, split.classes, split.preprocessing)
 
-    def adopt(network: nn.Module) -> None:
-        nonlocal account
-        account = pretrained.adopt(network, tensors, source=weights.source, stem=stem)
 
-    network = make(architecture, adopt)
-    print(f"{weights.source}: {account}")
-    origin = {"source": weights.source, "licence": weights.licence, **account.to_dict()}
-    preprocessing = _normalised_for(split.preprocessing, weights)
-    return Classifier(network, architecture, split.classes, preprocessing, origin)
+def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Classifier:
+    """Return the classifier that a `model.json` describes, pruned as its tensors are, strictly.
+
+    Raises:
+        ArtifactError: the tensors are not those of the description.
+    """
+    model = fresh(description)
+    fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    try:
+        model.network.load_state_dict(dict(tensors), strict=True)
+    except RuntimeError as error:
+        raise ArtifactError(f"the weights do not fit model.json: {error}") from None
+    model.network.eval()
+    return model
+
+
+def fresh(description: Mapping[str, Any]) -> Classifier:
+    """Return the classifier that a `model.json` describes, with random weights, not pruned."""
+    architecture = Architecture(**description["architecture"])
+    return Classifier(
+        make(architecture),
+        architecture,
+        description["classes"],
+        Preprocessing.from_dict(description["preprocessing"]),
+        description["pretrained"],
+    )
+
+
+def _stem(settings: ModelParams) -> tuple[int, int]:
+    """Return stride and kernel of the first convolution; `keep` is what the network has."""
+    stride, kernel = settings.stem_stride, settings.stem_kernel
+    if stride != "keep" and kernel != "keep":
+        return stride, kernel
+    entry = REGISTRY[settings.backbone]
+    with torch.device("meta"):
+        published = entry.publish(2).get_submodule(entry.stem)
+    assert isinstance(published, nn.Conv2d)
+    return (
+        int(published.stride[0]) if stride == "keep" else stride,
+        int(published.kernel_size[0]) if kernel == "keep" else kernel,
+    )
 
 
 def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None = None) -> nn.Module:
@@ -151,26 +196,27 @@ def adapted(teacher: Classifier, preprocessing: Preprocessing) -> nn.Module:
 
 
 class _Renormalise(nn.Module):
-    """From one normalisation to another, for the same number of channels."""
+    """From one normalisation to another: grey is repeated, RGB weighted as Pillow does."""
 
     factor: Tensor
     offset: Tensor
 
     def __init__(self, given: Preprocessing, wanted: Preprocessing) -> None:
         super().__init__()
+        self._makes_grey = given.channels > wanted.channels
         shape = (1, -1, 1, 1)
         mean, std = (torch.tensor(each).view(shape) for each in (given.mean, given.std))
+        if self._makes_grey:
+            self.register_buffer("shares", _GREY.view(shape))
+            self.register_buffer("given_mean", mean)
+            self.register_buffer("given_std", std)
+            mean, std = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
         new_mean, new_std = (torch.tensor(each).view(shape) for each in (wanted.mean, wanted.std))
         self.register_buffer("factor", std / new_std)
         self.register_buffer("offset", (mean - new_mean) / new_std)
 
     def forward(self, images: Tensor) -> Tensor:
+        if self._makes_grey:
+            pixels = images * self.get_buffer("given_std") + self.get_buffer("given_mean")
+            images = (pixels * self.get_buffer("shares")).sum(1, keepdim=True)
         return images * self.factor + self.offset
-
-
-def _normalised_for(preprocessing: Preprocessing, weights: PretrainedWeights) -> Preprocessing:
-    """Return the normalisation that the weights were trained with, if it is known."""
-    if not weights.mean:
-        return preprocessing
-    channels = preprocessing.channels
-    return replace(preprocessing, mean=weights.mean[:channels], std=weights.std[:channels])

@@ -6,14 +6,15 @@ features with its first gradients, so it is trained alone until it fits.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import PlainValidator
+from pydantic import AfterValidator, PlainValidator, ValidationInfo, field_validator
 
 from slimline.errors import ParamsError
 from slimline.networks.registry import REGISTRY
-from slimline.networks.settings import ModelParams
+from slimline.networks.settings import ModelParams, known_backbone
 from slimline.training.recipe import Recipe, TransferRecipe
 
 if TYPE_CHECKING:
@@ -36,8 +37,18 @@ def _all_or_count(given: Any) -> Any:
     return given
 
 
+KEEP = "keep"
+
+
+def _known_or_keep(name: str) -> str:
+    return name if name == KEEP else known_backbone(name)
+
+
 class BackboneSwapParams(ModelParams):
-    """Section `backbone_swap`; its head is always new."""
+    """Section `backbone_swap`."""
+
+    backbone: Annotated[str, AfterValidator(_known_or_keep)]
+    """A name of slimline/networks/registry.py, or keep: the baseline itself goes on, whole."""
 
     frozen: Recipe
     """First phase: only the head is trained, all else is frozen."""
@@ -48,6 +59,19 @@ class BackboneSwapParams(ModelParams):
 
     unfrozen: TransferRecipe
     """Second phase, distilled from the baseline."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is trained."""
+        return self.frozen.epochs == 0 and self.unfrozen.epochs == 0
+
+    @field_validator("pretrained", "stem_stride", "stem_kernel", "activation")
+    @classmethod
+    def _is_kept_too(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = "none" if info.field_name == "pretrained" else KEEP
+        if info.data.get("backbone") == KEEP and value != wanted:
+            raise ValueError(f"must be {wanted} with backbone keep: the baseline goes on as it is")
+        return value
 
 
 @dataclass(frozen=True)
@@ -83,8 +107,13 @@ def swap(
     from slimline.networks import classifier
     from slimline.training import loop
 
-    check_unfreeze(settings)
-    student = classifier.build(settings, train, weights_folder)
+    is_kept = settings.backbone == KEEP
+    check_unfreeze(settings, teacher.architecture.backbone)
+    student = (
+        teacher.with_network(copy.deepcopy(teacher.network))
+        if is_kept
+        else classifier.build(settings, train, weights_folder, unchanged=settings.is_idle)
+    )
     rows, phases = [], []
     plan: list[tuple[str, Recipe, Unfreeze, nn.Module | None]] = [
         ("frozen", settings.frozen, 0, None),
@@ -95,9 +124,9 @@ def swap(
             classifier.adapted(teacher, student.preprocessing),
         ),
     ]
-    score = loop.UNTRAINED if student.pretrained is None else None
+    score = None if is_kept or student.pretrained else loop.UNTRAINED
     for name, recipe, unfreeze, asked in plan:
-        freeze(student.network, settings.backbone, unfreeze)
+        freeze(student.network, student.architecture.backbone, unfreeze)
         if recipe.epochs > 0:
             phases.append(_account(name, student.network))
         fitted = loop.fit(
@@ -118,17 +147,18 @@ def swap(
     return student, rows, phases
 
 
-def check_unfreeze(settings: BackboneSwapParams, path: str = "params.yaml") -> None:
-    """Compare `unfreeze` with what the backbone has.
+def check_unfreeze(settings: BackboneSwapParams, baseline: str, path: str = "params.yaml") -> None:
+    """Compare `unfreeze` with what the backbone has; `baseline` is that of the baseline.
 
     Raises:
         ParamsError: the backbone has fewer stages than shall be unfrozen.
     """
-    known = len(REGISTRY[settings.backbone].stages)
+    name = baseline if settings.backbone == KEEP else settings.backbone
+    known = len(REGISTRY[name].stages)
     if settings.unfreeze != "all" and settings.unfreeze > known:
         raise ParamsError(
             [
-                f"{path}: backbone_swap.unfreeze: {settings.backbone} has {known} stages "
+                f"{path}: backbone_swap.unfreeze: {name} has {known} stages "
                 f"(given {settings.unfreeze})"
             ]
         )
