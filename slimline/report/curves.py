@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from slimline import files
@@ -16,6 +17,8 @@ class LearningCurve:
     """Passes over the training split since the stage began."""
     top1: Sequence[float]
     """Percent of the validation split."""
+    losses: Sequence[Sequence[float]] = ()
+    """Mean training losses of each phase."""
 
 
 def read(path: Path, name: str) -> LearningCurve:
@@ -25,6 +28,10 @@ def read(path: Path, name: str) -> LearningCurve:
         name,
         epochs=_through([(row["phase"], float(row["epoch"])) for row in rows]),
         top1=[float(row["validation_top1"]) for row in rows],
+        losses=[
+            [float(row["train_loss"]) for row in phase]
+            for _, phase in groupby(rows, key=lambda row: row["phase"])
+        ],
     )
 
 

@@ -22,7 +22,7 @@ MODEL = {
 RECIPE = {
     "epochs": 0.1, "batch_size": 20, "optimizer": "adamw", "learning_rate": 0.01,
     "weight_decay": 0.0, "label_smoothing": 0.0, "validations": 1, "augment": toy.NO_AUGMENT,
-    "balance": "none", "num_workers": 0,
+    "balance": "none", "select_by": "auto", "num_workers": 0,
 }  # fmt: skip
 TEACHER = Distill(weight=0.0, temperature=2.0, last=1.0)
 
@@ -43,7 +43,7 @@ def settings(**changes: object) -> BackboneSwapParams:
 def _every_state_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps are noise, and a start that they do not better would be kept."""
     count = itertools.count()
-    monkeypatch.setattr(loop, "measure", lambda *_: loop.Score(next(count), 0.0))
+    monkeypatch.setattr(loop, "measure", lambda *_: loop.Score(next(count), 0.0, 0.0))
 
 
 @pytest.fixture(scope="module")
