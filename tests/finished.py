@@ -34,10 +34,12 @@ data:
 gates:
   confidence: 95
   min_top1: none
+  min_mean_recall: none
   max_size_kib: none
   max_p50_ms: none
   max_peak_rss_mib: none
   max_top1_drop: 0.5
+  max_recall_drop: none
   min_size_ratio: 20
   min_speedup: 5
   max_top1_loss: 0.3
