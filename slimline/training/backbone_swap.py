@@ -108,12 +108,7 @@ def swap(
     from slimline.training import loop
 
     is_kept = settings.backbone == KEEP
-    check_unfreeze(settings, teacher.architecture.backbone)
-    student = (
-        teacher.with_network(copy.deepcopy(teacher.network))
-        if is_kept
-        else classifier.build(settings, train, weights_folder, unchanged=settings.is_idle)
-    )
+    student = begin(teacher, train, settings, weights_folder)
     rows, phases = [], []
     plan: list[tuple[str, Recipe, Unfreeze, nn.Module | None]] = [
         ("frozen", settings.frozen, 0, None),
@@ -145,6 +140,23 @@ def swap(
         score = fitted.kept
     student.network.requires_grad_(True)
     return student, rows, phases
+
+
+def begin(
+    teacher: Classifier, train: Split, settings: BackboneSwapParams, weights_folder: Path
+) -> Classifier:
+    """Return what the phases begin with: the new backbone, or another copy of the teacher.
+
+    Raises:
+        ParamsError: the backbone has fewer stages than shall be unfrozen.
+        PretrainedError: the weights cannot be had, or are those of another network.
+    """
+    from slimline.networks import classifier
+
+    check_unfreeze(settings, teacher.architecture.backbone)
+    if settings.backbone == KEEP:
+        return teacher.with_network(copy.deepcopy(teacher.network))
+    return classifier.build(settings, train, weights_folder, unchanged=settings.is_idle)
 
 
 def check_unfreeze(settings: BackboneSwapParams, baseline: str, path: str = "params.yaml") -> None:
