@@ -278,3 +278,15 @@ def test_mean_recall_counts_every_class_alike() -> None:
         constant[3].bias.copy_(torch.tensor([1.0, 0.0]))
     found = loop.measure(constant, rare, FRAME)
     assert (found.top1, found.mean_recall) == (90.0, 50.0)
+
+
+def test_an_accelerator_is_asked_now_and_then_and_the_right_step_is_told() -> None:
+    optimizer = torch.optim.SGD(network().parameters(), 0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=100)
+    watch = loop._Watch("test", 100, schedule, is_patient=True)
+    for step in range(1, 26):
+        watch.see(torch.tensor(1.0), step)
+    watch.see(torch.tensor(torch.inf), 26)
+    watch.see(torch.tensor(torch.nan), 27)
+    with pytest.raises(TrainingError, match="step 26 of 100: the loss is inf"):
+        watch.check(network())
