@@ -187,6 +187,23 @@ GOOD: dict[str, Maker] = {
         ),
         take="student.",
     ),
+    "PyTorch's ImageNet example": _saved(
+        "model_best.pth.tar",
+        lambda model: {
+            "epoch": 90,
+            "arch": BACKBONE,
+            "state_dict": prefixed(model.state_dict(), "module."),
+            "best_acc1": torch.tensor(71.2),
+            "optimizer": {"state": {}, "param_groups": []},
+            "scheduler": {"step_size": 30},
+        },
+    ),
+    "a head behind dropout": _saved(
+        "mine.pth",
+        lambda model: {
+            name.replace("fc.", "fc.1."): each for name, each in model.state_dict().items()
+        },
+    ),
     "numpy scalars and arrays": _saved(
         "mine.pth",
         lambda model: {

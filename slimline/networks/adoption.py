@@ -7,7 +7,7 @@ unchanged must fit entirely, else it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,8 @@ def _from_tensors(
     with torch.device("meta"):
         published = entry.publish(len(split.classes))
     content = checkpoint.read(published.state_dict())
-    tensors = dict(content.tensors)
+    last = last_layer(published, entry)
+    tensors = _with_renamed_head(content.tensors, published, last, entry.head, source)
     stem = _Stem.of(entry, published, tensors, notes)
     channels = split.preprocessing.channels
     if unchanged:
@@ -82,9 +83,7 @@ def _from_tensors(
         settings.activation,
     )
     labels = (checkpoint.folder.labels if checkpoint.folder else ()) or content.labels
-    tensors = _with_head(
-        tensors, labels, split.classes, last_layer(published, entry), source, unchanged=unchanged
-    )
+    tensors = _with_head(tensors, labels, split.classes, last, source, unchanged=unchanged)
     account = pretrained.Account()
 
     def adopt(network: nn.Module) -> None:
@@ -235,6 +234,29 @@ def last_layer(network: nn.Module, entry: Backbone) -> str:
         if isinstance(module, nn.Linear) and (name == head or name.startswith(entry.head))
     ]
     return names[-1]
+
+
+def _with_renamed_head(
+    tensors: Mapping[str, Tensor], published: nn.Module, last: str, head: str, source: str
+) -> dict[str, Tensor]:
+    """Return tensors with the one linear layer of a head named as the published network names it.
+
+    `model.fc = nn.Sequential(nn.Dropout(), nn.Linear(512, 5))` is how a head is exchanged; dropout
+    does nothing when a network answers. A head of more layers is another one.
+    """
+    weights = [name for name, each in tensors.items() if name.startswith(head) and each.dim() == 2]
+    layer = published.get_submodule(last)
+    assert isinstance(layer, nn.Linear)
+    if len(weights) != 1 or weights[0] == f"{last}.weight":
+        return dict(tensors)
+    old = weights[0].removesuffix(".weight")
+    if tensors[weights[0]].shape[1] != layer.in_features or old == weights[0]:
+        return dict(tensors)
+    print(f"{source}: {old} of the head is taken for {last}")
+    return {
+        f"{last}.{name.removeprefix(f'{old}.')}" if name.startswith(f"{old}.") else name: each
+        for name, each in tensors.items()
+    }
 
 
 def _with_head(

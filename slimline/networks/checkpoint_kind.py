@@ -14,8 +14,8 @@ from slimline.errors import PretrainedError
 
 Kind: TypeAlias = Literal["torch", "safetensors"]
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
-"""What files of weights are called. Which format one has is seen from its content."""
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
+"""What files of weights are called, as best.pth.tar. The format of one is seen from its content."""
 
 SAVE_RIGHT = (
     "in the script that made it, save the tensors alone: torch.save(model.state_dict(), 'mine.pth')"

@@ -173,6 +173,18 @@ def test_other_classes(
     assert "the last layer begins at random" in capsys.readouterr().out
 
 
+def test_a_head_of_two_layers_is_another(tmp_path: Path, original: nn.Module) -> None:
+    content = {
+        name: each for name, each in original.state_dict().items() if not name.startswith("fc.")
+    }
+    layers = {"fc.0": nn.Linear(1024, 64), "fc.2": nn.Linear(64, 10)}
+    for place, layer in layers.items():
+        content |= {f"{place}.{name}": each for name, each in layer.state_dict().items()}
+    write(tmp_path, lambda folder, _: torch.save(content, folder / "mine.pth"), original)
+    told = refusal(tmp_path)
+    assert "fc.weight, fc.bias of shufflenet_v2_x0_5 would be random" in told
+
+
 def test_labels_and_head_of_different_length(tmp_path: Path, original: nn.Module) -> None:
     folder = write(tmp_path, GOOD["state_dict.pth"], original)
     (folder / "labels.txt").write_text("\n".join(CLASSES[1:]))
