@@ -1,3 +1,4 @@
+import copy
 import itertools
 from pathlib import Path
 
@@ -108,6 +109,32 @@ def test_a_phase_of_no_epochs_is_left_out(
     model, rows, phases = swap(parts, tmp_path, **{phase: 0})
     assert {row.phase for row in rows} == {each.name for each in phases} == {other}
     assert ("conv1" in changed(model)) == (other == "unfrozen")
+
+
+KEPT = {"backbone": "keep", "stem_stride": "keep", "stem_kernel": "keep"}
+
+
+@pytest.mark.parametrize(("epochs", "is_same"), [(0, True), (0.1, False)])
+def test_the_baseline_itself_may_go_on(
+    epochs: float, is_same: bool, parts: dict[str, split_files.Split], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    teacher = classifier.build(ModelParams(**MODEL), parts["train"], tmp_path)
+    before = copy.deepcopy(teacher.network.state_dict())
+    model, rows, phases = backbone_swap.swap(
+        teacher, parts["train"], parts["validation"],
+        settings(**KEPT, frozen=0, unfrozen=epochs), weights_folder=tmp_path, seed=1,
+    )  # fmt: skip
+    assert model.architecture == teacher.architecture
+    assert (
+        {row.phase for row in rows}
+        == {each.name for each in phases}
+        == (set() if is_same else {"unfrozen"})
+    )
+    after = model.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before) == is_same
+    own = teacher.network.state_dict()
+    assert all(torch.equal(before[name], own[name]) for name in before), "the teacher stays"
 
 
 def test_a_slow_backbone_moves_less(parts: dict[str, split_files.Split], tmp_path: Path) -> None:
