@@ -124,12 +124,11 @@ def fit(
     """Train what is not frozen, in place, and return how it went.
 
     The state that is best on validation, by `recipe.selects`, is kept, be it the one that training
-    began with.
-    Weights that are exactly zero stay zero, so that a pruning survives every later training. `head`
-    is the prefix of the parameters that classify, where a recipe trains them faster than the rest.
-    `after_step(step, steps)` is called after each optimizer step; `score` measures in place of
-    `measure`. `start` is the network's score as it is given, or `UNTRAINED`; where it is not known
-    it is measured, and the learning curve begins with it, at step 0.
+    began with. Weights that are exactly zero stay zero, so that a pruning survives every later
+    training. `head` is the prefix of the parameters that classify, where a recipe trains them
+    faster than the rest. `after_step(step, steps)` is called after each optimizer step; `score`
+    measures in place of `measure`. `start` is the network's score as it is given, or `UNTRAINED`;
+    where it is not known it is measured, and the learning curve begins with it, at step 0.
 
     A recipe of no epochs leaves the network as it is.
 
@@ -176,6 +175,7 @@ def fit(
         if step in _milestones(steps, recipe.validations):
             watch.check(network)
             found = (score or measure)(network, validation, preprocessing)
+            watch.check_score(found)
             _set_mode(network)
             rows.append(_row(phase, step, recipe, train, schedule, losses, found))
             losses.clear()
@@ -379,6 +379,10 @@ class _Watch:
             divergence.refuse_infinite(network, what="the network")
         except TrainingError:
             self._end(self._last, "weights are not finite any more")
+
+    def check_score(self, found: Score) -> None:
+        if not math.isfinite(found.loss):
+            self._end(self._last, f"the loss on validation is {found.loss}")
 
     def _check_losses(self) -> None:
         place = divergence.first_infinite(self._seen) if self._seen else None

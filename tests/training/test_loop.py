@@ -290,3 +290,8 @@ def test_an_accelerator_is_asked_now_and_then_and_the_right_step_is_told() -> No
     watch.see(torch.tensor(torch.nan), 27)
     with pytest.raises(TrainingError, match="step 26 of 100: the loss is inf"):
         watch.check(network())
+
+
+def test_a_validation_loss_that_is_not_finite_ends_it() -> None:
+    with pytest.raises(TrainingError, match="step 10 of 30: the loss on validation is nan"):
+        fit(network(), score=lambda *_: loop.Score(50.0, math.nan, 50.0))
