@@ -146,17 +146,17 @@ def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None =
 def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     """Cut a fresh network to the widths that pruning left: `shapes` of weights by name.
 
-    A depthwise convolution is known by its weight having one input channel. A BatchNorm that was
-    folded has no weight: it is as wide as the layer before it.
+    A group of a convolution keeps its size. A BatchNorm that was folded has no weight: it is as
+    wide as the layer before it.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
     """
     before: Sequence[int] = ()
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
-            shape = shapes.get(f"{name}.weight")
-            if shape is None and isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _RESIZED):
+            shape = shapes.get(f"{name}.weight") or shapes.get(f"{name}.running_mean")
+            if shape is None and isinstance(module, _NORMALISATIONS):
                 shape = before[:1]
             if shape is None:
                 raise ArtifactError(f"the weights have no tensor {name}.weight")
@@ -164,16 +164,22 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
             before = shape
 
 
-def _fit_module(module: nn.Conv2d | nn.Linear | nn.BatchNorm2d, shape: Sequence[int]) -> None:
-    if isinstance(module, nn.BatchNorm2d):
+_NORMALISATIONS = nn.BatchNorm1d | nn.BatchNorm2d
+_RESIZED = nn.Conv2d | nn.Linear | nn.PReLU | _NORMALISATIONS
+"""What pruning may cut."""
+
+
+def _fit_module(module: nn.Module, shape: Sequence[int]) -> None:
+    if isinstance(module, _NORMALISATIONS):
         module.num_features = shape[0]
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = shape[0]
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = shape[:2]
-    else:
-        is_depthwise = module.groups == module.in_channels > 1
-        module.out_channels = shape[0]
-        module.groups = shape[0] if is_depthwise else module.groups
-        module.in_channels = shape[1] * module.groups
+    elif isinstance(module, nn.Conv2d):
+        if module.groups > 1:
+            module.groups = shape[0] * module.groups // module.out_channels
+        module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
     for name, tensor in [
         *module.named_parameters(recurse=False),
         *module.named_buffers(recurse=False),
