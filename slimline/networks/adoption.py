@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from slimline.errors import ArtifactError, PretrainedError
-from slimline.networks import class_order, classifier, pretrained
+from slimline.networks import backbones, class_order, classifier, pretrained, state
 from slimline.networks.architecture import Architecture
 from slimline.networks.checkpoint_folder import Notes
-from slimline.networks.registry import REGISTRY
 
 if TYPE_CHECKING:
     from slimline.data.preprocessing import Preprocessing
@@ -54,10 +52,9 @@ def build(
 def _from_tensors(
     settings: ModelParams, split: Split, checkpoint: Checkpoint, *, unchanged: bool
 ) -> Classifier:
-    entry, source = REGISTRY[settings.backbone], checkpoint.source
+    entry, source = backbones.find(settings.backbone), checkpoint.source
     notes = checkpoint.folder.notes if checkpoint.folder else Notes()
-    with torch.device("meta"):
-        published = entry.publish(len(split.classes))
+    published = entry.outline(len(split.classes))
     content = checkpoint.read(published.state_dict())
     last = last_layer(published, entry)
     tensors = _with_renamed_head(content.tensors, published, last, entry.head, source)
@@ -129,7 +126,7 @@ def _from_ours(
             )
     network, channels = model.network, split.preprocessing.channels
     account = pretrained.Account(matched=list(network.state_dict()))
-    entry = REGISTRY[made.backbone]
+    entry = backbones.find(made.backbone)
     if unchanged:
         _refuse_other_frame(frame.height, frame.crop, split.preprocessing, source)
         channels = made.channels
@@ -145,7 +142,7 @@ def _from_ours(
         old = network.get_submodule(last)
         assert isinstance(old, nn.Linear)
         network.set_submodule(last, nn.Linear(old.in_features, len(split.classes)))
-    network.load_state_dict(network.state_dict() | tensors)
+    state.load(network, network.state_dict() | tensors)
     print(f"{source}: {account}")
     changed = replace(made, num_classes=len(split.classes), channels=channels)
     return _classifier(

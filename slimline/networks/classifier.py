@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.errors import ArtifactError, PretrainedError
-from slimline.networks import pretrained
+from slimline.errors import ArtifactError, NetworkError, PretrainedError
+from slimline.networks import backbones, pretrained, state
 from slimline.networks.architecture import Architecture
-from slimline.networks.registry import REGISTRY
 from slimline.networks.settings import ModelParams
 
 BATCHNORM_MOMENTUM = 0.1
@@ -48,7 +47,7 @@ class Classifier:
     @property
     def head(self) -> str:
         """Prefix of the parameters that classify."""
-        return REGISTRY[self.architecture.backbone].head
+        return backbones.find(self.architecture.backbone).head
 
     def with_network(self, network: nn.Module) -> "Classifier":
         """Return the same classifier with another network."""
@@ -85,7 +84,35 @@ def build(
         *_stem(settings),
         settings.activation,
     )
-    return Classifier(make(architecture), architecture, split.classes, split.preprocessing)
+    model = Classifier(make(architecture), architecture, split.classes, split.preprocessing)
+    if backbones.find(settings.backbone).is_found:
+        _check_answers(model)
+    return model
+
+
+def _check_answers(model: Classifier) -> None:
+    """Let a network whose parts were found answer once, before anything is trained.
+
+    Raises:
+        NetworkError: it does not take these images, or answers with something else than logits.
+    """
+    name, frame = model.architecture.backbone, model.preprocessing
+    wanted = (2, len(model.classes))
+    is_training = model.network.training
+    try:
+        with torch.no_grad():
+            answer = model.network.eval()(model.example)
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+        reason = str(error).partition("\n")[0]
+        raise NetworkError(
+            f"{name}: does not take images of {frame.channels} x {frame.height} x {frame.width} "
+            f"({reason}); set data.image_size, or write stem_stride: keep and stem_kernel: keep"
+        ) from error
+    finally:
+        model.network.train(is_training)
+    if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
+        shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise NetworkError(f"{name}: answers two images with {shape}, not with logits {wanted}")
 
 
 def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Classifier:
@@ -97,7 +124,7 @@ def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Cl
     model = fresh(description)
     fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
     try:
-        model.network.load_state_dict(dict(tensors), strict=True)
+        state.load(model.network, tensors)
     except RuntimeError as error:
         raise ArtifactError(f"the weights do not fit model.json: {error}") from None
     model.network.eval()
@@ -121,9 +148,8 @@ def _stem(settings: ModelParams) -> tuple[int, int]:
     stride, kernel = settings.stem_stride, settings.stem_kernel
     if stride != "keep" and kernel != "keep":
         return stride, kernel
-    entry = REGISTRY[settings.backbone]
-    with torch.device("meta"):
-        published = entry.publish(2).get_submodule(entry.stem)
+    entry = backbones.find(settings.backbone)
+    published = entry.outline(2).get_submodule(entry.stem)
     assert isinstance(published, nn.Conv2d)
     return (
         int(published.stride[0]) if stride == "keep" else stride,
@@ -136,7 +162,7 @@ def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None =
 
     `adopt` may load tensors into it, under the names of the published network.
     """
-    network = REGISTRY[architecture.backbone].make(architecture, adopt)
+    network = backbones.find(architecture.backbone).make(architecture, adopt)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = BATCHNORM_MOMENTUM
@@ -171,6 +197,7 @@ _RESIZED = nn.Conv2d | nn.Linear | nn.PReLU | _NORMALISATIONS
 
 def _fit_module(module: nn.Module, shape: Sequence[int]) -> None:
     if isinstance(module, _NORMALISATIONS):
+        shape = shape[:1]  # of a convolution, where quantization put one in its place
         module.num_features = shape[0]
     elif isinstance(module, nn.PReLU):
         module.num_parameters = shape[0]

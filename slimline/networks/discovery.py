@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MAIN_SHARE = 0.9
-"""Of all weights, that a part must hold for its own parts to be the stages."""
+"""Of the weights between stem and head, that a part must hold for its own to be the stages."""
 
 _LAYERS = (nn.Conv2d, nn.Linear)
 
@@ -91,7 +91,8 @@ def _trunk(network: nn.Module, order: Sequence[str], stem: str, head: str) -> li
 
     A part in which nearly all weights are is no part: its own parts are.
     """
-    total = _weights(network)
+    ends = [_weights(network.get_submodule(each)) for each in (stem, head)]
+    total = _weights(network) - sum(ends)
     waiting = [name for name, _ in network.named_children()]
     found = []
     while waiting:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimline import files
 from slimline.errors import PretrainedError
-from slimline.networks import checkpoint_folder
+from slimline.networks import backbones, checkpoint_folder
 from slimline.networks.registry import REGISTRY
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def find(name: str, backbone: str, root: Path) -> Checkpoint | None:
     if name == "none":
         return None
     if name == "imagenet":
-        weights = REGISTRY[backbone].imagenet
+        weights = backbones.find(backbone).imagenet
         return Checkpoint(
             partial(_published, weights), weights.mean, weights.std, weights.source, weights.licence
         )
@@ -156,6 +156,8 @@ def adopt(
     Raises:
         PretrainedError: the tensors are those of another network.
     """
+    from slimline.networks import state
+
     own = network.state_dict()
     account, fitting = Account(), {}
     for name, tensor in tensors.items():
@@ -175,7 +177,7 @@ def adopt(
         fitting[name] = tensor
     account.random = [name for name in own if name not in fitting and not name.endswith(_COUNTERS)]
     _refuse_another_network(network, tensors, fitting, source=source, head=head)
-    network.load_state_dict(own | fitting, strict=True)
+    state.load(network, own | fitting)
     return account
 
 

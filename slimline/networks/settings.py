@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
+from slimline.networks import backbone_names
 from slimline.networks.architecture import Activation
 from slimline.networks.checkpoint_kind import SUFFIXES
-from slimline.networks.registry import REGISTRY
 from slimline.params import Params
 
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -17,17 +17,6 @@ _OURS = (
     "must be copied first, since DVC deletes what a stage made before it runs again: copy it, or "
     "`dvc get . models/prune --rev main -o data/raw/pretrained/mine`, and name mine"
 )
-
-
-def known_backbone(name: str) -> str:
-    """Return a name of the registry.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if name not in REGISTRY:
-        raise ValueError(f"must be one of {', '.join(REGISTRY)}")
-    return name
 
 
 def _none_imagenet_or_folder(name: str) -> str:
@@ -48,8 +37,9 @@ def _none_imagenet_or_folder(name: str) -> str:
 class ModelParams(Params):
     """Which network is built."""
 
-    backbone: Annotated[str, AfterValidator(known_backbone)]
-    """A name of slimline/networks/registry.py."""
+    backbone: Annotated[str, AfterValidator(backbone_names.check)]
+    """A name of slimline/networks/registry.py, torchvision:<name>, timm:<name>, or
+    own.<module>:<function>."""
 
     pretrained: Annotated[str, AfterValidator(_none_imagenet_or_folder)]
     """Weights to begin with: none, imagenet, or a folder under data/raw/pretrained. They bring

@@ -232,6 +232,7 @@ def _select(layer: PrunableLayer, rows: Tensor, columns: Tensor) -> None:
     Row -1 is a channel that comes from elsewhere to a layer with a weight per channel: it begins
     with those of the last row.
     """
+    has_columns = not channel_flow.is_channelwise(layer)
     if isinstance(layer, Normalisation):
         layer.num_features = len(rows)
         for name in ("running_mean", "running_var"):
@@ -248,6 +249,6 @@ def _select(layer: PrunableLayer, rows: Tensor, columns: Tensor) -> None:
     for name, weight in list(layer.named_parameters(recurse=False)):
         is_for_all = isinstance(layer, nn.PReLU) and len(weight) == 1
         kept = weight if is_for_all else weight[rows]
-        if name == "weight" and not channel_flow.is_channelwise(layer):
+        if name == "weight" and has_columns:
             kept = kept[:, columns] * (columns >= 0).view(1, -1, *[1] * (kept.dim() - 2))
         setattr(layer, name, nn.Parameter(kept.clone()))

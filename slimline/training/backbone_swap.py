@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, field_validator
 
 from slimline.errors import ParamsError
-from slimline.networks.registry import REGISTRY
-from slimline.networks.settings import ModelParams, known_backbone
+from slimline.networks import backbone_names, backbones
+from slimline.networks.settings import ModelParams
 from slimline.training.recipe import Recipe, TransferRecipe
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from slimline.data.split_files import Split
+    from slimline.networks.architecture import Backbone
     from slimline.networks.classifier import Classifier
     from slimline.training.loop import HistoryRow
 
@@ -41,7 +42,7 @@ KEEP = "keep"
 
 
 def _known_or_keep(name: str) -> str:
-    return name if name == KEEP else known_backbone(name)
+    return name if name == KEEP else backbone_names.check(name)
 
 
 class BackboneSwapParams(ModelParams):
@@ -166,7 +167,7 @@ def check_unfreeze(settings: BackboneSwapParams, baseline: str, path: str = "par
         ParamsError: the backbone has fewer stages than shall be unfrozen.
     """
     name = baseline if settings.backbone == KEEP else settings.backbone
-    known = len(REGISTRY[name].stages)
+    known = len(backbones.find(name).stages)
     if settings.unfreeze != "all" and settings.unfreeze > known:
         raise ParamsError(
             [
@@ -179,15 +180,28 @@ def check_unfreeze(settings: BackboneSwapParams, baseline: str, path: str = "par
 def freeze(network: nn.Module, backbone: str, unfreeze: Unfreeze) -> None:
     """Let only the head and the last `unfreeze` stages be trained; 0 leaves the head alone.
 
-    Parameters stand in the order in which images meet them, so that all before the first unfrozen
-    stage are frozen, and all behind it are not.
+    Parameters of a network of the registry stand in the order in which images meet them, so that
+    all before the first unfrozen stage are frozen, and all behind it are not; of another one, its
+    parts are known in that order.
     """
-    entry = REGISTRY[backbone]
+    entry = backbones.find(backbone)
+    if entry.is_found and unfreeze != "all":
+        network.requires_grad_(False)
+        for part in _last_parts(entry, unfreeze):
+            network.get_submodule(part).requires_grad_(True)
+        return
     first = entry.head if unfreeze in {0, "all"} else f"{entry.stages[-int(unfreeze)]}."
     is_trained = unfreeze == "all"
     for name, weight in network.named_parameters():
         is_trained = is_trained or name.startswith(first)
         weight.requires_grad = is_trained
+
+
+def _last_parts(entry: Backbone, unfreeze: int) -> list[str]:
+    """Return the head and all parts from the first unfrozen stage on."""
+    head = entry.head.removesuffix(".")
+    first = entry.trunk.index(entry.stages[-unfreeze]) if unfreeze else len(entry.trunk)
+    return [*entry.trunk[first:], head]
 
 
 def _account(phase: str, network: nn.Module) -> Phase:
