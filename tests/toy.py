@@ -155,6 +155,7 @@ DATA = DataParams(
     calibration_images=100,
     test_images=0,
     on_bad_image="error",
+    near_copies="report",
 )
 
 

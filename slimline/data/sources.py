@@ -11,12 +11,12 @@ from slimline.errors import DataError
 
 
 def read(
-    source: str, raw: Path, scratch: Path, *, size: int, crop: float, skip_bad: bool
+    source: str, raw: Path, scratch: Path, *, size: int, crop: float, skip_bad: bool, looks: bool
 ) -> RawSet:
     """Return the set `raw / source`, downloaded into `scratch` if torchvision knows it by name.
 
     `size` (pixels) and `crop` (share) are what images will be brought to; `skip_bad` goes on
-    without files that cannot be used.
+    without files that cannot be used; `looks` asks for what near copies of photos are found by.
 
     Raises:
         DataError: there is no such set, or what its reader raises.
@@ -35,5 +35,5 @@ def read(
     if (folder / idx.SUMS).is_file():
         return idx.read(folder)
     if found := lists.find(folder):
-        return lists.read(folder, found, size=size, crop=crop, skip_bad=skip_bad)
-    return folders.read(folder, size=size, crop=crop, skip_bad=skip_bad)
+        return lists.read(folder, found, size=size, crop=crop, skip_bad=skip_bad, looks=looks)
+    return folders.read(folder, size=size, crop=crop, skip_bad=skip_bad, looks=looks)

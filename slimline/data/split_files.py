@@ -39,6 +39,8 @@ class ImageFile:
     sha256: str
     suffix: str
     """By its content, with the dot."""
+    look: bytes = b""
+    """What `slimline.data.near_copies` compares; empty where nobody asked for it."""
 
 
 @dataclass(frozen=True)
