@@ -116,7 +116,7 @@ def _part(known: _Known, given: Any, *, size: int, crop: float) -> Part:
         labels = np.asarray(getattr(given, known.labels), np.int64)
         return Part(_as_images(np.asarray(given.data)), labels)
     pairs = known.files(given)
-    frame = Preprocessing(size, size, 3, mean=(), std=(), crop=crop)
+    frame = Preprocessing(size, size, 3, mean=(), std=(), crop=crop, draft=True)
     files = [_file(Path(path)) for path, _ in pairs]
     return Part(ImageFiles(files, frame), np.array([label for _, label in pairs], np.int64))
 

@@ -377,4 +377,12 @@ def _measure(images: Images, settings: DataParams) -> Preprocessing:
     std = np.sqrt(np.maximum(squares / (255**2 * count) - mean**2, 0))
     rounded = [tuple(np.round(figure, 4).tolist()) for figure in (mean, std)]
     size = settings.image_size
-    return Preprocessing(size, size, len(mean), rounded[0], rounded[1], settings.crop)
+    return Preprocessing(
+        size,
+        size,
+        len(mean),
+        rounded[0],
+        rounded[1],
+        settings.crop,
+        draft=isinstance(images, ImageFiles),
+    )

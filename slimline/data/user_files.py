@@ -103,7 +103,7 @@ def read(
     _report(folder, [*bad, *undecodable, *copies], skip_bad=skip_bad)
     _refuse_dark(folder, images)
     channels = 1 if all(each.is_grey for each in images) else 3
-    frame = Preprocessing(size, size, channels, mean=(), std=(), crop=crop)
+    frame = Preprocessing(size, size, channels, mean=(), std=(), crop=crop, draft=True)
     parts = _parts(folder, images, found, labels, frame)
     _require_training(folder, parts[TRAIN], labels, found)
     return RawSet(labels, parts[TRAIN], validation=parts.get(VALIDATION), test=parts.get(TEST))
