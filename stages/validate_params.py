@@ -1,13 +1,18 @@
-"""Refuse a wrong `params.yaml` before anything expensive runs."""
+"""Refuse a wrong `params.yaml`, or one of a missing data set, before anything expensive runs."""
 
 from pathlib import Path
 
 from slimline import files, schema, stage
+from slimline.data import sources
 
 
-def main(params: Path, marker: Path) -> None:
-    """Check the whole file; the marker's content is constant, so that nothing else reruns."""
-    schema.check(params)
+def main(params: Path, raw: Path, marker: Path) -> None:
+    """Check the whole file; the marker's content is constant, so that nothing else reruns.
+
+    DVC has no sentence of its own for a folder that is missing among the deps of prepare_data.
+    """
+    content = schema.check(params)
+    sources.require(content.data.source, raw)
     files.write_text(marker, "ok\n")
 
 

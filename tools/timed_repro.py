@@ -8,8 +8,16 @@ import logging
 import re
 import sys
 import time
+from pathlib import Path
 
 from dvc.cli import main as run_dvc
+
+ROOT = Path(__file__).parent.parent
+# Run as a script, Python looks for modules beside it, not in the repository.
+sys.path.insert(0, str(ROOT))
+
+from slimline import params, schema  # noqa: E402
+from slimline.errors import SlimlineError  # noqa: E402
 
 BEGINS = re.compile(r"Running stage '(?P<stage>.+)':")
 # What DVC says of a stage that does not run: it ends the time of the stage before.
@@ -48,7 +56,17 @@ def render(seconds: dict[str, float], total: float) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit code of `dvc repro`."""
+    """Return the exit code of `dvc repro`, or 2 where params.yaml is wrong.
+
+    Of some mistakes, as a `data.source` that leads out of data/raw, DVC has a sentence of its own
+    before any stage runs, which does not name the key.
+    """
+    try:
+        if params.PARAMS_PATH.exists():
+            schema.check(params.PARAMS_PATH)
+    except SlimlineError as error:
+        print(error, file=sys.stderr)
+        return 2
     times = StageTimes()
     logging.getLogger("dvc").addHandler(times)
     began = time.monotonic()

@@ -19,6 +19,9 @@ from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFile, ImageFiles
 from slimline.errors import DataError
 
+_NOTE = "README.md"
+"""In the folder of each set, so that DVC has something to look at where nothing is downloaded."""
+
 Files = list[tuple[str, int]]
 """Paths with labels."""
 
@@ -75,7 +78,7 @@ def read(name: str, raw: Path, scratch: Path, *, size: int, crop: float) -> RawS
         DataError: it cannot be downloaded, or what is under `raw / name` is not that set.
     """
     known, root = SETS[name], raw / name
-    is_there = root.is_dir()
+    is_there = root.is_dir() and any(path.name != _NOTE for path in root.iterdir())
 
     def part(split: Mapping[str, Any] | None) -> tuple[Any, Part] | None:
         if split is None:

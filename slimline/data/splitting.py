@@ -4,6 +4,7 @@ What raw sets look like is known by `slimline.data.sources`; what the splits loo
 `slimline.data.split_files`.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from slimline.data import near_copies, sources, split_files, user_files
 from slimline.data.preprocessing import Preprocessing
@@ -33,10 +34,25 @@ _MEASURED = 10_000
 _CHUNK = 500
 
 
+_NAME = "[A-Za-z0-9]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9_-])?"
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(_NAME, name):
+        raise ValueError(
+            "must be the name of a folder in data/raw, at most 100 letters (A to Z), digits, "
+            "spaces, dots, hyphens and underscores that begin with a letter or digit: rename the "
+            "folder"
+        )
+    return name
+
+
 class DataParams(Params):
     """Section `data`: what `prepare_data` reads and how it splits."""
 
-    source: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    source: Annotated[
+        str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})
+    ]
     """A folder under data/raw, or a classification set by torchvision's name, as CIFAR10."""
 
     image_size: Annotated[int, Field(ge=8, le=1024)]

@@ -1,21 +1,54 @@
+import shutil
 from pathlib import Path
 
 import pytest
 import toy
 
-from slimline.errors import ParamsError
+from slimline.errors import ParamsError, SlimlineError
 from stages import validate_params
 
 
 def test_the_marker_is_constant(tmp_path: Path) -> None:
     marker = tmp_path / "metrics" / "params.ok"
-    validate_params.main(toy.ROOT / "params.yaml", marker)
+    validate_params.main(toy.ROOT / "params.yaml", toy.ROOT / "data" / "raw", marker)
     assert marker.read_text() == "ok\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("nope", "there is no folder {raw}/nope; {raw} has ['toy'], and torchvision's CIFAR10, "),
+        ("shoes", "{raw}/shoes is in DVC but not here: `dvc checkout` brings it from the cache, "),
+        ("CIFAR10", "{raw}/CIFAR10 is missing, of which DVC asks what has changed: say `git res"),
+        ("../..", "must be the name of a folder in data/raw, at most 100 letters (A to Z), digit"),
+        ("a/b", "must be the name of a folder in data/raw, at most 100 letters (A to Z), digit"),
+        ("shoes ", "must be the name of a folder in data/raw, at most 100 letters (A to Z), digit"),
+        (None, "should be a valid string (given None)"),
+    ],
+)
+def test_a_set_that_is_not_there_is_refused(tmp_path: Path, source: str | None, told: str) -> None:
+    raw = tmp_path / "raw"
+    (raw / "toy").mkdir(parents=True)
+    (raw / "shoes.dvc").touch()
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    toy.set_params(tmp_path, {"data.source": source})
+    with pytest.raises(SlimlineError) as refused:
+        validate_params.main(path, raw, tmp_path / "params.ok")
+    assert f"params.yaml: data.source: {told.format(raw=raw)}" in str(refused.value)
+    assert not (tmp_path / "params.ok").exists()
+
+
+@pytest.mark.parametrize("source", ["my shoes", "shoes-2.1_b", "x"])
+def test_names_that_folders_have(tmp_path: Path, source: str) -> None:
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    toy.set_params(tmp_path, {"data.source": source})
+    (tmp_path / "raw" / source).mkdir(parents=True)
+    validate_params.main(path, tmp_path / "raw", tmp_path / "params.ok")
 
 
 def test_a_missing_section_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     text = (toy.ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text[: text.index("\nbenchmark:")])
     with pytest.raises(ParamsError, match="benchmark: is missing"):
-        validate_params.main(tmp_path / "params.yaml", tmp_path / "params.ok")
+        validate_params.main(tmp_path / "params.yaml", tmp_path, tmp_path / "params.ok")
     assert not (tmp_path / "params.ok").exists()

@@ -58,6 +58,17 @@ def test_prints_what_dvc_prints_then_the_seconds_of_each_stage(project: Path) ->
     assert list(seconds(again.stdout)) == ["total"]
 
 
+def test_a_wrong_setting_is_refused_before_dvc_reads_anything(project: Path) -> None:
+    """DVC would say of `../..` that an item is both a dependency and an output, of whatever."""
+    text = (SCRIPT.parents[1] / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("source: fashion_mnist", "source: ../.."))
+    done = timed_repro(project)
+    assert done.returncode == 2
+    assert "params.yaml: data.source: must be the name of a folder in data/raw" in done.stderr
+    assert "(given '../..')" in done.stderr
+    assert "Running stage" not in done.stdout
+
+
 def test_passes_arguments_on_and_returns_the_exit_code_of_dvc(project: Path) -> None:
     (project / "broken").touch()
     only_first = timed_repro(project, "first")
