@@ -1,17 +1,21 @@
-"""Does training wait for its images? Measured for the embedded set and for a folder of JPEGs.
+"""Does training wait for its images? Measured for the embedded set and for folders of JPEGs.
 
     python -m benchmarks.data_loading
 
 prints, per set and number of loader workers, the images per second of the loader alone and of
 training with the default backbone, and the share of training's time that it waited for a batch.
-The JPEGs are made of embedded images, 640 x 480, as a camera's thumbnails would be, and are cut at
-random (`augment.crop: 0.35`). Needs data/prepared (`dvc repro prepare_data`).
+The JPEGs are made of embedded images and noise, 640 x 480, as thumbnails of a camera are, and of
+12 megapixels, as a phone's photos are. They are cut at random (`augment.crop: 0.35`), or taken as
+validation, `evaluate` and `predict` take them; each once decoded whole, as all were at first, and
+once as small as they are needed (`Preprocessing.draft`). Needs data/prepared (`dvc repro
+prepare_data`).
 """
 
 import argparse
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,7 +26,7 @@ from PIL import Image
 from benchmarks import throughput
 from slimline import params
 from slimline.data import split_files, splitting
-from slimline.data.split_files import Split
+from slimline.data.split_files import ImageFiles, Split
 from slimline.data.splitting import DataParams
 from slimline.networks import classifier
 from slimline.training import determinism, loader
@@ -30,9 +34,12 @@ from slimline.training.backbone_swap import BackboneSwapParams
 from slimline.training.recipe import Recipe
 
 PREPARED = Path("data/prepared")
-_PHOTO_SIZE = (640, 480)
 _INPUT_SIZE = 96
-_NUM_PHOTOS = 1200
+_SETS = {(640, 480): 1200, (4000, 3000): 100}
+"""Width and height of photos, and how many there are."""
+_STEPS_OF_LARGE = 2
+_NOISE = 6
+"""Standard deviation, of 255 steps: it makes files about as large as those of a camera."""
 
 
 def main() -> None:
@@ -46,17 +53,20 @@ def main() -> None:
     print("| images | workers | loader, images/s | training, images/s | waiting |")
     print("|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
-        sets = {
-            "embedded, 28 px": (split_files.load(PREPARED / "train"), settings.unfrozen),
-            f"JPEG {_PHOTO_SIZE[0]} x {_PHOTO_SIZE[1]}, {_INPUT_SIZE} px": (
-                photos(Path(folder)),
-                cut(settings.unfrozen),
-            ),
-        }
-        for name, (split, recipe) in sets.items():
-            for workers in arguments.workers:
-                measured = measure(split, settings, recipe, workers, arguments.steps)
-                print(f"| {name} | {workers} | {measured}", flush=True)
+        embedded = split_files.load(PREPARED / "train")
+        for workers in arguments.workers:
+            measured = measure(embedded, settings, settings.unfrozen, workers, arguments.steps)
+            print(f"| embedded, 28 px | {workers} | {measured}", flush=True)
+        for size, count in _SETS.items():
+            split = photos(Path(folder) / f"{size}", size, count)
+            steps = min(arguments.steps, _STEPS_OF_LARGE if count < 1000 else arguments.steps)
+            for draft in (False, True):
+                chosen = decoded(split, draft=draft)
+                name = f"JPEG {size[0]} x {size[1]}, {'small' if draft else 'whole'}"
+                print(f"| {name}, in order | | {fixed(chosen):.0f} | | |", flush=True)
+                for workers in arguments.workers:
+                    measured = measure(chosen, settings, cut(settings.unfrozen), workers, steps)
+                    print(f"| {name}, cut at random | {workers} | {measured}", flush=True)
 
 
 def measure(
@@ -95,23 +105,42 @@ def _timed(make: Any, waits: list[float]) -> Any:
     return lambda *arguments, **settings: wait(make(*arguments, **settings))
 
 
-def photos(folder: Path) -> Split:
+def fixed(split: Split) -> float:
+    """Return the images per second of a split as validation reads it."""
+    start = time.perf_counter()
+    for _ in loader.fixed_batches(split, split.preprocessing):
+        pass
+    return len(split) / (time.perf_counter() - start)
+
+
+def decoded(split: Split, *, draft: bool) -> Split:
+    """Return a split whose photos are decoded whole, or as small as they are needed."""
+    frame = replace(split.preprocessing, draft=draft)
+    assert isinstance(split.images, ImageFiles)
+    return replace(split, images=replace(split.images, frame=frame), preprocessing=frame)
+
+
+def photos(folder: Path, size: tuple[int, int], count: int) -> Split:
     """Write JPEGs in class folders and return their training split, prepared."""
     source = split_files.load(PREPARED / "validation")
-    for row in range(_NUM_PHOTOS):
+    generator = np.random.default_rng(0)
+    for row in range(count):
         label = int(source.labels[row])
         path = folder / "raw" / "photos" / f"class {label}" / f"{row}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.asarray(source.images[row]).squeeze()
-        Image.fromarray(pixels).resize(_PHOTO_SIZE).convert("RGB").save(path, quality=90)
+        grey = Image.fromarray(np.asarray(source.images[row]).squeeze()).resize(size)
+        noise = generator.normal(0, _NOISE, (size[1], size[0], 3))
+        pixels = (np.asarray(grey)[..., np.newaxis] + noise).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path, quality=90)
     settings = DataParams(
         source="photos",
         image_size=_INPUT_SIZE,
         crop=1.0,
-        validation_images=50,
-        calibration_images=50,
-        test_images=50,
+        validation_images=10,
+        calibration_images=10,
+        test_images=10,
         on_bad_image="error",
+        near_copies="ignore",
     )
     parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
     split_files.save(folder / "train", parts["train"])

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from slimline import params, stage
 from slimline.data import split_files, splitting
+from slimline.repository import untracked
 
 
 def main(raw: Path, target: Path) -> None:
     """Write `target/<split>/` for train, calibration, validation and test."""
     settings = params.load("data", splitting.DataParams)
     run = params.load_run()
+    untracked.warn(raw / settings.source)
     with tempfile.TemporaryDirectory() as scratch:
         parts = splitting.prepare(raw, settings, seed=run.seed, scratch=Path(scratch))
         for name, split in parts.items():

@@ -18,7 +18,9 @@ from ruamel.yaml import YAML
 _PIPELINE = """\
 stages:
   validate_params:
-    cmd: python -m stages.validate_params params.yaml data/raw/pretrained metrics/params.ok
+    cmd: >-
+      mkdir -p data/raw/fashion_mnist &&
+      python -m stages.validate_params params.yaml data/raw metrics/params.ok
     params:
     - params.yaml:
     outs:

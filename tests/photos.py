@@ -21,7 +21,7 @@ COUNT = PER_CLASS * len(CLASSES)
 def make(folder: Path, per_class: int = PER_CLASS, seed: int = 0) -> Path:
     """Write a folder per class; every third image is a PNG, and no two have the same size.
 
-    Of the JPEGs some are CMYK, some grey, and some lie on their side, which EXIF tells.
+    Of the JPEGs some are CMYK, some grey, some large, and some lie on their side, which EXIF tells.
     """
     source = _source()
     generator = np.random.default_rng(seed)
@@ -48,6 +48,8 @@ def _save_jpeg(photo: Image.Image, path: Path, kind: int) -> None:
         photo = photo.convert("CMYK")
     elif kind == 5:
         photo = photo.convert("L")
+    elif kind == 7:  # large enough to be decoded small
+        photo = photo.resize((6 * photo.width, 6 * photo.height))
     elif kind == 8:
         photo = photo.transpose(Image.Transpose.ROTATE_90)
         exif[ExifTags.Base.Orientation] = 6  # to be turned by 90 degrees clockwise

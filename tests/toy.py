@@ -65,7 +65,7 @@ def make(folder: Path, *, num_test: int = NUM_TEST) -> Path:
     for name in git(ROOT, "ls-files", "-co", "--exclude-standard").splitlines():
         source, target = ROOT / name, folder / name
         is_result = name == "dvc.lock" or name.startswith("metrics/")
-        is_data = name.startswith("data/raw/") and not name.startswith("data/raw/pretrained/")
+        is_data = name.startswith("data/raw/fashion_mnist/")
         if is_result or is_data or not source.is_file():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +170,7 @@ DATA = DataParams(
     calibration_images=100,
     test_images=0,
     on_bad_image="error",
+    near_copies="report",
 )
 
 

@@ -8,8 +8,19 @@ import logging
 import re
 import sys
 import time
+from pathlib import Path
 
 from dvc.cli import main as run_dvc
+
+ROOT = Path(__file__).parent.parent
+# Run as a script, Python looks for modules beside it, not in the repository.
+sys.path.insert(0, str(ROOT))
+
+from slimline import params, schema  # noqa: E402
+from slimline.data import sources  # noqa: E402
+from slimline.errors import SlimlineError  # noqa: E402
+
+RAW = Path("data/raw")
 
 BEGINS = re.compile(r"Running stage '(?P<stage>.+)':")
 # What DVC says of a stage that does not run: it ends the time of the stage before.
@@ -47,8 +58,35 @@ def render(seconds: dict[str, float], total: float) -> str:
     return "\n".join(["  seconds  stage", *rows, f"{total:9.1f}  total"])
 
 
+def bring(source: str) -> None:
+    """Bring a raw set that DVC keeps and that is not here, as in a fresh clone.
+
+    Raises:
+        DataError: neither the cache nor the remote has it.
+    """
+    pointer = RAW / f"{source}.dvc"
+    if (RAW / source).exists() or not pointer.is_file():
+        return
+    is_cached = run_dvc(["checkout", "--quiet", str(pointer)]) == 0
+    if not is_cached and run_dvc(["config", "--quiet", "core.remote"]) == 0:
+        run_dvc(["pull", "--quiet", str(pointer)])
+    sources.require(source, RAW)
+
+
 def main(arguments: list[str]) -> int:
-    """Return the exit code of `dvc repro`."""
+    """Return the exit code of `dvc repro`, or 2 where params.yaml is wrong.
+
+    Of some mistakes, as a `data.source` that leads out of data/raw, DVC has a sentence of its own
+    before any stage runs, which does not name the key.
+    """
+    try:
+        if params.PARAMS_PATH.exists():
+            source = schema.check(params.PARAMS_PATH).data.source
+            if not arguments:
+                bring(source)
+    except SlimlineError as error:
+        print(error, file=sys.stderr)
+        return 2
     times = StageTimes()
     logging.getLogger("dvc").addHandler(times)
     began = time.monotonic()

@@ -18,6 +18,7 @@ from slimline import files
 from slimline.artifacts import description
 from slimline.artifacts.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
 from slimline.data.preprocessing import STEPS
+from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.networks import classifier
@@ -89,7 +90,7 @@ def describe(
             "shape": ["batch", frame.channels, frame.height, frame.width],
         },
         "output": {"name": to_onnx.OUTPUT, "dtype": "float32"},
-        "preprocessing": frame.to_dict() | {"steps": list(STEPS)},
+        "preprocessing": frame.to_dict() | {"steps": frame.steps},
         "pretrained": dict(model.pretrained) if model.pretrained else None,
         "target": ONNX_RUNTIME,
         **releases.describe(to_onnx.OPSET, to_onnx.IR_VERSION),

@@ -19,6 +19,9 @@ from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFile, ImageFiles
 from slimline.errors import DataError
 
+_NOTE = "README.md"
+"""In the folder of each set, so that DVC has something to look at where nothing is downloaded."""
+
 Files = list[tuple[str, int]]
 """Paths with labels."""
 
@@ -75,7 +78,7 @@ def read(name: str, raw: Path, scratch: Path, *, size: int, crop: float) -> RawS
         DataError: it cannot be downloaded, or what is under `raw / name` is not that set.
     """
     known, root = SETS[name], raw / name
-    is_there = root.is_dir()
+    is_there = root.is_dir() and any(path.name != _NOTE for path in root.iterdir())
 
     def part(split: Mapping[str, Any] | None) -> tuple[Any, Part] | None:
         if split is None:
@@ -116,7 +119,7 @@ def _part(known: _Known, given: Any, *, size: int, crop: float) -> Part:
         labels = np.asarray(getattr(given, known.labels), np.int64)
         return Part(_as_images(np.asarray(given.data)), labels)
     pairs = known.files(given)
-    frame = Preprocessing(size, size, 3, mean=(), std=(), crop=crop)
+    frame = Preprocessing(size, size, 3, mean=(), std=(), crop=crop, draft=True)
     files = [_file(Path(path)) for path, _ in pairs]
     return Part(ImageFiles(files, frame), np.array([label for _, label in pairs], np.int64))
 

@@ -17,8 +17,8 @@ from slimline.data.user_files import Bad, UserFile
 from slimline.errors import DataError
 
 
-def read(folder: Path, *, size: int, crop: float, skip_bad: bool) -> RawSet:
-    """Return the set of a folder, every file of it decoded once.
+def read(folder: Path, *, size: int, crop: float, skip_bad: bool, looks: bool = False) -> RawSet:
+    """Return the set of a folder, every file of it decoded once, as `user_files.read` does.
 
     Raises:
         DataError: the layout is none that is known, there are no classes or only one, a class has
@@ -42,6 +42,7 @@ def read(folder: Path, *, size: int, crop: float, skip_bad: bool) -> RawSet:
         size=size,
         crop=crop,
         skip_bad=skip_bad,
+        looks=looks,
     )
 
 

@@ -62,8 +62,16 @@ def _is_metadata(path: Path) -> bool:
     return {"file_name", "label"} <= set(header)
 
 
-def read(folder: Path, lists: Sequence[Path], *, size: int, crop: float, skip_bad: bool) -> RawSet:
-    """Return the set of a folder with lists, every file of them decoded once.
+def read(
+    folder: Path,
+    lists: Sequence[Path],
+    *,
+    size: int,
+    crop: float,
+    skip_bad: bool,
+    looks: bool = False,
+) -> RawSet:
+    """Return the set of a folder with lists, every file decoded once, as `user_files.read` does.
 
     Raises:
         DataError: a list is malformed or holds a file twice, no class or only one is listed, one
@@ -76,7 +84,9 @@ def read(folder: Path, lists: Sequence[Path], *, size: int, crop: float, skip_ba
     labels = sorted({row.label for row in rows.values() if row.part == TRAIN})
     _check_labels(folder, labels, rows.values())
     user_files.report_system_files(folder)
-    return user_files.read(folder, files, labels, bad=bad, size=size, crop=crop, skip_bad=skip_bad)
+    return user_files.read(
+        folder, files, labels, bad=bad, size=size, crop=crop, skip_bad=skip_bad, looks=looks
+    )
 
 
 def _rows(folder: Path, lists: Sequence[Path]) -> dict[str, _Row]:

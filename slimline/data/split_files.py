@@ -39,6 +39,8 @@ class ImageFile:
     sha256: str
     suffix: str
     """By its content, with the dot."""
+    look: bytes = b""
+    """What `slimline.data.near_copies` compares; empty where nobody asked for it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,15 @@ class ImageFiles:
         with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
             return np.stack(list(threads.map(self._framed, chosen)))
 
-    def whole(self, row: int) -> NDArray[np.uint8]:
-        """Return an image of its own size, upright; uint8 [any height, any width, channels]."""
+    def whole(self, row: int, least: int | None = None) -> NDArray[np.uint8]:
+        """Return an image uncut and upright; uint8 [any height, any width, channels].
+
+        It has its own size, or where `least` is given a smaller one, both sides `least` pixels or
+        more, at which it is decoded faster.
+        """
         with preprocessing.quiet(), preprocessing.opened(self.files[row].path) as image:
+            if least is not None and self.frame.draft:
+                preprocessing.decode_small(image, least)
             return preprocessing.to_array(preprocessing.upright(image, self.frame.channels))
 
     def _framed(self, row: int) -> NDArray[np.uint8]:

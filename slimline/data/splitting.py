@@ -4,23 +4,29 @@ What raw sets look like is known by `slimline.data.sources`; what the splits loo
 `slimline.data.split_files`.
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from slimline.data import sources, split_files, user_files
+from slimline.data import near_copies, sources, split_files, user_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
-from slimline.data.split_files import ImageFiles, Images, Split
+from slimline.data.split_files import ImageFile, ImageFiles, Images, Split
 from slimline.errors import DataError
 from slimline.params import Params
 
 _FEW = 10
 """A class with fewer images in a split is told of."""
+
+_JUDGES = ("test", "validation")
+_LEAKING = ("validation", "calibration", "train")
+"""Splits that must not know what one of `_JUDGES` has; behind each, from its place on."""
 
 _MEASURED = 10_000
 """Files whose pixels the normalisation is measured on; of an array, all are."""
@@ -28,10 +34,25 @@ _MEASURED = 10_000
 _CHUNK = 500
 
 
+_NAME = "[A-Za-z0-9]([A-Za-z0-9 ._-]{0,98}[A-Za-z0-9_-])?"
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(_NAME, name):
+        raise ValueError(
+            "must be the name of a folder in data/raw, at most 100 letters (A to Z), digits, "
+            "spaces, dots, hyphens and underscores that begin with a letter or digit: rename the "
+            "folder"
+        )
+    return name
+
+
 class DataParams(Params):
     """Section `data`: what `prepare_data` reads and how it splits."""
 
-    source: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    source: Annotated[
+        str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})
+    ]
     """A folder under data/raw, or a classification set by torchvision's name, as CIFAR10."""
 
     image_size: Annotated[int, Field(ge=8, le=1024)]
@@ -52,6 +73,10 @@ class DataParams(Params):
     on_bad_image: Literal["error", "skip"]
     """What to do about files that cannot be used: stop, or go on without them; both name them."""
 
+    near_copies: Literal["report", "refuse", "ignore"]
+    """What to do about photos of test and validation of which a resized or recompressed copy stands
+    in another split: name them, stop, or not look for them."""
+
 
 def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dict[str, Split]:
     """Return the splits train, calibration, validation and test of `raw / settings.source`.
@@ -71,6 +96,7 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
         size=settings.image_size,
         crop=settings.crop,
         skip_bad=settings.on_bad_image == "skip",
+        looks=settings.near_copies != "ignore",
     )
     wanted = {
         "validation": _held_out(settings.validation_images, source.validation, "validation"),
@@ -96,6 +122,7 @@ def prepare(raw: Path, settings: DataParams, *, seed: int, scratch: Path) -> dic
         if part is not None
     }
     _report_few(parts, source)
+    _report_near_copies(parts, settings)
     images = {name: _framed(part.images, settings) for name, part in parts.items()}
     frame = _measure(images["train"], settings)
     return {
@@ -147,6 +174,40 @@ def _report_few(parts: dict[str, Part], source: RawSet) -> None:
         few = [f"{label!r}: {count}" for label, count in given if 0 < count < _FEW]
         if few and name != "calibration":
             print(f"{name} has few images of some classes: {user_files.some(few)}")
+
+
+def _report_near_copies(parts: dict[str, Part], settings: DataParams) -> None:
+    """Tell of photos that judge a model and have a near copy among those that made it.
+
+    Raises:
+        DataError: there are any, and they shall be refused.
+    """
+    if settings.near_copies == "ignore":
+        return
+    lines = []
+    for number, judge in enumerate(_JUDGES):
+        own = _files(parts[judge])
+        others = [each for name in _LEAKING[number:] for each in _files(parts[name])]
+        found = near_copies.find([each.look for each in own], [each.look for each in others])
+        names = [f"{own[pair.photo].name} = {others[pair.other].name}" for pair in found]
+        if names:
+            lines.append(
+                f"{judge}: {len(names)} of {len(own)} photos have a near copy in another split, "
+                f"which makes a model look better than it is: {user_files.some(names)}"
+            )
+    if not lines:
+        return
+    advice = "take one of each pair out, or give both the same group in labels.csv"
+    told = "\n".join([*lines, advice])
+    if settings.near_copies == "refuse":
+        raise DataError(f"{settings.source}: {told}; data.near_copies: report goes on all the same")
+    print(told)
+
+
+def _files(part: Part) -> Sequence[ImageFile]:
+    """Return the photos of a part whose looks are known; of an array, none."""
+    given = part.images.files if isinstance(part.images, ImageFiles) else []
+    return [each for each in given if each.look]
 
 
 def _report_single(source: RawSet) -> None:
@@ -340,4 +401,12 @@ def _measure(images: Images, settings: DataParams) -> Preprocessing:
     spread = np.where(std == 0, 1.0, std)
     rounded = [tuple(figure.tolist()) for figure in (np.round(mean, 4), spread)]
     size = settings.image_size
-    return Preprocessing(size, size, len(mean), rounded[0], rounded[1], settings.crop)
+    return Preprocessing(
+        size,
+        size,
+        len(mean),
+        rounded[0],
+        rounded[1],
+        settings.crop,
+        draft=isinstance(images, ImageFiles),
+    )

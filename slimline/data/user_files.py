@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from slimline.data import image_search, preprocessing
+from slimline.data import image_search, near_copies, preprocessing
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFile, ImageFiles
@@ -70,6 +71,8 @@ class _Image:
     is_grey: bool
     highest: int | None
     """The highest value of a file of 16 bits."""
+    pixels: str
+    """SHA-256 of what a person sees, whatever the format of the file."""
 
 
 def read(
@@ -81,24 +84,26 @@ def read(
     size: int,
     crop: float,
     skip_bad: bool,
+    looks: bool = False,
 ) -> RawSet:
     """Return the set of some files, every file of it decoded once.
 
-    `labels` are the classes of the training part, sorted; `bad` is what is known to be unusable.
+    `labels` are the classes of the training part, sorted; `bad` is what is known to be unusable;
+    `looks` asks for what near copies are found by.
 
     Raises:
         DataError: a class has no image to train on, or there are bad files and these shall not be
             skipped.
     """
     _check_labels(folder, labels)
-    checked = _check_all(found)
+    checked = _check_all(found, looks=looks)
     images = [each for each in checked if isinstance(each, _Image)]
     images, copies = _without_copies(images)
     undecodable = [each for each in checked if isinstance(each, Bad)]
     _report(folder, [*bad, *undecodable, *copies], skip_bad=skip_bad)
     _refuse_dark(folder, images)
     channels = 1 if all(each.is_grey for each in images) else 3
-    frame = Preprocessing(size, size, channels, mean=(), std=(), crop=crop)
+    frame = Preprocessing(size, size, channels, mean=(), std=(), crop=crop, draft=True)
     parts = _parts(folder, images, found, labels, frame)
     _require_training(folder, parts[TRAIN], labels, found)
     return RawSet(labels, parts[TRAIN], validation=parts.get(VALIDATION), test=parts.get(TEST))
@@ -192,13 +197,13 @@ def printable(path: Path) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def _check_all(found: Sequence[UserFile]) -> list[_Image | Bad]:
+def _check_all(found: Sequence[UserFile], *, looks: bool) -> list[_Image | Bad]:
     """Decode all files, as many at once as there are CPUs."""
     with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(_check, found))
+        return list(threads.map(partial(_check, looks=looks), found))
 
 
-def _check(found: UserFile) -> _Image | Bad:
+def _check(found: UserFile, *, looks: bool) -> _Image | Bad:
     """Decode a file wholly, as training will."""
     if not found.path.is_file():
         return Bad(found.name, "is no file, or a link to nothing")
@@ -207,13 +212,16 @@ def _check(found: UserFile) -> _Image | Bad:
         with preprocessing.opened(found.path) as image:
             suffix, is_grey = f".{(image.format or '').lower()}", preprocessing.is_grey(image)
             highest = preprocessing.highest_of_16_bits(image)
-            preprocessing.upright(image, channels=3)
+            seen = preprocessing.upright(image, channels=3)
+            pixels = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).hexdigest()
+            look = near_copies.look(seen) if looks else b""
     except UnidentifiedImageError:
         return Bad(found.name, "is no image that Pillow can read")
     # Of damaged files Pillow's readers raise anything: struct.error, TypeError, zlib.error, ...
     except Exception as error:
         return Bad(found.name, f"cannot be decoded: {preprocessing.reason(error)}")
-    return _Image(found, ImageFile(found.path, found.name, digest, suffix), is_grey, highest)
+    file = ImageFile(found.path, found.name, digest, suffix, look)
+    return _Image(found, file, is_grey, highest, pixels)
 
 
 def _refuse_dark(folder: Path, images: Sequence[_Image]) -> None:
@@ -244,16 +252,16 @@ def _refuse_dark(folder: Path, images: Sequence[_Image]) -> None:
 
 
 def _without_copies(images: Sequence[_Image]) -> tuple[list[_Image], list[Bad]]:
-    """Return each image once, and what is wrong with its copies.
+    """Return each image once, and what is wrong with its copies, also in other formats.
 
     A copy of the same class in the same part is harmless and dropped with a line; the same image in
     two classes is in none, and in two parts it stays in the one that judges.
     """
-    by_hash: Mapping[str, list[_Image]] = defaultdict(list)
+    by_pixels: Mapping[str, list[_Image]] = defaultdict(list)
     for each in images:
-        by_hash[each.file.sha256].append(each)
+        by_pixels[each.pixels].append(each)
     kept, bad, num_dropped = set(), [], 0
-    for same in by_hash.values():
+    for same in by_pixels.values():
         if len({each.found.label for each in same}) > 1:
             names = " and ".join(each.found.name for each in same)
             bad.append(Bad(names, "are the same image in different classes"))

@@ -285,9 +285,16 @@ class Report:
             return []
         return [
             f"{self.product.name} computes more than {before.name}, {self.product.macs_m:.2f} "
-            f"against {before.macs_m:.2f} million multiply-accumulates: its first convolution "
-            f"makes four columns of a grey image at once, which takes less time."
+            f"against {before.macs_m:.2f} million multiply-accumulates: "
+            f"{self._why_more_macs()}, which takes less time."
         ]
+
+    def _why_more_macs(self) -> str:
+        """What the export of this model adds: only grey images are widened, colours are padded."""
+        _, channels, _, _ = self.model["input"]["shape"]
+        if channels == 1:
+            return "its first convolution makes four columns of a grey image at once"
+        return "channels are padded to as many as kernels take at once (int8_export.pad_channels)"
 
 
 def _of_recovery(each: Round) -> str:

@@ -136,9 +136,14 @@ def int8_layers_sentence(layers: Sequence[LayerChoice]) -> str:
     return f"{count} of {len(layers)} layers run in float."
 
 
+_NOT_TESTED = "not tested"
+
+
 def recall_cells(each: ClassChange) -> list[str]:
-    """How well a class is recognised, before and after."""
+    """How well a class is recognised, before and after; of one without test images, no figure."""
     found = each.paired
+    if not found.count:
+        return ["0", _NOT_TESTED, _NOT_TESTED, "", "", ""]
     return [
         str(found.count),
         fmt.percent(found.top1_before, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -38,13 +39,26 @@ class Augment(Params):
     With mixup, each batch takes one of both."""
 
 
+_LONGEST = 4 / 3
+"""Of a cut's sides, one by the other, at most."""
+
+
+def least_size(augment: Augment, size: int) -> int:
+    """Return the size, pixels, of an image whose smallest cut has sides of `size` pixels."""
+    return math.ceil(size * math.sqrt(_LONGEST / augment.crop))
+
+
 def of_image(augment: Augment, size: tuple[int, int]) -> v2.Transform:
     """Return what is done to an image, uint8 [channels, height, width]."""
     from torchvision.transforms import v2
 
     steps: list[v2.Transform] = [v2.Identity()]
     if augment.crop < 1:
-        steps.append(v2.RandomResizedCrop(size, scale=(augment.crop, 1), antialias=True))
+        steps.append(
+            v2.RandomResizedCrop(
+                size, scale=(augment.crop, 1), ratio=(1 / _LONGEST, _LONGEST), antialias=True
+            )
+        )
     if augment.flip:
         steps.append(v2.RandomHorizontalFlip())
     if augment.shift:

@@ -4,7 +4,7 @@ What happens to an image depends on (seed, epoch, index) alone. So the number of
 never changes the bytes of a model.
 """
 
-import math
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -73,6 +73,7 @@ class _Samples(Dataset[Batch]):
         self._changes = augmentation.of_image(augment, (frame.height, frame.width))
         self._mixes = augmentation.of_batch(augment, len(split.classes))
         self._reads_whole = augment.crop < 1 and isinstance(split.images, ImageFiles)
+        self._least = augmentation.least_size(augment, max(frame.height, frame.width))
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         return self.__getitems__([key])
@@ -97,7 +98,9 @@ class _Samples(Dataset[Batch]):
         images = self._split.images
         if self._reads_whole:
             assert isinstance(images, ImageFiles)
-            yield from (torch.from_numpy(images.whole(row)).permute(2, 0, 1) for row in index)
+            yield from (
+                torch.from_numpy(images.whole(row, self._least)).permute(2, 0, 1) for row in index
+            )
         else:
             yield from torch.from_numpy(images[index]).permute(0, 3, 1, 2)
 
@@ -124,20 +127,27 @@ class _Keys:
         return self._steps
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epochs = math.ceil(self._steps * self._batch_size / self._count)
-        keys = [(epoch, index) for epoch in range(epochs) for index in self._order(epoch)]
-        for step in range(self._steps):
-            yield keys[step * self._batch_size : (step + 1) * self._batch_size]
+        batch: list[tuple[int, int]] = []
+        left = self._steps * self._batch_size
+        for epoch in itertools.count():
+            order = self._order(epoch)[:left]
+            left -= len(order)
+            start = 0
+            while start < len(order):
+                taken = order[start : start + self._batch_size - len(batch)]
+                batch += [(epoch, index) for index in taken.tolist()]
+                start += len(taken)
+                if len(batch) == self._batch_size:
+                    yield batch
+                    batch = []
+            if not left:
+                return
 
-    def _order(self, epoch: int) -> list[int]:
+    def _order(self, epoch: int) -> NDArray[np.int64]:
         generator = np.random.default_rng([self._seed, epoch])
-        order: NDArray[np.int64] = (
-            generator.permutation(self._count)
-            if self._chance is None
-            else generator.choice(self._count, self._count, p=self._chance)
-        )
-        rows: list[int] = order.tolist()
-        return rows
+        if self._chance is None:
+            return generator.permutation(self._count)
+        return generator.choice(self._count, self._count, p=self._chance)
 
 
 def class_weights(split: Split) -> NDArray[np.float64]:

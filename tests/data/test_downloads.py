@@ -1,6 +1,7 @@
 """Sets by torchvision's name, on files that are there; the network is not asked."""
 
 import gzip
+import shutil
 import socket
 from pathlib import Path
 
@@ -81,5 +82,20 @@ def test_without_a_network_one_sentence_says_what_to_do(tmp_path: Path, name: st
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "CIFAR10").mkdir()
+    (tmp_path / "CIFAR10" / "photo.jpg").touch()
     with pytest.raises(DataError, match="CIFAR10: is not torchvision's CIFAR10"):
         downloads.read("CIFAR10", tmp_path, tmp_path, size=28, crop=1)
+
+
+def test_each_set_has_a_folder_for_dvc_to_look_at() -> None:
+    """A dependency that is missing stops DVC before `prepare_data` could download it."""
+    raw = toy.ROOT / "data" / "raw"
+    noted = {path.parent.name for path in raw.glob("*/README.md")} - {"pretrained", "fashion_mnist"}
+    assert noted == set(downloads.SETS)
+
+
+def test_a_folder_that_holds_a_note_alone_is_downloaded(tmp_path: Path) -> None:
+    shutil.copytree(toy.ROOT / "data" / "raw" / "CIFAR10", tmp_path / "CIFAR10")
+    settings = toy.DATA.model_copy(update={"source": "CIFAR10"})
+    with pytest.raises(DataError, match="CIFAR10 cannot be downloaded"):
+        splitting.prepare(tmp_path, settings, seed=1, scratch=tmp_path / "scratch")

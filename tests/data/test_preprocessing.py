@@ -95,3 +95,57 @@ def test_a_crop_cuts_the_border_off() -> None:
 
 def test_json_round_trip() -> None:
     assert Preprocessing.from_dict(RGB.to_dict()) == RGB
+
+
+def large_jpeg(path: Path, size: tuple[int, int] = (1600, 1200), orientation: int = 1) -> Path:
+    """Write a JPEG with detail at every scale."""
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 256, (12, 16, 3), np.uint8))
+    pixels = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(np.int64)
+    pixels = (pixels + generator.integers(-20, 21, pixels.shape)).clip(0, 255)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels.astype(np.uint8)).save(path, quality=90, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("size", "crop"), [(64, 1.0), (96, 0.875), (500, 1.0)])
+def test_a_jpeg_decoded_small_looks_as_the_whole_one(
+    tmp_path: Path, size: int, crop: float, orientation: int
+) -> None:
+    path = large_jpeg(tmp_path / "a.jpg", orientation=orientation)
+    frame = Preprocessing(size, size, 3, mean=(), std=(), crop=crop)
+    whole, small = (
+        dataclasses.replace(frame, draft=draft).to_pixels(Image.open(path)).astype(np.int64)
+        for draft in (False, True)
+    )
+    assert np.abs(whole - small).max() <= 3
+    assert (whole != small).any() == (size < 500), "there is no scale at which 500 px fit twice"
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"), [(100, 1 / 8), (160, 1 / 4), (600, 1 / 2), (601, 1)]
+)
+def test_what_is_left_of_a_jpeg_is_never_too_small(
+    tmp_path: Path, least: int, expected: float
+) -> None:
+    with Image.open(large_jpeg(tmp_path / "a.jpg")) as image:
+        preprocessing.decode_small(image, least)
+        assert preprocessing.upright(image, 3).size == (1600 * expected, 1200 * expected)
+
+
+def test_no_other_format_is_decoded_small(tmp_path: Path) -> None:
+    Image.open(large_jpeg(tmp_path / "a.jpg")).save(tmp_path / "a.png")
+    frames = [dataclasses.replace(RGB, draft=draft) for draft in (False, True)]
+    whole, small = (frame.to_pixels(Image.open(tmp_path / "a.png")) for frame in frames)
+    assert np.array_equal(whole, small)
+
+
+def test_a_model_from_before_decodes_as_it_was_trained() -> None:
+    assert "draft" not in RGB.to_dict()
+    drafting = dataclasses.replace(RGB, draft=True)
+    assert Preprocessing.from_dict(drafting.to_dict()) == drafting
+    assert RGB.steps == list(preprocessing.STEPS)
+    assert "JPEG" in drafting.steps[0]
+    assert drafting.steps[1:] == RGB.steps[1:]

@@ -70,3 +70,29 @@ def test_a_loss_that_exploded(
     files.write_table(folder / "models" / "baseline_train" / "history.tsv", rows)
     told = "The training loss of baseline_train exploded on the way"
     assert (told in notes(folder, monkeypatch)) == is_told
+@pytest.mark.parametrize(
+    ("channels", "told"), [(1, "four columns of a grey image"), (3, "channels are padded to")]
+)
+def test_what_computes_more_is_of_this_model(
+    channels: int, told: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "models" / "int8_export" / "model.json"
+    content = files.read_json(path)
+    content["input"]["shape"][1] = channels
+    files.write_json(path, content)
+    figures = folder / "metrics" / "evaluate" / "int8_export.json"
+    files.write_json(figures, files.read_json(figures) | {"macs_m": 100.0})
+    written = notes(folder, monkeypatch)
+    assert told in written
+    assert ("grey" in written) == (channels == 1)
+
+
+def test_a_class_without_test_images_is_not_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = repository.State(lost=5, classes=(*repository.CLASSES, "owl"))
+    made = finished.make(tmp_path / "more", classes=state.classes, state=state)
+    documents = finished.run(made, monkeypatch)
+    assert "| owl | 0 | not tested | not tested |" in documents["report.md"]
+    assert "<td>not tested</td>" in documents["report.html"]
+    assert "owl | 0" not in documents["model_card.md"]

@@ -1,8 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import photos
+import pytest
+import toy
 
 from slimline.data import split_files
+from slimline.repository import untracked
 
 
 def test_four_disjoint_stratified_splits(pipeline: Path) -> None:
@@ -29,3 +33,24 @@ def test_each_split_describes_itself(pipeline: Path) -> None:
         "labels.npy",
         "manifest.json",
     ]
+
+
+def test_photos_that_nobody_keeps_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("data/raw/my shoes")
+    photos.make(folder, per_class=2)
+    untracked.warn(folder)
+    assert capsys.readouterr().out == "", "outside of a repository nobody could"
+    toy.git(tmp_path, "init", "--quiet")
+    untracked.warn(folder)
+    told = capsys.readouterr().out
+    assert told.startswith("data/raw/my shoes: 6 files are in neither git nor DVC")
+    assert '`dvc add "data/raw/my shoes"`' in told
+    Path("data/raw/my shoes.dvc").touch()
+    untracked.warn(folder)
+    Path("data/raw/my shoes.dvc").unlink()
+    toy.git(tmp_path, "add", "--all")
+    untracked.warn(folder)
+    assert capsys.readouterr().out == ""

@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,37 @@ def test_prints_what_dvc_prints_then_the_seconds_of_each_stage(project: Path) ->
     assert again.returncode == 0
     assert "Stage 'second' didn't change, skipping" in again.stdout
     assert list(seconds(again.stdout)) == ["total"]
+
+
+def test_a_wrong_setting_is_refused_before_dvc_reads_anything(project: Path) -> None:
+    """DVC would say of `../..` that an item is both a dependency and an output, of whatever."""
+    text = (SCRIPT.parents[1] / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("source: fashion_mnist", "source: ../.."))
+    done = timed_repro(project)
+    assert done.returncode == 2
+    assert "params.yaml: data.source: must be the name of a folder in data/raw" in done.stderr
+    assert "(given '../..')" in done.stderr
+    assert "Running stage" not in done.stdout
+
+
+def test_photos_that_dvc_keeps_are_brought_or_a_sentence_says_how(project: Path) -> None:
+    text = (SCRIPT.parents[1] / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("source: fashion_mnist", "source: my shoes"))
+    photo = project / "data/raw/my shoes/boot/1.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"photo")
+    run_dvc(project, "add", "--quiet", "data/raw/my shoes")
+    shutil.rmtree(project / "data/raw/my shoes")
+    assert timed_repro(project, "first").returncode == 0, "one stage may not need the photos"
+    assert not photo.exists()
+    done = timed_repro(project)
+    assert done.returncode == 0, done.stderr
+    assert photo.read_bytes() == b"photo"
+    shutil.rmtree(project / "data/raw/my shoes")
+    shutil.rmtree(project / ".dvc/cache")
+    failed = timed_repro(project)
+    assert failed.returncode == 2
+    assert "data/raw/my shoes is in DVC but not here: `dvc checkout` brings it" in failed.stderr
 
 
 def test_passes_arguments_on_and_returns_the_exit_code_of_dvc(project: Path) -> None:

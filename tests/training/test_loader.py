@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +6,11 @@ import photos
 import pytest
 import torch
 import toy
+from PIL import Image
 
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.split_files import Split
-from slimline.training import loader
+from slimline.data.split_files import ImageFile, ImageFiles, Split
+from slimline.training import augmentation, loader
 from slimline.training.recipe import Recipe
 
 FRAME = Preprocessing(8, 8, 1, mean=(0.0,), std=(1.0,))
@@ -91,6 +93,30 @@ def test_mixed_labels_are_shares(kind: str) -> None:
     assert ((labels > 0).sum(1) == 2).all()
 
 
+def test_no_object_is_made_for_an_image_before_its_batch() -> None:
+    """Three epochs of two million images, as pairs of (epoch, index), would take 800 MB."""
+    count = 2_000_000
+    images = np.broadcast_to(IMAGES[:1], (count, 8, 8, 1))
+    split = Split(images, np.zeros(count, np.int64), ["a"], FRAME)
+    tracemalloc.start()
+    batches = loader.training_batches(split, FRAME, recipe(epochs=3), seed=1)
+    next(iter(batches))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+@pytest.mark.parametrize("size", [7, 16, 50, 120])
+def test_batches_go_over_the_ends_of_epochs(size: int) -> None:
+    settings = recipe(batch_size=size, epochs=4)
+    labels = [labels for _, labels in batches(settings)]
+    assert {len(each) for each in labels} == {size}
+    in_order = torch.cat(labels)
+    assert len(in_order) == size * loader.num_steps(SPLIT, settings)
+    for start in range(0, len(in_order) - 49, 50):
+        assert sorted(in_order[start : start + 50].tolist()) == list(range(50))
+
+
 def uneven() -> Split:
     labels = np.repeat([0, 1, 2], [30, 15, 5])
     return Split(IMAGES, labels, ["a", "b", "c"], FRAME)
@@ -128,3 +154,15 @@ def test_files_feed_training_as_arrays_do(tmp_path: Path) -> None:
     )
     assert all(torch.equal(one, two) for one, two in zip(alone, helped, strict=True))
     assert not torch.equal(alone[0], images)
+
+
+def test_a_cut_of_a_large_jpeg_is_decoded_small_and_never_enlarged(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 1200, 3), np.uint8)).save(path)
+    frame = Preprocessing(32, 32, 3, mean=(0.0,) * 3, std=(1.0,) * 3, draft=True)
+    files = ImageFiles([ImageFile(path, "large", "", ".jpg")], frame)
+    augment = toy.NO_AUGMENT.model_copy(update={"crop": 0.35})
+    least = augmentation.least_size(augment, 32)
+    assert files.whole(0, least).shape == (113, 150, 3)
+    assert 113 * (0.35 * 3 / 4) ** 0.5 > 32, "the smallest cut of a square"
+    assert files.whole(0).shape == (900, 1200, 3)

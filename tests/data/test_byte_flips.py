@@ -1,0 +1,96 @@
+"""400 damaged files of each of 20 formats: each is used or named, by training and `predict`."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_photos
+from PIL import Image
+
+from slimline import predict
+from slimline.data import folders, preprocessing, user_files
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.user_files import Bad, UserFile
+from slimline.errors import DataError
+
+FORMATS = {
+    "AVIF": "RGB", "BMP": "RGB", "DDS": "RGBA", "GIF": "P", "DIB": "RGB", "ICO": "RGBA",
+    "IM": "RGB", "JPEG": "RGB", "JPEG2000": "RGB", "MPO": "RGB", "MSP": "1", "PCX": "RGB",
+    "PNG": "RGB", "PPM": "RGB", "SGI": "RGB", "SPIDER": "F", "TGA": "RGB", "TIFF": "RGB",
+    "WEBP": "RGB", "XBM": "1",
+}  # fmt: skip
+COUNT = 400
+FRAME = Preprocessing(16, 16, 3, mean=(0.5,) * 3, std=(0.5,) * 3, draft=True)
+
+
+def damaged(kind: str, seed: int) -> bytes:
+    """Return a file of which one to eight bytes are others, or which ends early."""
+    generator = np.random.default_rng([seed, *kind.encode()])
+    content = bytearray(sound(kind))
+    # Half of the flips hit the first bytes, where headers are.
+    ends = (len(content), min(len(content), 200))
+    for _ in range(generator.integers(1, 9)):
+        content[generator.integers(ends[generator.integers(2)])] ^= int(generator.integers(1, 256))
+    if generator.random() < 0.2:
+        del content[generator.integers(len(content)) :]
+    return bytes(content)
+
+
+def sound(kind: str) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    image = Image.fromarray(pixels).convert("L" if FORMATS[kind] == "F" else "RGB")
+    file = io.BytesIO()
+    image.convert(FORMATS[kind]).save(file, kind)
+    return file.getvalue()
+
+
+def refusal(path: Path) -> str | None:
+    """Return what `predict` says of a file that it does not read."""
+    try:
+        pixels = predict._read(path, FRAME)
+    except DataError as error:
+        return str(error)
+    assert pixels.shape == (16, 16, 3)
+    return None
+
+
+def test_there_are_twenty_formats() -> None:
+    assert len(FORMATS) == 20
+    for kind in FORMATS:
+        assert set(Image.open(io.BytesIO(sound(kind))).size) == {24, 32}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_exception_escapes_and_each_refused_file_is_named(kind: str, tmp_path: Path) -> None:
+    used = refused = 0
+    with preprocessing.quiet():
+        for seed in range(COUNT):
+            path = tmp_path / f"{seed}.{kind.lower()}"
+            path.write_bytes(damaged(kind, seed))
+            found = user_files._check(UserFile(path, "train", "oak", path.name), looks=True)
+            told = refusal(path)
+            if isinstance(found, Bad):
+                refused += 1
+                assert found.name == path.name
+                assert found.reason
+            else:
+                used += 1
+                assert told is None, "what is trained on can be predicted"
+            assert told is None or told.startswith(f"{path}: ")
+    assert used + refused == COUNT
+    assert refused, "some damage must be found"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF"])
+def test_a_set_of_damaged_files_is_read_without_them(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_photos.fill(tmp_path / "set", "oak", "elm")
+    for seed in range(COUNT):
+        (folder / "oak" / f"bad {seed}.{kind.lower()}").write_bytes(damaged(kind, seed))
+    found = folders.read(folder, size=16, crop=1, skip_bad=True, looks=True)
+    assert len(found.train) >= 4
+    assert "files cannot be used" in capsys.readouterr().out
