@@ -6,7 +6,8 @@ dominated. What stands in several experiments unchanged is listed once.
 
 Accuracy has the noise of the test images (about half a point of 10,000 images), latency that of
 its run: near the front, ask `diff` before you decide. Latency of another CPU than the workspace's
-is not compared, and says so.
+is not compared, and says so. A workspace whose results are not of the params, data and code that
+are here is refused, and the stage named.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,7 +39,10 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import ArtifactError
     from slimline.report import formatting as fmt
     from slimline.report import pareto
+    from slimline.repository import dvc_files, staleness
 
+    for note in staleness.check(Path(), dvc_files.read_lock(Path())):
+        print(note, file=sys.stderr)
     shown = _shown(["--all-commits"] if arguments.all_commits else [])
     found = pareto.points(shown, variants.read())
     if not found:

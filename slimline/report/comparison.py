@@ -59,7 +59,6 @@ class Comparison:
     classes: Sequence[ClassChange]
     """The largest changes first; empty if the answers cannot be compared."""
     params: Sequence[ParamChange]
-    stale_params: Sequence[str]
     slowdown: Measured
     anew: SideBySide | None
     """Times of both products, where they were measured again."""
@@ -105,7 +104,6 @@ def compare(then: State, now: State, settings: GatesParams, against: Base, base:
         variants=[_variant(name, against, now.results) for name in now.results.variants],
         classes=_classes(against, now.results),
         params=_params(then, now),
-        stale_params=now.stale_params,
         slowdown=gates.slowdown(now.results, against, SURE_95),
         anew=against.anew,
         waterfall=_waterfall(against, now.results),

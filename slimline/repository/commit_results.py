@@ -4,8 +4,8 @@ The command line reads all of these by their places in the tree. Stages do not: 
 arguments, and `dvc.lock` is no dependency of any.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from slimline.errors import SlimlineError
 from slimline.measure import results
 from slimline.measure.results import Results
 from slimline.measure.variant_figures import ResultsError
-from slimline.repository import dvc_files, revision
+from slimline.repository import dvc_files, revision, staleness
 from slimline.repository.dvc_files import Lock
 from slimline.repository.revision import Revision, RevisionError
 from slimline.variants import Variants
@@ -25,8 +25,6 @@ ROOT = Path()
 
 _METRICS = "metrics"
 _TEST = "data/prepared/test"
-_CHECKED_BY = "validate_params"
-"""The stage that ran with the whole of `params.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class State:
     """The whole of `params.yaml`, flat: keys joined by dots."""
     lock: Lock
     variants: Variants
+    notes: Sequence[str] = ()
+    """What of the working tree could not be compared with the run that made the results."""
 
     @property
     def product_file(self) -> str:
@@ -55,25 +55,16 @@ class State:
             return other.results.test_sha256 == self.results.test_sha256
         return self.has_same(_TEST, other)
 
-    @property
-    def stale_params(self) -> list[str]:
-        """Keys of params that the figures were not made with; gates make no figure."""
-        ran = params.flat(self.lock.params(_CHECKED_BY, str(params.PARAMS_PATH)))
-        keys = [*self.params, *(key for key in ran if key not in self.params)]
-        return [
-            key
-            for key in keys
-            if self.params.get(key) != ran.get(key) and not key.startswith("gates.")
-        ]
-
 
 def workspace() -> State:
-    """Return the state of the working tree.
+    """Return the state of the working tree, whose results are of what stands beside them.
 
     Raises:
         SlimlineError: something is missing, damaged or of another run.
+        StaleError: the results are of other params, data or code than those that are here.
     """
-    return _read(ROOT, variants.read(ROOT / variants.PATH), newer=None)
+    state = _read(ROOT, variants.read(ROOT / variants.PATH), newer=None)
+    return replace(state, notes=staleness.check(ROOT, state.lock))
 
 
 def of(base: Revision, now: State) -> State:

@@ -105,6 +105,7 @@ def test_other_test_images_are_not_compared(folder: Path, capsys: Capsys) -> Non
 def test_speedups_against_another_baseline_are_not_compared(folder: Path, capsys: Capsys) -> None:
     path = folder / "metrics/evaluate/baseline_train.json"
     path.write_text(path.read_text().replace('"macs_m": 100.0', '"macs_m": 50.0'))
+    repository.write_lock(folder, State())
     _, verdicts, told = gate(capsys, "--base", "main")
     assert verdicts["max_slowdown"] == "not judged"
     assert "the baseline model is another" in told
@@ -170,7 +171,8 @@ def test_mistakes_are_one_sentence(folder: Path, capsys: Capsys) -> None:
     assert main(["gate"]) == 2
     told = capsys.readouterr().err
     assert told == (
-        "params.yaml: prune.threshold: changed since the figures were made; run `dvc repro`\n"
+        "stage int8_export is stale: params.yaml: prune.threshold is 0.2, it ran with 0.15\n"
+        "the figures are not of what is here; run `dvc repro`\n"
     )
     toy.git(folder, "restore", ".")
     (folder / "metrics/predictions/prune.txt").write_text("1\n2\n")
@@ -228,6 +230,9 @@ def with_models(folder: Path) -> None:
     toy.git(folder, "switch", "--quiet", "main")
     toy.dvc(folder, "init", "--quiet")
     tiny_model.write(folder / "models/int8_export")
+    pipeline = (folder / "dvc.yaml").read_text()
+    pipeline = pipeline.replace("    outs:\n    - models/int8_export\n", "")
+    (folder / "dvc.yaml").write_text(pipeline.replace("    - models/int8_export\n", ""))
     toy.dvc(folder, "add", "--quiet", "models/int8_export")
     toy.commit(folder, "Add the model")
     toy.git(folder, "switch", "--quiet", "--create", "other")
@@ -284,10 +289,10 @@ def test_the_same_file_is_exactly_as_fast(folder: Path, capsys: Capsys) -> None:
     assert "slower than the base: 0.00 %, at most 0.00 %; the model is the same file" in told
 
 
-@pytest.mark.usefixtures("folder")
 def test_without_onnxruntime_the_recorded_speedups_are_compared(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
+    repository.write(folder, State())
     monkeypatch.setattr(retiming, "_RUNTIME", "no_such_package")
     told = gate(capsys, "--base", "main")[2]
     assert "two separate runs on Test CPU (avx2); not measured anew: no_such_package is not" in told
