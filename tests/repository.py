@@ -229,7 +229,7 @@ def _run_of(
     """What DVC writes down of one stage."""
     outs = [next(iter(each)) if isinstance(each, dict) else each for each in _outs(block)]
     is_whole = any(isinstance(each, dict) for each in block["params"])
-    ran = params if is_whole else {key: params[key] for key in block["params"]}
+    ran = params if is_whole else {key: params.get(key) for key in block["params"]}
 
     def entries(paths: Sequence[str]) -> list[dict[str, Any]]:
         md5s = {path: hashes.get(path) or dvc_files.hash_path(folder / path) for path in paths}

@@ -41,7 +41,9 @@ def verdict(change: Comparison) -> str:
     count = len(change.broken)
     if count:
         names = ", ".join(gate.name for gate in change.broken)
-        return f"{count} {'gate is' if count == 1 else 'gates are'} broken: {names}"
+        is_only_open = all(gate.verdict == "not proven" for gate in change.broken)
+        failed = "not proven" if is_only_open else "broken"
+        return f"{count} {'gate is' if count == 1 else 'gates are'} {failed}: {names}"
     return f"{_kept(change)}{_direction(change)}"
 
 
@@ -65,7 +67,7 @@ def _direction(change: Comparison) -> str:
 
 def verdict_mark(gate: Gate) -> str:
     """The verdict on one gate; the bad one in bold."""
-    return "**broken**" if gate.verdict == "broken" else gate.verdict
+    return f"**{gate.verdict}**" if gate.has_failed else gate.verdict
 
 
 def product_sentence(change: Comparison) -> str:

@@ -10,9 +10,10 @@ from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
 from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
-from slimline.report import gates, recall, waterfall
+from slimline.report import gates, limits, recall, waterfall
 from slimline.report.base_commit import Base
 from slimline.report.gates import Gate, GatesParams, Measured
+from slimline.report.limits import Loosened
 from slimline.report.recall import ClassChange
 from slimline.report.waterfall import StepChange
 from slimline.repository.commit_results import State
@@ -55,6 +56,8 @@ class Comparison:
     base: str
     """What it is compared with, in words."""
     gates: Sequence[Gate]
+    loosened: Sequence[Loosened]
+    """Limits that this commit would loosen; the base's hold."""
     variants: Sequence[VariantChange]
     classes: Sequence[ClassChange]
     """The largest changes first; empty if the answers cannot be compared."""
@@ -72,13 +75,13 @@ class Comparison:
 
     @property
     def broken(self) -> list[Gate]:
-        """The gates that must not be."""
-        return [gate for gate in self.gates if gate.verdict == "broken"]
+        """The gates that have failed."""
+        return [gate for gate in self.gates if gate.has_failed]
 
     @property
     def unbroken(self) -> list[Gate]:
         """The others, judged or not."""
-        return [gate for gate in self.gates if gate.verdict != "broken"]
+        return [gate for gate in self.gates if not gate.has_failed]
 
     @property
     def changed_classes(self) -> list[ClassChange]:
@@ -98,9 +101,11 @@ class Comparison:
 
 def compare(then: State, now: State, settings: GatesParams, against: Base, base: str) -> Comparison:
     """Return what changed from one state to the other; `base` is what the former is called."""
+    held = limits.hold(settings, then.params)
     return Comparison(
         base=base,
-        gates=gates.judge(now.results, settings, against),
+        gates=gates.judge(now.results, held.settings, against),
+        loosened=held.loosened,
         variants=[_variant(name, against, now.results) for name in now.results.variants],
         classes=_classes(against, now.results),
         params=_params(then, now),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slimline.pruning.record import LayerChange, Round
     from slimline.quantization.mixed_record import LayerChoice
     from slimline.report.content import Report
+    from slimline.report.gates import Gate
     from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange
     from slimline.report.waterfall import Step
@@ -35,6 +36,13 @@ class CardRow:
     name: str
     after: str
     before: str
+
+
+def burden_sentence(gates: Sequence[Gate]) -> str:
+    """How noise counts in the verdicts."""
+    if any(gate.burden == "prove" for gate in gates):
+        return "A gate is kept only if every value between them keeps the limit."
+    return "A gate breaks only if no value between them keeps the limit."
 
 
 def variant_cells(each: Variant) -> list[str]:
