@@ -59,7 +59,7 @@ def save(
                 folder / HISTORY, rows, header=[each.name for each in fields(HistoryRow)]
             )
         content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
-        files.write_json(folder / DESCRIPTION, content)
+        description.write(folder, content)
 
 
 def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -124,9 +124,11 @@ def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
     """Return the freshly built classifier of a folder, and its tensors, not yet loaded into it.
 
     Raises:
-        ArtifactError: the folder is incomplete, or a file in it is damaged.
+        ArtifactError: the folder is incomplete, or a file in it is damaged or of another model.
     """
     content = description.read(folder)
+    if (folder / WEIGHTS).is_file():
+        description.check(folder / WEIGHTS)
     try:
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError:

@@ -7,6 +7,7 @@ The network goes on from what the file has, so that a layer is not blamed for it
 that rounding turned would add up to many steps in a deep network.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class LayerDifference:
     @property
     def parts(self) -> bool:
         """Is that more than rounding?"""
-        return self.steps > _ROUNDING
+        return not self.steps <= _ROUNDING  # NaN is more
 
 
 def explain(
@@ -140,7 +141,9 @@ class _Comparer(fx.Interpreter):
         step = found.step or float(value.max() - value.min()) / self._levels
         # Padding adds channels of 0 behind those of the network.
         own = torch.from_numpy(found.values[:, : value.shape[1]]).reshape(value.shape)
-        self.steps[n] = float((own - value).abs().max()) / step
+        difference = float((own - value).abs().max())
+        # A layer that gives one value everywhere has no range to count in.
+        self.steps[n] = difference / step if step else math.inf if difference else 0.0
         return own
 
 

@@ -64,7 +64,7 @@ def prune(
         current = kept.with_network(copy.deepcopy(kept.network))
         plan = settings.survey(current, calibration)
         if number == 1:  # what cannot be met is refused now, not after hours
-            widths.choose(plan, settings, Progress(settings.steps, settings.steps, before), tables)
+            widths.choose(plan, settings, Progress(1, 1, before), tables)
         progress = Progress(number, settings.steps, before)
         threshold = widths.choose(plan, settings, progress, tables)
         plan.apply()

@@ -61,7 +61,8 @@ def save(
     options = settings.model_dump(include={"pad_channels", "opset", "ir_version"})
     trained = loop.predict(model.network, validation, model.preprocessing)
     assert isinstance(model.network, fx.GraphModule)
-    network = copy.deepcopy(model.network)
+    # Where it was scored on a GPU, it is looked into on the CPU, as its file.
+    network = copy.deepcopy(model.network).cpu()
     converted = qat.convert(model.network)
     with files.replacing(target) as folder:
         path = folder / description.ONNX
@@ -94,5 +95,5 @@ def save(
             **exporter.describe(**options),
             "parity": compared.to_dict(),
         }
-        files.write_json(folder / description.DESCRIPTION, content)
+        description.write(folder, content)
     return compared

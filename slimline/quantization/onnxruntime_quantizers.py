@@ -99,7 +99,7 @@ def save_dynamic(target: Path, source: Path) -> None:
     with files.replacing(target) as folder:
         path = folder / description.ONNX
         to_onnx.save(_quantized(source, quantize), path)
-        files.write_json(folder / description.DESCRIPTION, content | versions(path))
+        description.write(folder, content | versions(path))
 
 
 def versions(path: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def save(
         chosen = max(tried, key=lambda name: tried[name]) if tried else settings.calibrators[0]
         shutil.copyfile(paths[chosen], folder / description.ONNX)
         content |= onnxruntime_quantizers.versions(paths[chosen])
-        files.write_json(folder / description.DESCRIPTION, content)
+        description.write(folder, content)
     return tried
 
 

@@ -8,7 +8,7 @@ NOISE = 1.8
 """Points by which 5 % of so many draws is off by chance in one case of 200."""
 
 
-@pytest.mark.parametrize("count", gate_noise.COUNTS)
+@pytest.mark.parametrize("count", [200, 2_000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_of_models_at_the_limit_few_fail_and_few_are_proven(count: int) -> None:
     rng = np.random.default_rng(1)
     for changed in gate_noise.CHANGED[:2]:

@@ -1,4 +1,5 @@
 import copy
+from math import nan
 from typing import Any
 
 import cuts
@@ -15,6 +16,7 @@ from slimline.pruning import rounds
 from slimline.pruning.rounds import Outcome
 from slimline.pruning.settings import threshold_of_round
 from slimline.training import loop
+from slimline.training.loop import HistoryRow
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +108,13 @@ def test_a_round_that_loses_too_much_is_undone_and_the_last(
     assert [each.is_kept for each in outcome.rounds] == [True, False]
     assert same(outcome.model.network, model.network)
     assert outcome.layers[0].channels_before == outcome.layers[0].channels_after
+
+
+def test_a_round_that_ends_in_nan_is_undone(
+    model: Classifier, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = HistoryRow("round 1", 1, 1.0, 0.1, nan, nan, nan)
+    monkeypatch.setattr(loop, "fit", lambda *_, **__: [row])
+    outcome = prune(model, splits, "structured_magnitude", threshold=0.4)
+    assert [each.is_kept for each in outcome.rounds] == [True, False]
+    assert same(outcome.model.network, model.network)
