@@ -23,6 +23,12 @@ DESCRIPTION = "model.json"
 ONNX = "model.onnx"
 HISTORY = "history.tsv"
 
+VALIDATION_TOP1 = "validation_top1"
+"""Key of `model.json`: percent of the validation images that the model answers right.
+
+What chooses among models goes by it, and never by the test split.
+"""
+
 _FILES = {"weights": WEIGHTS, "onnx": ONNX}
 """What `model.json` has the hash of under `sha256`, beside what the model was made from."""
 

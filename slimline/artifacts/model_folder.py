@@ -58,8 +58,17 @@ def save(
             files.write_table(
                 folder / HISTORY, rows, header=[each.name for each in fields(HistoryRow)]
             )
-        content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
+        content = describe(model, data=data, settings=settings, parent=parent)
+        if history:
+            content[description.VALIDATION_TOP1] = _reached(history)
+        content |= dict(extra or {})
         description.write(folder, content)
+
+
+def _reached(history: Sequence[HistoryRow]) -> float:
+    """Return the accuracy of the state that training kept: the best of its last phase, percent."""
+    last = [row for row in history if row.phase == history[-1].phase]
+    return max(row.validation_top1 for row in last)
 
 
 def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:

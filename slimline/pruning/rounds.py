@@ -29,7 +29,9 @@ class Outcome:
 
     def account(self) -> dict[str, Any]:
         """Return what `model.json` tells of it."""
+        kept = [each for each in self.rounds if each.is_kept]
         return {
+            "validation_top1": kept[-1].top1_recovered,
             "rounds": [each.to_dict() for each in self.rounds],
             "layers": [each.to_dict() for each in self.layers],
         }

@@ -94,6 +94,7 @@ def save(
         ) | {
             **exporter.describe(**options),
             "parity": compared.to_dict(),
+            description.VALIDATION_TOP1: compared.top1_int8,
         }
         description.write(folder, content)
     return compared

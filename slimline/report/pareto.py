@@ -12,7 +12,7 @@ class Scored(Protocol):
 
     @property
     def top1(self) -> float:
-        """Percent of the test images."""
+        """Percent of images."""
 
 
 T = TypeVar("T", bound=Scored)
@@ -26,6 +26,7 @@ class Point:
     """As `dvc exp show` names it."""
     variant: str
     top1: float
+    """Percent of the validation images: the test split chooses nothing."""
     size_kib: float
     macs_m: float
     p50_ms: float | None
@@ -87,11 +88,11 @@ def _points(name: str, metrics: Mapping[str, Any], variants: Iterable[str]) -> I
     for variant in variants:
         scored = _figures(metrics, f"metrics/evaluate/{variant}.json")
         timed = _figures(metrics, f"metrics/latency/{variant}.json")
-        if {"top1", "size_kib", "macs_m"} <= set(scored):
+        if scored.get("validation_top1") is not None and {"size_kib", "macs_m"} <= set(scored):
             yield Point(
                 name,
                 variant,
-                top1=scored["top1"],
+                top1=scored["validation_top1"],
                 size_kib=scored["size_kib"],
                 macs_m=scored["macs_m"],
                 p50_ms=timed.get("p50_ms"),
