@@ -176,6 +176,7 @@ def _latency(name: str, state: State) -> dict[str, Any]:
         "p95_ms": 1.5 * times,
         "images_per_s": 1000 / times,
         "peak_rss_mib": 90.0,
+        "base_rss_mib": 61.0,
         "speedup": _TIMES[BASELINE] / times,
         "cpu": state.cpu,
         "cpu_flags": "avx2",

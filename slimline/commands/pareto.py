@@ -6,9 +6,9 @@ dominated. What stands in several experiments unchanged is listed once.
 
 Accuracy is that on validation, since who chooses by the test split has none left to report; a
 variant whose figures are older than that is left out. It has the noise of its images (about 0.8
-points of 5,000), latency that of its run: near the front, ask `diff` before you decide. Latency of another CPU than the workspace's
-is not compared, and says so. A workspace whose results are not of the params, data and code that
-are here is refused, and the stage named.
+points of 5,000), latency that of its run: near the front, ask `diff` before you decide. Latency of
+another CPU than the workspace's is not compared, and says so. A workspace whose results are not of
+the params, data and code that are here is refused, and the stage named.
 """
 
 from __future__ import annotations

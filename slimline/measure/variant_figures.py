@@ -47,6 +47,8 @@ class Variant:
     """None where the figures are of a commit that did not measure it."""
     validation_top1: float | None = None
     """Percent on validation; None likewise."""
+    base_rss_mib: float | None = None
+    """What of the peak is Python with the runtime; None likewise."""
 
     @property
     def top1_margin(self) -> float:

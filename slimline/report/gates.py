@@ -259,7 +259,7 @@ def _size(now: Results, _: float) -> Measured:
 
 
 def _p50(now: Results, sure: float) -> Measured:
-    low, high = significance.median_bounds(now.blocks[now.product.name], sure)
+    low, high = block_times.time_bounds(now.blocks[now.product.name], sure)
     return Figure(now.product.p50_ms, max(0.0, low), high), _timed_on(now)
 
 

@@ -89,5 +89,5 @@ def test_an_onnx_of_another_model_is_refused(tmp_path: Path) -> None:
     with (made / "model.onnx").open("ab") as file:
         file.write(b" ")
     assert len(description.differing(made)) == 1
-    with pytest.raises(ArtifactError, match="model.onnx: is not the file that model.json"):
+    with pytest.raises(ArtifactError, match=r"model\.onnx: is not the file that model.json"):
         description.deployable(made)
