@@ -105,6 +105,7 @@ def photos(folder: Path) -> Split:
         pixels = np.asarray(source.images[row]).squeeze()
         Image.fromarray(pixels).resize(_PHOTO_SIZE).convert("RGB").save(path, quality=90)
     settings = DataParams(
+        seed=1,
         source="photos",
         image_size=_INPUT_SIZE,
         crop=1.0,

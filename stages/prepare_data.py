@@ -10,9 +10,8 @@ from slimline.data import split_files, splitting
 def main(raw: Path, target: Path) -> None:
     """Write `target/<split>/` for train, calibration, validation and test."""
     settings = params.load("data", splitting.DataParams)
-    run = params.load_run()
     with tempfile.TemporaryDirectory() as scratch:
-        parts = splitting.prepare(raw, settings, seed=run.seed, scratch=Path(scratch))
+        parts = splitting.prepare(raw, settings, seed=settings.seed, scratch=Path(scratch))
         for name, split in parts.items():
             split_files.save(target / name, split)
             print(f"{name}: {len(split)} images of {len(split.classes)} classes")

@@ -29,7 +29,7 @@ stages:
     - params.yaml:
   prepare_data:
     cmd: python -m stages.prepare_data data/prepared
-    params: [seed, data]
+    params: [data]
     outs:
     - data/prepared/test
   baseline_train:

@@ -31,6 +31,9 @@ _CHUNK = 500
 class DataParams(Params):
     """Section `data`: what `prepare_data` reads and how it splits."""
 
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of the splits, apart from that of training: other runs see the same images."""
+
     source: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     """A folder under data/raw, or a classification set by torchvision's name, as CIFAR10."""
 
