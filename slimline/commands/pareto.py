@@ -13,13 +13,11 @@ the params, data and code that are here is refused, and the stage named.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slimline.report.pareto import Point
@@ -40,11 +38,11 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import ArtifactError
     from slimline.report import formatting as fmt
     from slimline.report import pareto
-    from slimline.repository import dvc_files, staleness
+    from slimline.repository import dvc_files, experiments, staleness
 
     for note in staleness.check(Path(), dvc_files.read_lock(Path())):
         print(note, file=sys.stderr)
-    shown = _shown(["--all-commits"] if arguments.all_commits else [])
+    shown = experiments.show(all_commits=arguments.all_commits)
     found = pareto.points(shown, variants.read())
     if not found:
         raise ArtifactError("there are no figures yet; run `dvc repro`")
@@ -74,14 +72,3 @@ def _latency_mark(point: Point, timed: Sequence[Point], fast: Sequence[Point]) -
     if point not in timed:
         return "another CPU"
     return "front" if point in fast else "dominated"
-
-
-def _shown(options: list[str]) -> Any:
-    from slimline.errors import ArtifactError
-
-    command = [sys.executable, "-m", "dvc", "exp", "show", "--json", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
-        raise ArtifactError(f"`dvc exp show` failed: {reason.removeprefix('ERROR: ')}")
-    return json.loads(done.stdout)

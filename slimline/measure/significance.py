@@ -5,7 +5,7 @@ usual 95 % interval, 0.95 the bound of a one-sided decision.
 """
 
 from collections.abc import Callable, Mapping
-from math import ceil, exp, inf, lgamma, log, sqrt
+from math import ceil, cos, exp, inf, lgamma, log, pi, sin, sqrt, tan
 from statistics import NormalDist
 from typing import TypeVar
 
@@ -29,6 +29,33 @@ Key = TypeVar("Key")
 def quantile(sure: float) -> float:
     """Return the point that a standard normal variable stays below with probability `sure`."""
     return NormalDist().inv_cdf(sure)
+
+
+def student(sure: float, degrees: int) -> float:
+    """Return the point that Student's t with so many degrees of freedom stays below with `sure`."""
+    low, high = 0.0, pi / 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if _student_share(middle, degrees) < 2 * sure - 1 else (low, middle)
+        )
+    return sqrt(degrees) * tan((low + high) / 2)
+
+
+def _student_share(angle: float, degrees: int) -> float:
+    """Return how much of t lies within plus and minus `sqrt(degrees) * tan(angle)`.
+
+    Abramowitz and Stegun, 26.7.3 and 26.7.4: a sum that ends.
+    """
+    is_odd = degrees % 2
+    term = cos(angle) if is_odd else 1.0
+    total = 0.0
+    for k in range(1 + is_odd, degrees, 2):
+        total += term
+        term *= cos(angle) ** 2 * k / (k + 1)
+    if is_odd:
+        return 2 / pi * (angle + sin(angle) * total)
+    return sin(angle) * total
 
 
 def wilson(hits: int, count: int, sure: float) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 from typing import Any
 
 from slimline.measure import paired
@@ -9,6 +10,7 @@ from slimline.measure.paired import Paired
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
 from slimline.measure.significance import SURE_95
+from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.variant_figures import Variant
 from slimline.report import gates, limits, recall, waterfall
 from slimline.report.base_commit import Base
@@ -62,6 +64,8 @@ class Comparison:
     classes: Sequence[ClassChange]
     """The largest changes first; empty if the answers cannot be compared."""
     params: Sequence[ParamChange]
+    training_noise: TrainingNoise | None
+    """That of two trainings, where there were two and it was measured."""
     slowdown: Measured
     anew: SideBySide | None
     """Times of both products, where they were measured again."""
@@ -72,6 +76,18 @@ class Comparison:
     def product(self) -> VariantChange:
         """What is shipped, in two commits."""
         return next(each for each in self.variants if each.after.role == "product")
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether accuracy changed by more than the images, and training anew, explain."""
+        found, noise = self.product.paired, self.training_noise
+        if found is None or not found.p_value < 2 * (1 - SURE_95):
+            return False
+        if noise is None:
+            return True
+        low, high = found.gain_bounds()
+        half = found.gain - low if found.gain > 0 else high - found.gain
+        return abs(found.gain) > hypot(half, noise.of_difference(SURE_95))
 
     @property
     def broken(self) -> list[Gate]:
@@ -109,6 +125,7 @@ def compare(then: State, now: State, settings: GatesParams, against: Base, base:
         variants=[_variant(name, against, now.results) for name in now.results.variants],
         classes=_classes(against, now.results),
         params=_params(then, now),
+        training_noise=against.training_noise if against.is_trained_anew else None,
         slowdown=gates.slowdown(now.results, against, SURE_95),
         anew=against.anew,
         waterfall=_waterfall(against, now.results),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isnan
+from math import hypot, inf, isnan
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator
@@ -289,7 +289,23 @@ def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     if not base.is_same_test:
         return None, "the test images are others or in another order: answers cannot be compared"
     compared = paired.compare(base.results.answers, now.answers, now.labels)
-    return _lost(compared, sure), f"{compared.won} images won, {compared.lost} lost"
+    told = f"{compared.won} images won, {compared.lost} lost"
+    figure = _lost(compared, sure)
+    if not base.is_trained_anew or not compared.won + compared.lost:
+        return figure, told
+    if base.training_noise is None:
+        return figure, (
+            f"{told}; trained anew, and the noise of that is unknown: "
+            "`python -m slimline seeds --write` measures it"
+        )
+    noise = base.training_noise
+    extra = noise.of_difference(sure)
+    low = figure.value - hypot(figure.value - figure.low, extra)
+    high = figure.value + hypot(figure.high - figure.value, extra)
+    told += (
+        f"; with the noise of training anew, {noise.deviation:.2f} points over {noise.seeds} seeds"
+    )
+    return replace(figure, low=low, high=high), told
 
 
 def _size_growth(now: Results, base: Base, _: float) -> Measured:

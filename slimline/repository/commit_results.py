@@ -12,8 +12,9 @@ from typing import Any
 from slimline import params, variants
 from slimline.artifacts import description
 from slimline.errors import SlimlineError
-from slimline.measure import results
+from slimline.measure import results, training_noise
 from slimline.measure.results import Results
+from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.variant_figures import ResultsError
 from slimline.repository import dvc_files, revision, staleness
 from slimline.repository.dvc_files import Lock
@@ -23,8 +24,13 @@ from slimline.variants import Variants
 ROOT = Path()
 """Commands run at the root, as stages do: the package is never installed."""
 
+TRAINING_NOISE = Path("data/training_noise.json")
+"""What `python -m slimline seeds --write` has measured."""
+
 _METRICS = "metrics"
 _TEST = "data/prepared/test"
+_TRAINED = "models/qat_finetune"
+"""What the product is an export of."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class State:
     """The whole of `params.yaml`, flat: keys joined by dots."""
     lock: Lock
     variants: Variants
+    training_noise: TrainingNoise | None = None
+    """None where it was never measured, and of another commit."""
     notes: Sequence[str] = ()
     """What of the working tree could not be compared with the run that made the results."""
 
@@ -48,6 +56,12 @@ class State:
         """Return whether both were made with the same file, by the hashes that DVC wrote down."""
         md5 = self.lock.md5(path)
         return md5 is not None and md5 == other.lock.md5(path)
+
+    def is_trained_anew(self, other: "State") -> bool:
+        """Return whether the product's answers are those of another training than the other's."""
+        if self.has_same(self.product_file, other):
+            return False
+        return not self.has_same(_TRAINED, other)
 
     def has_same_test(self, other: "State") -> bool:
         """Compare the hashes of the test images; of an older commit, those that DVC has."""
@@ -64,7 +78,11 @@ def workspace() -> State:
         StaleError: the results are of other params, data or code than those that are here.
     """
     state = _read(ROOT, variants.read(ROOT / variants.PATH), newer=None)
-    return replace(state, notes=staleness.check(ROOT, state.lock))
+    return replace(
+        state,
+        notes=staleness.check(ROOT, state.lock),
+        training_noise=training_noise.read(ROOT / TRAINING_NOISE),
+    )
 
 
 def of(base: Revision, now: State) -> State:

@@ -55,3 +55,10 @@ def test_exact_bounds_of_a_share() -> None:
 def test_how_many_images_show_a_loss() -> None:
     assert significance.images_needed(0.06, 0.005, 0.95) == 14839
     assert significance.detectable(0.06, 14839, 0.95) == pytest.approx(0.005, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "point"), [(1, 12.706), (2, 4.303), (3, 3.182), (7, 2.365), (10, 2.228)]
+)
+def test_students_t_as_in_tables(degrees: int, point: float) -> None:
+    assert significance.student(0.975, degrees) == pytest.approx(point, abs=5e-4)
