@@ -45,7 +45,6 @@ def save(
     """Write a trained model's folder at once; `extra` goes into `model.json`.
 
     `check` is given the .onnx; nothing is written if it raises.
-    A history without a row is that of a stage that had nothing to train, as at threshold 0.
     """
     with files.replacing(target) as folder:
         save_weights(folder, model.network.state_dict())

@@ -99,11 +99,6 @@ class PruneSettings(Params, ABC):
     recover: DistilledRecipe
     """Fine-tuning after each round."""
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is asked for."""
-        return self.threshold == 0 and self.target.given is None
-
     @abstractmethod
     def survey(self, model: Classifier, calibration: Split) -> Plan:
         """Return what the model could lose, and how important it is; nothing is changed yet."""
