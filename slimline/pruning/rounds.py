@@ -50,8 +50,8 @@ def prune(
 ) -> Outcome:
     """Prune and recover in rounds, until all are done or one loses too much accuracy.
 
-    The model given is left alone. At a threshold of 0 nothing is cut, and all else is done as at any
-    other: the control, which shows what of a pruned model's accuracy comes of more training. A
+    The model given is left alone. At a threshold of 0 nothing is cut, and all else is done as at
+    any other: the control, which shows what of a pruned model's accuracy comes of more training. A
     round that ends more than `settings.max_drop` points below the model given is undone.
 
     Raises:
