@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import repository
 import toy
 
 from slimline import code_hashes, files, params
 from slimline.__main__ import main
 from slimline.repository import declared_stages, dvc_files, staleness
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose results are of what is there."""
+    made = repository.make(tmp_path / "toy")
+    monkeypatch.chdir(made)
+    return made
 
 
 def change_lock(folder: Path, stage: str, kind: str, **entry: Any) -> None:
