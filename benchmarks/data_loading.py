@@ -133,6 +133,7 @@ def photos(folder: Path, size: tuple[int, int], count: int) -> Split:
         pixels = (np.asarray(grey)[..., np.newaxis] + noise).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(path, quality=90)
     settings = DataParams(
+        seed=1,
         source="photos",
         image_size=_INPUT_SIZE,
         crop=1.0,

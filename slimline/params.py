@@ -55,7 +55,8 @@ class RunParams(Params):
     """The keys outside all sections: what makes a run repeatable."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    """Seed of every random choice: splits, initial weights, order and augmentation of images."""
+    """Seed of training: initial weights, order and augmentation of images; the splits have theirs,
+    `data.seed`."""
 
     num_threads: Annotated[int, Field(ge=1, le=256)]
     """CPU threads of a stage. Another count gives other bytes."""

@@ -16,6 +16,7 @@ def run(main: Callable[..., None]) -> None:
     """Call `main` with the command line's arguments as paths, and exit.
 
     Exit codes: 0 done; 2 a mistake of the user, told in one sentence; a bug ends in a traceback.
+    `dvc repro` makes 255 of any that is not 0.
     """
     _die_with_parent()
     try:

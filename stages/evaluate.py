@@ -23,14 +23,18 @@ def main(
     """
     deployable, split = description.deployable(model), split_files.load(test)
     expected = accuracy.read_predictions(reference)
-    frame = Preprocessing.from_dict(description.read(model)["preprocessing"])
+    about = description.read(model)
+    frame = Preprocessing.from_dict(about["preprocessing"])
     num_threads = params.load_run().num_threads
     logits = deployable.predict(split.images, frame, num_threads=num_threads)
     score = accuracy.score(logits, split.labels, expected)
     files.write_text(predictions, accuracy.format_predictions(logits.argmax(1)))
     mistakes = newly_wrong.find(split, logits, expected)
     files.write_json(newly_wrong_path, newly_wrong.to_dict(mistakes))
-    files.write_json(figures_path, evaluate_figures.to_dict(score, deployable.inspect()))
+    figures = evaluate_figures.to_dict(
+        score, deployable.inspect(), about.get(description.VALIDATION_TOP1)
+    )
+    files.write_json(figures_path, figures)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ from slimline.repository import untracked
 def main(raw: Path, target: Path) -> None:
     """Write `target/<split>/` for train, calibration, validation and test."""
     settings = params.load("data", splitting.DataParams)
-    run = params.load_run()
     untracked.warn(raw / settings.source)
     with tempfile.TemporaryDirectory() as scratch:
-        parts = splitting.prepare(raw, settings, seed=run.seed, scratch=Path(scratch))
+        parts = splitting.prepare(raw, settings, seed=settings.seed, scratch=Path(scratch))
         for name, split in parts.items():
             split_files.save(target / name, split)
             print(f"{name}: {len(split)} images of {len(split.classes)} classes")

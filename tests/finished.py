@@ -32,12 +32,14 @@ _PARAMS = """\
 data:
   source: toy
 gates:
+  burden: refute
   confidence: 95
   min_top1: none
   min_mean_recall: none
   max_size_kib: none
   max_p50_ms: none
   max_peak_rss_mib: none
+  min_int8_macs: 90
   max_top1_drop: 0.5
   max_recall_drop: none
   min_size_ratio: 20

@@ -3,6 +3,7 @@
 What a state of it shows is said in `State`; every file is as the stages write it.
 """
 
+import itertools
 import json
 import shutil
 from collections.abc import Sequence
@@ -16,11 +17,57 @@ from ruamel.yaml import YAML
 
 from slimline import files, variants
 from slimline.measure import accuracy, significance
+from slimline.repository import dvc_files
 
 DECLARED = variants.read(toy.ROOT / variants.PATH)
 VARIANTS, BASELINE, PRODUCT = tuple(DECLARED), DECLARED.baseline, DECLARED.product
+_PIPELINE = """\
+stages:
+  validate_params:
+    cmd: python -m stages.validate_params params.yaml
+    params:
+    - params.yaml:
+  prepare_data:
+    cmd: python -m stages.prepare_data data/prepared
+    params: [data]
+    outs:
+    - data/prepared/test
+  baseline_train:
+    cmd: python -m stages.baseline_train data/prepared models/baseline_train
+    params: [seed, num_threads, training, baseline_train]
+    outs:
+    - models/baseline_train
+  int8_export:
+    cmd: python -m stages.int8_export models/baseline_train models/int8_export
+    deps:
+    - models/baseline_train
+    params: [seed, num_threads, prune, int8_export]
+    outs:
+    - models/int8_export
+  evaluate:
+    cmd: python -m stages.evaluate models data/prepared/test metrics
+    deps:
+    - data/prepared/test
+    - models/int8_export
+    params: [num_threads]
+    outs:
+    - metrics/predictions: {cache: false}
+    metrics:
+    - metrics/evaluate: {cache: false}
+  benchmark:
+    cmd: python -m stages.benchmark models metrics
+    deps:
+    - models/int8_export/model.onnx
+    params: [num_threads, benchmark]
+    outs:
+    - metrics/benchmark: {cache: false}
+    metrics:
+    - metrics/latency: {cache: false}
+"""
+
 COUNT = 2000
 CLASSES = [f"class {index}" for index in range(10)]
+_UNKNOWN = itertools.count(1)
 _LABELS = np.random.default_rng(0).integers(0, 10, COUNT)
 _SIZES = dict(zip(VARIANTS, (40000.0, 5000.0, 3000.0, 1000.0, 1000.0, 3000.0), strict=True))
 _TIMES = dict(zip(VARIANTS, (10.0, 1.0, 0.6, 0.5, 0.5, 0.7), strict=True))
@@ -40,7 +87,7 @@ class State:
     classes: Sequence[str] = field(default_factory=lambda: CLASSES)
     test_split: str = "0" * 32
     product_md5: str = ""
-    """Of the product's file in `dvc.lock`; empty: no stage names it."""
+    """Of the product's file in `dvc.lock`; empty: of its own each time."""
     is_noisy: bool = False
     """Whether the times are called noisy; they are the same."""
 
@@ -50,6 +97,7 @@ def make(folder: Path, state: State | None = None) -> Path:
     folder.mkdir(parents=True)
     for name in ("params.yaml", "variants.yaml"):
         shutil.copy2(toy.ROOT / name, folder)
+    (folder / "dvc.yaml").write_text(_PIPELINE)
     toy.git(folder, "init", "--quiet", "--initial-branch=main")
     for key, value in {
         "user.email": "toy@example.org",
@@ -66,7 +114,7 @@ def make(folder: Path, state: State | None = None) -> Path:
 def write(folder: Path, state: State) -> None:
     """Write all results of a state and the lock, as of the params that the folder has."""
     write_metrics(folder / "metrics", state)
-    _write_lock(folder, state)
+    write_lock(folder, state)
 
 
 def write_metrics(metrics: Path, state: State) -> None:
@@ -90,6 +138,7 @@ def write_top1(folder: Path, name: str) -> None:
     answers = accuracy.read_predictions(folder / "metrics" / "predictions" / f"{name}.txt")
     path = folder / "metrics" / "evaluate" / f"{name}.json"
     files.write_json(path, _figures(name, answers, State()))
+    write_lock(folder, State())
 
 
 def _answers(lost: int) -> np.ndarray:
@@ -105,6 +154,7 @@ def _figures(name: str, answers: np.ndarray, state: State) -> dict[str, Any]:
     size = state.size_kib if name == PRODUCT else _SIZES[name]
     return {
         "top1": round(100 * right / COUNT, 3),
+        "validation_top1": round(100 * right / COUNT, 3) + 0.5,
         "top1_low": round(100 * low, 3),
         "top1_high": round(100 * high, 3),
         "mean_recall": round(100 * right / COUNT, 3),
@@ -128,6 +178,7 @@ def _latency(name: str, state: State) -> dict[str, Any]:
         "p95_ms": 1.5 * times,
         "images_per_s": 1000 / times,
         "peak_rss_mib": 90.0,
+        "base_rss_mib": 61.0,
         "speedup": _TIMES[BASELINE] / times,
         "cpu": state.cpu,
         "cpu_flags": "avx2",
@@ -156,20 +207,45 @@ def _write_blocks(path: Path, state: State) -> None:
     files.write_table(path, rows)
 
 
-def _write_lock(folder: Path, state: State) -> None:
+def write_lock(folder: Path, state: State) -> None:
+    """Write `dvc.lock` as of a run of what the folder has, with made-up hashes of its models."""
+    path = folder / "dvc.yaml"
+    text = path.read_text() if path.is_file() else _PIPELINE
+    declared = YAML(typ="safe", pure=True).load(text)["stages"]
     params = YAML(typ="safe", pure=True).load(folder / "params.yaml")
-    outs = {
-        "prepare_data": ("data/prepared/test", f"{state.test_split}.dir"),
-        BASELINE: (f"models/{BASELINE}", "1" * 32 + ".dir"),
+    product = f"models/{PRODUCT}"
+    hashes = {
+        "data/prepared/test": f"{state.test_split}.dir",
+        f"models/{BASELINE}": "1" * 32 + ".dir",
+        product: (state.product_md5 or "4" * 32) + ".dir",
+        f"{product}/model.onnx": state.product_md5 or f"{next(_UNKNOWN):032d}",
     }
-    stages: dict[str, Any] = {
-        name: {"outs": [{"path": path, "hash": "md5", "md5": md5}]}
-        for name, (path, md5) in outs.items()
-    }
-    if state.product_md5:
-        path = f"models/{PRODUCT}/model.onnx"
-        dep = {"path": path, "hash": "md5", "md5": state.product_md5}
-        stages["benchmark"] = {"deps": [dep]}
-    stages["validate_params"] = {"params": {"params.yaml": params}}
+    if not state.product_md5 and (folder / product / "model.onnx").is_file():
+        del hashes[f"{product}/model.onnx"]
+    stages = {name: _run_of(block, folder, params, hashes) for name, block in declared.items()}
     # JSON is YAML as well.
     (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}, indent=1))
+
+
+def _run_of(
+    block: dict[str, Any], folder: Path, params: dict[str, Any], hashes: dict[str, str]
+) -> dict[str, Any]:
+    """What DVC writes down of one stage."""
+    outs = [next(iter(each)) if isinstance(each, dict) else each for each in _outs(block)]
+    is_whole = any(isinstance(each, dict) for each in block["params"])
+    ran = params if is_whole else {key: params.get(key) for key in block["params"]}
+
+    def entries(paths: Sequence[str]) -> list[dict[str, Any]]:
+        md5s = {path: hashes.get(path) or dvc_files.hash_path(folder / path) for path in paths}
+        return [{"path": path, "hash": "md5", "md5": md5} for path, md5 in md5s.items()]
+
+    return {
+        "cmd": block["cmd"],
+        "deps": entries(block.get("deps", [])),
+        "params": {"params.yaml": ran},
+        "outs": entries(outs),
+    }
+
+
+def _outs(block: dict[str, Any]) -> list[Any]:
+    return [*block.get("outs", []), *block.get("metrics", [])]

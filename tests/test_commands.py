@@ -74,7 +74,7 @@ def test_all_commands_on_a_pipeline(
     assert "0 differ" in capsys.readouterr().err
     assert main(["gate", "--base", "HEAD"]) in {0, 1}
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     against_base = [line for line in lines if "max_top1_loss" in line or "_growth" in line]
     assert all(line.startswith("kept") for line in against_base)
     assert any("slower than the base: 0.00 %" in line for line in lines), "it is the same file"

@@ -163,6 +163,7 @@ def results(folder: Path) -> dict[str, str]:
 
 
 DATA = DataParams(
+    seed=1,
     source="toy",
     image_size=28,
     crop=1.0,

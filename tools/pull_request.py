@@ -6,8 +6,8 @@ is what .github/workflows/report.yml runs; it does the same in any clone. Result
 and of this code and these params stand as they are, and need neither models nor images. Others are
 made anew by `dvc repro`, with all that DVC's cache and remote have.
 
-Exit codes: 0 every gate is kept; 1 one is broken; 2 there is nothing to judge. The comment is
-written in any case.
+Exit codes: 0 every gate is kept; 1 one is broken, not proven or not judged; 2 there is nothing to
+judge. The comment is written in any case.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main(base: str, target: Path) -> int:
     title, rest = compared.stdout.split("\n", 1)
     note = "" if is_current else _MADE_HERE
     target.write_text(f"{title}\n{note}{rest}", encoding="utf-8")
-    judged = _run("slimline", "gate", "--base", base)
+    judged = _run("slimline", "gate", "--strict", "--base", base)
     print(judged.stdout + judged.stderr, end="", flush=True)
     return judged.returncode
 

@@ -12,6 +12,7 @@ from slimline import files
 from slimline.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from slimline.params import Params
@@ -21,6 +22,15 @@ WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
 ONNX = "model.onnx"
 HISTORY = "history.tsv"
+
+VALIDATION_TOP1 = "validation_top1"
+"""Key of `model.json`: percent of the validation images that the model answers right.
+
+What chooses among models goes by it, and never by the test split.
+"""
+
+_FILES = {"weights": WEIGHTS, "onnx": ONNX}
+"""What `model.json` has the hash of under `sha256`, beside what the model was made from."""
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -46,6 +56,49 @@ def read(folder: Path) -> dict[str, Any]:
     return content
 
 
+def write(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write a folder's `model.json`, with the hashes of the files that lie beside it.
+
+    Who has its hash, as a parent, has the model to the byte: other weights have another.
+    """
+    own = {key: files.hash_file(folder / name) for key, name in _own(folder).items()}
+    hashes = {**content.get("sha256", {}), **own}
+    files.write_json(folder / DESCRIPTION, {**content, "sha256": hashes})
+
+
+def check(path: Path) -> None:
+    """Refuse weights or an .onnx that are not those which `model.json` beside them describes.
+
+    Folders of before it had their hashes are taken as they are.
+
+    Raises:
+        ArtifactError: the file is of another model, or damaged.
+    """
+    described = read(path.parent).get("sha256")
+    key = next(key for key, name in _FILES.items() if name == path.name)
+    expected = described.get(key) if isinstance(described, dict) else None
+    if expected is not None and files.hash_file(path) != expected:
+        raise ArtifactError(
+            f"{path}: is not the file that {DESCRIPTION} beside it describes; "
+            "`dvc checkout` brings both, `dvc repro` makes them anew"
+        )
+
+
+def differing(folder: Path) -> list[str]:
+    """Return what is wrong with the files of a folder, a sentence each."""
+    found = []
+    for name in _own(folder).values():
+        try:
+            check(folder / name)
+        except ArtifactError as error:
+            found.append(str(error))
+    return found
+
+
+def _own(folder: Path) -> dict[str, str]:
+    return {key: name for key, name in _FILES.items() if (folder / name).is_file()}
+
+
 def deployable(folder: Path) -> Deployable:
     """Return a folder's deployable model; folders older than targets are for ONNX Runtime.
 
@@ -68,10 +121,11 @@ def onnx_path(folder: Path) -> Path:
     """Return the path of a folder's deployable model.
 
     Raises:
-        ArtifactError: there is none.
+        ArtifactError: there is none, or it is not the one that `model.json` describes.
     """
     path = folder / ONNX
     if path.is_file():
+        check(path)
         return path
     if (folder / WEIGHTS).is_file():
         raise ArtifactError(

@@ -16,9 +16,7 @@ from torch import Tensor
 
 from slimline import files
 from slimline.artifacts import description
-from slimline.artifacts.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
-from slimline.data.preprocessing import STEPS
-from slimline.data.preprocessing import Preprocessing
+from slimline.artifacts.description import HISTORY, ONNX, WEIGHTS
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.networks import classifier
@@ -45,7 +43,6 @@ def save(
     """Write a trained model's folder at once; `extra` goes into `model.json`.
 
     `check` is given the .onnx; nothing is written if it raises.
-    A history without a row is that of a stage that had nothing to train, as at threshold 0.
     """
     with files.replacing(target) as folder:
         save_weights(folder, model.network.state_dict())
@@ -58,8 +55,17 @@ def save(
             files.write_table(
                 folder / HISTORY, rows, header=[each.name for each in fields(HistoryRow)]
             )
-        content = describe(model, data=data, settings=settings, parent=parent) | dict(extra or {})
-        files.write_json(folder / DESCRIPTION, content)
+        content = describe(model, data=data, settings=settings, parent=parent)
+        if history:
+            content[description.VALIDATION_TOP1] = _reached(history)
+        content |= dict(extra or {})
+        description.write(folder, content)
+
+
+def _reached(history: Sequence[HistoryRow]) -> float:
+    """Return the accuracy of the state that training kept: the best of its last phase, percent."""
+    last = [row for row in history if row.phase == history[-1].phase]
+    return max(row.validation_top1 for row in last)
 
 
 def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -121,7 +127,7 @@ def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
     """Return the freshly built classifier of a folder, and its tensors, not yet loaded into it.
 
     Raises:
-        ArtifactError: the folder is incomplete, or a file in it is damaged.
+        ArtifactError: the folder is incomplete, or a file in it is damaged or of another model.
     """
     content, tensors = _read(folder)
     return classifier.fresh(content), tensors
@@ -129,6 +135,8 @@ def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content = description.read(folder)
+    if (folder / WEIGHTS).is_file():
+        description.check(folder / WEIGHTS)
     try:
         return content, load_file(folder / WEIGHTS)
     except FileNotFoundError:

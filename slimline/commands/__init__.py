@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Protocol
 
-from slimline.commands import apply, diff, gate, package, pareto, predict, schema, verify
+from slimline.commands import apply, diff, gate, package, pareto, predict, schema, seeds, verify
 
 
 class Command(Protocol):
@@ -31,5 +31,6 @@ COMMANDS: Mapping[str, Command] = {
     "predict": predict,
     "package": package,
     "pareto": pareto,
+    "seeds": seeds,
     "schema": schema,
 }

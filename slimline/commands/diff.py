@@ -10,10 +10,12 @@ The text stays below 60,000 characters, of which a comment on GitHub has room fo
 The results in the working tree are compared with those that are committed where this branch left
 REV; neither a DVC cache nor a full history is needed. Where DVC's cache or remote has REV's model,
 both models are timed anew, in turns, as `gate` does; --no-measure compares what was recorded. A
-shallow clone is compared with the tip of REV that it has fetched. Exit 0, whatever the gates say;
-`gate` is the command that decides.
+shallow clone is compared with the tip of REV that it has fetched. Exit 0, whatever the gates say:
+`gate` is the command that decides. Exit 2 where the results are not of the params, data and code
+that are here; the stage is named.
 """
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 
@@ -36,6 +38,8 @@ def run(arguments: Namespace) -> int:
 
     settings = params.load("gates", GatesParams)
     now = commit_results.workspace()
+    for note in now.notes:
+        print(note, file=sys.stderr)
     found = revision.find(arguments.base)
     then = commit_results.of(found, now)
     against = base_commit.timed(then, found, now, is_wanted=not arguments.no_measure)

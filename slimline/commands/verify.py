@@ -2,7 +2,8 @@
 
 DVC trusts the files that it has protected: a bit that flipped in its cache, or in a model that is
 linked to it, goes unnoticed and is handed out to whoever pulls. This command reads every byte of
-what dvc.lock and *.dvc files track, and of the cache's copies. Exit 1 if anything differs.
+what dvc.lock and *.dvc files track, and of the cache's copies; of each model folder, whether its
+weights and .onnx are those that its model.json describes. Exit 1 if anything differs.
 
 What is not here (a clone without `dvc pull`) is listed, and is no error. A damaged object of the
 cache is mended by removing it, and then `dvc pull` or `dvc repro`.
@@ -25,6 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a line per file that differs; return 1 if there is one."""
+    from slimline.artifacts import description
     from slimline.repository import dvc_files
 
     root = Path()
@@ -35,18 +37,23 @@ def run(arguments: Namespace) -> int:
     found = dvc_files.Verification(root, _cache() / "files" / "md5")
     for record in [*outs, *deps]:
         found.check(record)
+    num_differing = 0
     if arguments.all:
         found.check_all_objects()
+    for folder in sorted(path.parent for path in root.glob(f"models/*/{description.DESCRIPTION}")):
+        for told in description.differing(folder):
+            print(told)
+            num_differing += 1
     for name, told in found.differing.items():
         print(f"{name}: {told}")
     for name in found.absent:
         print(f"{name}: is not here, and not verified", file=sys.stderr)
     print(
         f"{found.num_files} files and {found.num_objects} objects of the cache hashed, "
-        f"{len(found.differing)} differ",
+        f"{num_differing + len(found.differing)} differ",
         file=sys.stderr,
     )
-    return 1 if found.differing else 0
+    return 1 if num_differing or found.differing else 0
 
 
 def _cache() -> Path:

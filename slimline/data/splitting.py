@@ -50,6 +50,9 @@ def _folder_name(name: str) -> str:
 class DataParams(Params):
     """Section `data`: what `prepare_data` reads and how it splits."""
 
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of the splits, apart from that of training: other runs see the same images."""
+
     source: Annotated[
         str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})
     ]

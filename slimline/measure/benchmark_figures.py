@@ -18,6 +18,7 @@ def noisy(latency: Latency, cpu: Cpu) -> dict[str, Any]:
         "p95_ms": round(latency.p95_ms, 4),
         "images_per_s": round(latency.images_per_s, 1),
         "peak_rss_mib": round(latency.peak_rss_mib, 1),
+        "base_rss_mib": round(latency.base_rss_mib, 1),
         "speedup": round(latency.speedup, 3),
         "cpu": cpu.model,
         "cpu_flags": " ".join(cpu.flags),

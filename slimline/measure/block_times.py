@@ -4,7 +4,7 @@
 time of one image in that block, ms.
 """
 
-from math import inf, isinf, log, sqrt
+from math import inf, isinf, isqrt, log, sqrt
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +17,9 @@ from slimline.measure import significance
 Times: TypeAlias = NDArray[np.float64]
 """[blocks], ms."""
 
+_FEWEST_BATCHES = 6
+"""Of fewer values no two bound their median as surely as 97.5 %."""
+
 
 def read(path: Path) -> dict[str, Times]:
     """Return the times of each variant."""
@@ -27,6 +30,19 @@ def read(path: Path) -> dict[str, Times]:
 def speedup_bounds(reference: Times, times: Times, sure: float) -> tuple[float, float]:
     """Return the bounds of how many times faster than the reference, by the blocks' ratios."""
     return significance.median_bounds(reference / times, sure)
+
+
+def time_bounds(times: Times, sure: float) -> tuple[float, float]:
+    """Return the bounds of the median time itself, ms.
+
+    Unlike ratios of one block, times of neighbouring blocks are alike: a machine is slow for a
+    while. So neighbours are taken together, and the bounds are of the medians of these batches
+    (batch means; Flegal and Jones, Annals of Statistics 38, 2010, 1034-1070), which hardly depend
+    on each other.
+    """
+    count = min(len(times), max(_FEWEST_BATCHES, isqrt(len(times))))
+    batches = np.array_split(times, count)
+    return significance.median_bounds(np.array([np.median(each) for each in batches]), sure)
 
 
 def noise(reference: Times, times: Times) -> float:

@@ -7,11 +7,17 @@ from slimline.measure.accuracy import Accuracy
 from slimline.targets.model_file import ModelFile
 
 
-def to_dict(score: Accuracy, file: ModelFile) -> dict[str, float]:
-    """Return the content of `metrics/evaluate/<variant>.json`."""
+def to_dict(
+    score: Accuracy, file: ModelFile, validation_top1: float | None
+) -> dict[str, float | None]:
+    """Return the content of `metrics/evaluate/<variant>.json`.
+
+    `validation_top1` is what `model.json` says, percent; None where it is of an older version.
+    """
     low, high = score.top1_interval
     return {
         "top1": round(score.top1, 3),
+        "validation_top1": None if validation_top1 is None else round(validation_top1, 3),
         "top1_low": round(low, 3),
         "top1_high": round(high, 3),
         "mean_recall": round(score.mean_recall, 3),

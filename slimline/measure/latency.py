@@ -66,6 +66,8 @@ class Latency:
     """[batches]."""
     batch_size: int
     peak_rss_bytes: int
+    base_rss_bytes: int = 0
+    """The same before the model is loaded: Python, numpy and the runtime."""
 
     @property
     def block_ms(self) -> NDArray[np.float64]:
@@ -104,6 +106,11 @@ class Latency:
         """Largest memory of a process that loads the model and answers one image."""
         return self.peak_rss_bytes / _MIB
 
+    @property
+    def base_rss_mib(self) -> float:
+        """What of it is Python with the runtime, whatever the model."""
+        return self.base_rss_bytes / _MIB
+
 
 def measure(
     models: Mapping[str, Deployable],
@@ -125,15 +132,17 @@ def measure(
         images[np.arange(settings.batch_size) % len(images)],
         settings,
     )
+    memory = {name: _memory(each, images[:1]) for name, each in models.items()}
     return {
         name: Latency(
             milliseconds=single[name],
             reference=single[reference],
             batch_seconds=batch[name],
             batch_size=settings.batch_size,
-            peak_rss_bytes=_peak_rss_bytes(each, images[:1]),
+            base_rss_bytes=memory[name][0],
+            peak_rss_bytes=memory[name][1],
         )
-        for name, each in models.items()
+        for name in models
     }
 
 
@@ -168,14 +177,23 @@ def _batch_times(
     return {name: np.concatenate([each[name] for each in taken]) / 1000 for name in models}
 
 
-def _peak_rss_bytes(model: Deployable, image: NDArray[np.float32]) -> int:
-    """Return the peak memory of a fresh process, so that no other model's memory counts."""
+def _memory(model: Deployable, image: NDArray[np.float32]) -> tuple[int, int]:
+    """Return bytes of a fresh process, in which no other model's memory counts.
+
+    The peak before the model is loaded, the runtime imported, and that after its first answer.
+    """
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_answer_and_weigh, model, image).result()
 
 
-def _answer_and_weigh(model: Deployable, image: NDArray[np.float32]) -> int:
-    model.load(num_threads=1)(image)
+def _answer_and_weigh(model: Deployable, image: NDArray[np.float32]) -> tuple[int, int]:
+    runtime = model.runtime  # imported when it is first asked for
+    before = _peak_rss_bytes()
+    runtime.run(runtime.load(model.path, num_threads=1), image)
+    return before, _peak_rss_bytes()
+
+
+def _peak_rss_bytes() -> int:
     if _STATUS.is_file():
         found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
         assert found is not None

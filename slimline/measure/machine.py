@@ -69,6 +69,16 @@ def cpu() -> Cpu:
     return Cpu(name, [flag for flag in _INT8_FLAGS if flag in known])
 
 
+def say_if_other(measured_on: str, table: str, command: str) -> None:
+    """Print that a table of times is of another CPU than this one, if it is."""
+    here = cpu().model
+    if here != measured_on:
+        print(
+            f"{table} was measured on {measured_on}, this is {here}: what goes by it is for the "
+            f"former; `{command}` measures here"
+        )
+
+
 def name(cpu: str, flags: str) -> str:
     """Return a CPU and those of its features that matter to int8, as a person reads them."""
     return f"{cpu} ({flags or 'no int8 features known'})"

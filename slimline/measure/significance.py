@@ -4,8 +4,8 @@
 usual 95 % interval, 0.95 the bound of a one-sided decision.
 """
 
-from collections.abc import Mapping
-from math import exp, inf, lgamma, log, sqrt
+from collections.abc import Callable, Mapping
+from math import ceil, cos, exp, inf, lgamma, log, pi, sin, sqrt, tan
 from statistics import NormalDist
 from typing import TypeVar
 
@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 
 SURE_95 = 0.975
 """Of each bound of a two-sided 95 % interval."""
+
+_POWER = 0.8
+"""In how many of all cases a difference that is called large enough to be shown is shown."""
+
+_HALVINGS = 40
+"""Of an interval of length 1: far below what is printed."""
 
 _NEGLIGIBLE = 1e-18
 
@@ -25,12 +31,67 @@ def quantile(sure: float) -> float:
     return NormalDist().inv_cdf(sure)
 
 
+def student(sure: float, degrees: int) -> float:
+    """Return the point that Student's t with so many degrees of freedom stays below with `sure`."""
+    low, high = 0.0, pi / 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if _student_share(middle, degrees) < 2 * sure - 1 else (low, middle)
+        )
+    return sqrt(degrees) * tan((low + high) / 2)
+
+
+def _student_share(angle: float, degrees: int) -> float:
+    """Return how much of t lies within plus and minus `sqrt(degrees) * tan(angle)`.
+
+    Abramowitz and Stegun, 26.7.3 and 26.7.4: a sum that ends.
+    """
+    is_odd = degrees % 2
+    term = cos(angle) if is_odd else 1.0
+    total = 0.0
+    for k in range(1 + is_odd, degrees, 2):
+        total += term
+        term *= cos(angle) ** 2 * k / (k + 1)
+    if is_odd:
+        return 2 / pi * (angle + sin(angle) * total)
+    return sin(angle) * total
+
+
 def wilson(hits: int, count: int, sure: float) -> tuple[float, float]:
     """Return the bounds of a share of `count`, 0 to 1 (Wilson, 1927): right also near 0 and 1."""
     share, n, z = hits / count, count, quantile(sure)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def clopper_pearson(hits: int, count: int, sure: float) -> tuple[float, float]:
+    """Return bounds of a share, 0 to 1, for a decision that must not err more often than it says.
+
+    Clopper and Pearson (Biometrika 26, 1934): the shares of which so many hits, or more on that
+    side, have a probability of `1 - sure`. Wilson's bounds are right on average, these always.
+    """
+
+    def solve(tail_at: Callable[[float], float]) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if tail_at(middle) < 1 - sure else (low, middle)
+        return (low + high) / 2
+
+    misses = count - hits
+    lowest = solve(lambda share: _binomial_tail(misses, count, 1 - share)) if hits else 0.0
+    highest = 1 - solve(lambda share: _binomial_tail(hits, count, 1 - share)) if misses else 1.0
+    return lowest, highest
+
+
+def _binomial_tail(hits: int, count: int, share: float) -> float:
+    """Return the probability of at most so many hits, each of them of the given share."""
+    k = np.arange(1, hits + 1)
+    steps = np.log((count - k + 1) / k) + log(share / (1 - share))
+    logs = count * log(1 - share) + np.concatenate([[0.0], np.cumsum(steps)])
+    return float(np.exp(logs).sum())
 
 
 def coin_tail(heads: int, tosses: int) -> float:
@@ -53,6 +114,21 @@ def coin_tail(heads: int, tosses: int) -> float:
         if term < _NEGLIGIBLE * total:
             break
     return exp(first - tosses * log(2) + log(total))
+
+
+def detectable(variance: float, count: int, sure: float) -> float:
+    """Return the smallest true difference of a mean that `count` values show, in 8 of 10 cases.
+
+    `variance` is that of one value. The bound at `sure` then lies beyond no difference in 80 % of
+    all samples, by the normal approximation (Fleiss, Statistical Methods for Rates and Proportions,
+    1981, section 3.3).
+    """
+    return (quantile(sure) + quantile(_POWER)) * sqrt(variance / count)
+
+
+def images_needed(variance: float, difference: float, sure: float) -> int:
+    """Return how many values show a true difference in 8 of 10 cases; the inverse of the above."""
+    return ceil(variance * ((quantile(sure) + quantile(_POWER)) / difference) ** 2)
 
 
 def median_bounds(values: NDArray[np.float64], sure: float) -> tuple[float, float]:

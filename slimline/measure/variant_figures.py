@@ -10,7 +10,7 @@ from slimline import files
 from slimline.errors import SlimlineError
 from slimline.variants import Declared, Role
 
-_HEADLINE = ("top1", "size_kib", "macs_m", "p50_ms", "speedup")
+_HEADLINE = ("validation_top1", "size_kib", "macs_m", "p50_ms", "speedup")
 
 
 class ResultsError(SlimlineError):
@@ -49,6 +49,10 @@ class Variant:
     """None likewise."""
     least_recall: float | None = None
     """None likewise."""
+    validation_top1: float | None = None
+    """Percent on validation; None likewise."""
+    base_rss_mib: float | None = None
+    """What of the peak is Python with the runtime; None likewise."""
 
     @property
     def top1_margin(self) -> float:
@@ -66,9 +70,10 @@ class Variant:
         return self.size_kib, self.params, self.macs_m, self.int8_macs
 
     @property
-    def headline(self) -> dict[str, float]:
+    def headline(self) -> dict[str, float | None]:
         """The figures to compare experiments by, under names that no other metric file has.
 
+        Accuracy is that on validation: who chooses by the test split has none left to report.
         Of a name that several files have, `dvc exp show` prints the path as well, and two of those
         fill a terminal.
         """

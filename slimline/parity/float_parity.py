@@ -56,7 +56,7 @@ def check(model: Classifier, validation: Split, path: Path, *, num_threads: int)
 def _broken(expected: NDArray[np.float32], found: NDArray[np.float32]) -> str:
     """Return how far logits differ, if by more than is allowed; answers follow from logits."""
     spread, difference = float(np.ptp(expected)), float(np.abs(expected - found).max())
-    if difference > _MAX_DIFFERENCE / 100 * spread:
+    if not difference <= _MAX_DIFFERENCE / 100 * spread:  # NaN is no agreement
         return (
             f"differ in a logit by {difference:.3g}, where {_MAX_DIFFERENCE} % of the logits' "
             f"spread, {spread:.3g}, is allowed"

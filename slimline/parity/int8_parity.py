@@ -86,7 +86,7 @@ class Parity:
             (_OPTIMISED, self.agreement, "min_agreement_optimised"),
         ):
             bound, most = getattr(settings, key), self._most_agreement(agreement)
-            if most < bound:
+            if not most >= bound:
                 text = (
                     f"{differ} {how}, give the same top-1 for {agreement:.2f} % of "
                     f"{self.images} validation images, beyond chance no more than {most:.2f} %; "
@@ -98,14 +98,14 @@ class Parity:
             (_OPTIMISED, self.largest_difference, "max_logit_difference_optimised"),
         ):
             bound, share = getattr(settings, key), self._share(difference)
-            if share > bound:
+            if not share <= bound:  # NaN is no bound kept
                 text = (
                     f"{differ} {how}, differ in a logit of the validation images by {share:.2f} % "
                     f"of the logits' spread; int8_export.{key} allows {bound} %"
                 )
                 yield Broken(text, how == _OPTIMISED)
         least = self.least_top1_difference
-        if least > settings.max_top1_difference:
+        if not least <= settings.max_top1_difference:
             text = (
                 f"int8_export: accuracy on validation is {self.top1_fake_quant:.2f} % in "
                 f"fake-quant and {self.top1_int8:.2f} % in ONNX Runtime, beyond chance {least:.2f} "

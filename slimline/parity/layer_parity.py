@@ -7,6 +7,7 @@ The network goes on from what the file has, so that a layer is not blamed for it
 that rounding turned would add up to many steps in a deep network.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class LayerDifference:
     @property
     def parts(self) -> bool:
         """Is that more than rounding?"""
-        return self.steps > _ROUNDING
+        return not self.steps <= _ROUNDING  # NaN is more
 
 
 def explain(
@@ -72,10 +73,11 @@ def explain(
     levels: int = INT8_LEVELS,
 ) -> str:
     """Return half a sentence that names the first layer which parts. Arguments as of `compare`."""
-    layers = compare(
+    if not is_comparable(network, path):
+        return "at which layer cannot be told, since the file has others than the network"
+    parting = first_parting(
         network, path, images, optimised=optimised, num_threads=num_threads, levels=levels
     )
-    parting = next((each for each in layers if each.parts), None)
     if parting is None:
         return (
             f"no layer alone differs by more than one step on {len(images)} images: what rounding "
@@ -85,6 +87,30 @@ def explain(
         f"they part at layer {parting.name}, which differs by up to {parting.steps:.0f} of "
         f"{levels} steps"
     )
+
+
+def is_comparable(network: fx.GraphModule, path: Path) -> bool:
+    """Return whether file and network have as many layers, so that the n-th of each are one.
+
+    A linear layer on more than [images, features] is a MatMul in the file, which is none here.
+    """
+    return len(list(_onnx_ends(ir.load(path).graph))) == len(dict(_torch_ends(network)))
+
+
+def first_parting(
+    network: fx.GraphModule,
+    path: Path,
+    images: NDArray[np.float32],
+    *,
+    optimised: bool,
+    num_threads: int,
+    levels: int = INT8_LEVELS,
+) -> LayerDifference | None:
+    """Return the first layer that differs by more than rounding, None where none does."""
+    layers = compare(
+        network, path, images, optimised=optimised, num_threads=num_threads, levels=levels
+    )
+    return next((each for each in layers if each.parts), None)
 
 
 def compare(
@@ -140,7 +166,9 @@ class _Comparer(fx.Interpreter):
         step = found.step or float(value.max() - value.min()) / self._levels
         # Padding adds channels of 0 behind those of the network.
         own = torch.from_numpy(found.values[:, : value.shape[1]]).reshape(value.shape)
-        self.steps[n] = float((own - value).abs().max()) / step
+        difference = float((own - value).abs().max())
+        # A layer that gives one value everywhere has no range to count in.
+        self.steps[n] = difference / step if step else math.inf if difference else 0.0
         return own
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from slimline import files
 from slimline.errors import ParamsError
+from slimline.measure import machine
 from slimline.pruning.cost import Cost
 
 TimeCurve = Sequence[tuple[float, float]]
@@ -30,7 +31,9 @@ class LayerTimes:
     """Everything else, by the multiply-accumulates of the whole network."""
 
     def check(self, whole: Cost) -> None:
-        """Refuse a table of another network.
+        """Refuse a table of another network, and say where it is of another CPU.
+
+        That is right where the pruned model runs there, and this machine only trains it.
 
         Raises:
             ParamsError: a layer is missing, or is of another size.
@@ -46,6 +49,8 @@ class LayerTimes:
                         "run `python -m benchmarks.layer_times`"
                     ]
                 )
+
+        machine.say_if_other(self.cpu, "data/layer_times.json", "python -m benchmarks.layer_times")
 
     def microseconds(self, cost: Cost) -> float:
         """Return what a network of these layers takes, interpolated in multiply-accumulates."""

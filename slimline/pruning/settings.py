@@ -102,8 +102,9 @@ class PruneSettings(Params, ABC):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is asked for."""
-        return self.threshold == 0 and self.target.given is None
+        """Whether nothing shall be removed, and nothing trained."""
+        cuts_nothing = self.threshold == 0 and self.target.given is None
+        return cuts_nothing and self.recover.epochs == 0
 
     @abstractmethod
     def survey(self, model: Classifier, calibration: Split) -> Plan:
@@ -143,12 +144,20 @@ class PruneSettings(Params, ABC):
 def threshold_of_round(settings: PruneSettings, number: int) -> float:
     """Return the threshold for round `number`, from 1, so that all of them add up.
 
-    A share is of what the rounds before have left; another unit rises evenly.
+    A share is of what the rounds before have left; another unit rises evenly. By a scan it is the
+    mean of what layers lose in all rounds together, as the scan has measured it.
     """
+    if settings.rates == "auto":
+        return settings.threshold
     if settings.unit not in SHARES:
         return settings.threshold * number / settings.steps
     kept: float = (1 - settings.threshold) ** (1 / settings.steps)
     return 1 - kept
+
+
+def share_of_round(share: float, rounds: int) -> float:
+    """Return what each of so many rounds may remove of what is left, to remove `share` in all."""
+    return share if rounds == 1 else 1 - (1 - share) ** (1 / rounds)
 
 
 class SensitivityParams(Params):

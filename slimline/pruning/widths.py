@@ -68,7 +68,7 @@ def choose(plan: Plan, chosen: PruneSettings, progress: Progress, tables: Prunin
             as far as the threshold, the times are those of another network, or the target cannot
             be met.
     """
-    chooser = _Chooser(plan.groups, chosen, tables.scan)
+    chooser = _Chooser(plan.groups, chosen, tables.scan, rounds=progress.of)
     target = chosen.target.given
     if target is None:
         threshold = settings.threshold_of_round(chosen, progress.number)
@@ -143,15 +143,21 @@ class _Chooser:
     """Sets widths by a threshold; what does not depend on it is worked out once."""
 
     def __init__(
-        self, groups: Sequence[Group], chosen: PruneSettings, scan: SensitivityScan
+        self,
+        groups: Sequence[Group],
+        chosen: PruneSettings,
+        scan: SensitivityScan,
+        *,
+        rounds: int,
     ) -> None:
         self._groups, self._unit, self._scan = groups, chosen.unit, scan
+        self._rounds = rounds
         self._is_auto = chosen.rates == "auto"
         self._curves = [_Curve(group) for group in groups]
         for group, curve, limit in zip(
             groups, self._curves, _limits(groups, chosen.layers), strict=True
         ):
-            group.spare(curve.within_share(limit))
+            group.spare(curve.within_share(settings.share_of_round(limit, rounds)))
 
     @property
     def largest(self) -> float:
@@ -174,7 +180,9 @@ class _Chooser:
     def _removable(self, threshold: float) -> list[float]:
         if self._is_auto:
             shares = self._scan.shares(self._names, threshold)
-            return [c.within_share(share) for c, share in zip(self._curves, shares, strict=True)]
+            # The scan is of the network before the first round.
+            now = [settings.share_of_round(share, self._rounds) for share in shares]
+            return [c.within_share(share) for c, share in zip(self._curves, now, strict=True)]
         if self._unit == "layer_share":
             return [curve.within_share(threshold) for curve in self._curves]
         if self._unit == "global_share":

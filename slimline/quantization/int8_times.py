@@ -11,6 +11,7 @@ from typing import Any
 
 from slimline import files
 from slimline.errors import ParamsError
+from slimline.measure import machine
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,17 @@ class Int8Times:
     def check(self, image: Sequence[int], weights: Mapping[str, int], section: str) -> None:
         """Refuse a table of another network: `weights` are the entries by name of the layer.
 
+        Where it is of another CPU, that is said: it may be the one that the model is for.
+
         Raises:
             ParamsError: a layer is missing or is of another size, or images are.
         """
         known = {name: time.weights for name, time in self.layers.items()}
         other = next((name for name, count in weights.items() if known.get(name) != count), None)
         if list(self.image) == list(image) and other is None:
+            machine.say_if_other(
+                self.cpu, "data/int8_times.json", "python -m benchmarks.int8_times"
+            )
             return
         what = f"images of {_size(image)}" if other is None else f"layer {other} as it is"
         raise ParamsError(

@@ -27,6 +27,7 @@ from slimline.params import Params
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import releases, to_onnx
+from slimline.targets.runtimes import Deployable
 
 _CALIBRATION_BATCH = 50
 _METHODS: dict[Calibrator, Any] = {
@@ -81,7 +82,7 @@ def quantize_static(
         ) from error
 
 
-def save_dynamic(target: Path, source: Path) -> None:
+def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: int) -> None:
     """Write a folder whose .onnx has int8 weights in linear layers, quantizing inputs on the fly.
 
     Convolutions stay float: ONNX Runtime has no fast kernel for them with ranges made on the fly.
@@ -99,7 +100,17 @@ def save_dynamic(target: Path, source: Path) -> None:
     with files.replacing(target) as folder:
         path = folder / description.ONNX
         to_onnx.save(_quantized(source, quantize), path)
-        files.write_json(folder / description.DESCRIPTION, content | versions(path))
+        frame = Preprocessing.from_dict(content["preprocessing"])
+        content[description.VALIDATION_TOP1] = top1(
+            path, frame, validation, num_threads=num_threads
+        )
+        description.write(folder, content | versions(path))
+
+
+def top1(path: Path, frame: Preprocessing, split: Split, *, num_threads: int) -> float:
+    """Return the percent of a split's images that a file answers right."""
+    logits = Deployable(path).predict(split.images, frame, num_threads=num_threads)
+    return 100 * float((logits.argmax(1) == split.labels).mean())
 
 
 def versions(path: Path) -> dict[str, Any]:
@@ -116,6 +127,7 @@ def describe(source: Path, settings: Params | None, *, data: str) -> dict[str, A
         "sha256": description.origins(data=data, settings=settings, parent=source),
     }
     content.pop("rounds", None)
+    content.pop(description.VALIDATION_TOP1, None)
     return content
 
 

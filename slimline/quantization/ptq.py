@@ -18,7 +18,6 @@ from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.onnxruntime.passes import lone_float_layers, order
-from slimline.targets.runtimes import Deployable
 
 
 def save(
@@ -33,7 +32,7 @@ def save(
 ) -> dict[Calibrator, float]:
     """Write the folder of an int8 model; return the accuracy that each calibrator tried reached.
 
-    Accuracy is percent on validation. Where one calibrator is asked for, none is measured.
+    Accuracy is percent on validation.
 
     Raises:
         ArtifactError: `source` is no folder of a float model.
@@ -48,16 +47,18 @@ def save(
         paths = {name: Path(scratch) / f"{name}.onnx" for name in settings.calibrators}
         for name, path in paths.items():
             _write(path, source, model, calibration, settings, name, float_layers=floats)
-        tried: dict[Calibrator, float] = {}
+        frame = Preprocessing.from_dict(content["preprocessing"])
+        tried = {
+            name: onnxruntime_quantizers.top1(path, frame, validation, num_threads=num_threads)
+            for name, path in paths.items()
+        }
         if settings.calibrator == "auto":
-            tried = {
-                name: _top1(path, source, validation, num_threads) for name, path in paths.items()
-            }
             content["calibrators"] = tried
-        chosen = max(tried, key=lambda name: tried[name]) if tried else settings.calibrators[0]
+        chosen = max(tried, key=lambda name: tried[name])
+        content[description.VALIDATION_TOP1] = tried[chosen]
         shutil.copyfile(paths[chosen], folder / description.ONNX)
         content |= onnxruntime_quantizers.versions(paths[chosen])
-        files.write_json(folder / description.DESCRIPTION, content)
+        description.write(folder, content)
     return tried
 
 
@@ -91,9 +92,3 @@ def _nodes(path: Path, model: Classifier, float_layers: Sequence[str]) -> list[s
     assert list(entries.values()) == list(weights.values()), "layers and nodes differ in order"
     nodes = dict(zip(weights, entries, strict=True))
     return [nodes[name] for name in float_layers]
-
-
-def _top1(path: Path, source: Path, validation: Split, num_threads: int) -> float:
-    frame = Preprocessing.from_dict(description.read(source)["preprocessing"])
-    logits = Deployable(path).predict(validation.images, frame, num_threads=num_threads)
-    return 100 * float((logits.argmax(1) == validation.labels).mean())

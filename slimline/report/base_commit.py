@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from slimline.errors import ArtifactError
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
+from slimline.measure.training_noise import TrainingNoise
 from slimline.repository import retiming
 from slimline.repository.commit_results import State
 from slimline.repository.revision import Revision
@@ -24,6 +25,10 @@ class Base:
     """Whether the baseline computes the same: only then can speedups be compared."""
     is_same_product: bool = False
     """Whether the product is the same file."""
+    is_trained_anew: bool = False
+    """Whether the product comes of another training: its answers carry the noise of that."""
+    training_noise: TrainingNoise | None = None
+    """How much that is; None where it was never measured."""
     anew: SideBySide | None = None
     """Times of both products, where they were measured again."""
     not_anew: str = ""
@@ -39,6 +44,8 @@ def of(then: State, now: State) -> Base:
         # Other weights in the same network take the same time.
         is_same_baseline=before.computation == after.computation,
         is_same_product=then.has_same(now.product_file, now),
+        is_trained_anew=now.is_trained_anew(then),
+        training_noise=now.training_noise,
     )
 
 

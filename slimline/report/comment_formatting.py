@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from slimline.report.waterfall import Step, StepChange
 
 _NONE = "\N{EN DASH}"
-_P_VALUE = 0.05
-"""Below it a difference is called beyond chance, as the 95 % intervals do."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,9 @@ def verdict(change: Comparison) -> str:
     count = len(change.broken)
     if count:
         names = ", ".join(gate.name for gate in change.broken)
-        return f"{count} {'gate is' if count == 1 else 'gates are'} broken: {names}"
+        is_only_open = all(gate.verdict == "not proven" for gate in change.broken)
+        failed = "not proven" if is_only_open else "broken"
+        return f"{count} {'gate is' if count == 1 else 'gates are'} {failed}: {names}"
     return f"{_kept(change)}{_direction(change)}"
 
 
@@ -56,7 +56,7 @@ def _kept(change: Comparison) -> str:
 
 def _direction(change: Comparison) -> str:
     found = change.product.paired
-    if found is None or found.p_value >= _P_VALUE:
+    if found is None or not change.is_beyond_chance:
         return ""
     if found.gain < 0:
         return ", though accuracy fell beyond chance"
@@ -65,7 +65,7 @@ def _direction(change: Comparison) -> str:
 
 def verdict_mark(gate: Gate) -> str:
     """The verdict on one gate; the bad one in bold."""
-    return "**broken**" if gate.verdict == "broken" else gate.verdict
+    return f"**{gate.verdict}**" if gate.has_failed else gate.verdict
 
 
 def product_sentence(change: Comparison) -> str:
@@ -76,7 +76,7 @@ def product_sentence(change: Comparison) -> str:
     if not product.is_changed:
         return f"**{product.name} is what it was**: the same answers, size and computation."
     size = f"{fmt.kib(product.after.size_kib)} ({fmt.relative(*_sizes(product))})"
-    return f"**{product.name}**: {_accuracy(product)}; {size}."
+    return f"**{product.name}**: {_accuracy(change)}; {size}."
 
 
 def product_rows(change: Comparison) -> list[FigureRow]:
@@ -93,7 +93,7 @@ def unchanged_figures(change: Comparison) -> list[str]:
 def _product_rows(change: Comparison) -> list[FigureRow]:
     """All figures of the product; latency only if it can be compared."""
     before, after = change.product.before, change.product.after
-    rows = [_accuracy_row(change.product)]
+    rows = [_accuracy_row(change)]
     if before is None:
         return rows
     rows += [
@@ -186,19 +186,22 @@ def _step_noise(each: StepChange) -> str:
     return f"{fmt.change(value)}, {verdict}"
 
 
-def _accuracy_row(product: VariantChange) -> FigureRow:
+def _accuracy_row(change: Comparison) -> FigureRow:
+    product = change.product
     before = fmt.percent(product.before.top1) if product.before else _NONE
-    return FigureRow("top-1 on test", before, fmt.percent(product.after.top1), _accuracy(product))
+    return FigureRow("top-1 on test", before, fmt.percent(product.after.top1), _accuracy(change))
 
 
-def _accuracy(product: VariantChange) -> str:
-    found = product.paired
+def _accuracy(change: Comparison) -> str:
+    found, noise = change.product.paired, change.training_noise
     if found is None:
         return "the test images are others or in another order: answers are not compared"
     if not found.won + found.lost:
         return "every image is answered as rightly as before"
     low, high = found.gain_bounds()
-    beyond = "beyond chance" if found.p_value < _P_VALUE else "within what chance can do"
+    beyond = "beyond chance" if change.is_beyond_chance else "within what chance can do"
+    if noise is not None:
+        beyond += f", training anew included (sd {noise.deviation:.2f} points, {noise.seeds} seeds)"
     return (
         f"{fmt.points(found.gain)} points ({fmt.points(low)} to {fmt.points(high)}), "
         f"{found.won} images won, {found.lost} lost, p {_p(found)}: {beyond}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 from typing import Any
 
 from slimline.measure import paired
@@ -9,10 +10,12 @@ from slimline.measure.paired import Paired
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
 from slimline.measure.significance import SURE_95
+from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.variant_figures import Variant
-from slimline.report import gates, recall, waterfall
+from slimline.report import gates, limits, recall, waterfall
 from slimline.report.base_commit import Base
 from slimline.report.gates import Gate, GatesParams, Measured
+from slimline.report.limits import Loosened
 from slimline.report.recall import ClassChange
 from slimline.report.waterfall import StepChange
 from slimline.repository.commit_results import State
@@ -55,11 +58,14 @@ class Comparison:
     base: str
     """What it is compared with, in words."""
     gates: Sequence[Gate]
+    loosened: Sequence[Loosened]
+    """Limits that this commit would loosen; the base's hold."""
     variants: Sequence[VariantChange]
     classes: Sequence[ClassChange]
     """The largest changes first; empty if the answers cannot be compared."""
     params: Sequence[ParamChange]
-    stale_params: Sequence[str]
+    training_noise: TrainingNoise | None
+    """That of two trainings, where there were two and it was measured."""
     slowdown: Measured
     anew: SideBySide | None
     """Times of both products, where they were measured again."""
@@ -72,14 +78,26 @@ class Comparison:
         return next(each for each in self.variants if each.after.role == "product")
 
     @property
+    def is_beyond_chance(self) -> bool:
+        """Whether accuracy changed by more than the images, and training anew, explain."""
+        found, noise = self.product.paired, self.training_noise
+        if found is None or not found.p_value < 2 * (1 - SURE_95):
+            return False
+        if noise is None:
+            return True
+        low, high = found.gain_bounds()
+        half = found.gain - low if found.gain > 0 else high - found.gain
+        return abs(found.gain) > hypot(half, noise.of_difference(SURE_95))
+
+    @property
     def broken(self) -> list[Gate]:
-        """The gates that must not be."""
-        return [gate for gate in self.gates if gate.verdict == "broken"]
+        """The gates that have failed."""
+        return [gate for gate in self.gates if gate.has_failed]
 
     @property
     def unbroken(self) -> list[Gate]:
         """The others, judged or not."""
-        return [gate for gate in self.gates if gate.verdict != "broken"]
+        return [gate for gate in self.gates if not gate.has_failed]
 
     @property
     def changed_classes(self) -> list[ClassChange]:
@@ -99,13 +117,15 @@ class Comparison:
 
 def compare(then: State, now: State, settings: GatesParams, against: Base, base: str) -> Comparison:
     """Return what changed from one state to the other; `base` is what the former is called."""
+    held = limits.hold(settings, then.params)
     return Comparison(
         base=base,
-        gates=gates.judge(now.results, settings, against),
+        gates=gates.judge(now.results, held.settings, against),
+        loosened=held.loosened,
         variants=[_variant(name, against, now.results) for name in now.results.variants],
         classes=_classes(against, now.results),
         params=_params(then, now),
-        stale_params=now.stale_params,
+        training_noise=against.training_noise if against.is_trained_anew else None,
         slowdown=gates.slowdown(now.results, against, SURE_95),
         anew=against.anew,
         waterfall=_waterfall(against, now.results),

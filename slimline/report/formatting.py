@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from math import inf, isinf
 
 from slimline.report.gates import Gate
+from slimline.report.limits import Loosened
 
 MINUS = "\N{MINUS SIGN}"
 _ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]|#"} | {"<": "&lt;", ">": "&gt;"})
@@ -154,6 +155,12 @@ def gate_line(gate: Gate) -> str:
     if gate.figure is not None:
         told += f": {gate_value(gate)}, {gate_limit(gate)}"
     return f"{told}; {gate.note}" if gate.note else told
+
+
+def loosened_line(each: Loosened) -> str:
+    """A limit that a pull request loosens, on one line of a terminal."""
+    told = f"{each.after} here, {each.before} on the base, which holds until this is merged"
+    return f"{'loosened':<12}  {each.key:<16}  {told}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,14 +1,16 @@
 """Limits that the product must keep, as data in section `gates`, and the judgement on them.
 
-A gate of accuracy or latency breaks only where its limit is exceeded beyond noise: as surely as
-`gates.confidence` says. Sizes and memory are exact.
+Noise lies on one side or the other, and `gates.burden` says on which: with `refute` a gate of
+accuracy or latency breaks only where its limit is exceeded beyond noise, with `prove` it is kept
+only where the limit is kept beyond noise (non-inferiority). Either at the confidence that
+`gates.confidence` sets. Sizes, memory and what runs in int8 are exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import hypot, inf, isnan
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator
@@ -42,11 +44,19 @@ _Percent: TypeAlias = Annotated[float | None, _up_to(100)]
 _Limit: TypeAlias = Annotated[float | None, _up_to(inf)]
 
 
+Burden: TypeAlias = Literal["refute", "prove"]
+
+
 class GatesParams(Params):
     """Section `gates`: limits of the product; `none` switches any of them off."""
 
+    burden: Burden
+    """What noise speaks for: `refute` keeps a gate until worse is proven; `prove` fails it until
+    good enough is proven."""
+
     confidence: Annotated[float, Field(ge=50, lt=100)]
-    """Percent: how sure it must be that accuracy or latency exceeds a limit, to break a gate."""
+    """Percent: how sure accuracy or latency must be on the wrong side of a limit to break a gate,
+    or on the right side where `burden` is `prove`."""
 
     min_top1: _Percent
     """Percent of the test images that are answered right, at least."""
@@ -63,6 +73,9 @@ class GatesParams(Params):
 
     max_peak_rss_mib: _Limit
     """Peak memory of a process that answers one image, MiB, at most."""
+
+    min_int8_macs: _Percent
+    """Percent of the multiply-accumulates that ONNX Runtime executes in int8, at least."""
 
     max_top1_drop: _Percent
     """Percentage points of test accuracy below the baseline, at most."""
@@ -93,7 +106,7 @@ class GatesParams(Params):
     @property
     def limits(self) -> dict[str, float]:
         """The limits that are switched on, by key."""
-        given = self.model_dump(exclude={"confidence"})
+        given = self.model_dump(exclude={"burden", "confidence"})
         return {key: limit for key, limit in given.items() if limit is not None}
 
 
@@ -104,14 +117,40 @@ class Figure:
     value: float
     low: float
     high: float
+    sampled: Sampled | None = None
+    """The test images that it was measured on, where it is an accuracy."""
 
     @property
     def is_exact(self) -> bool:
         """Whether it has no noise."""
         return self.low == self.value == self.high
 
+    @property
+    def is_number(self) -> bool:
+        """Whether figure and bounds are numbers: a training that diverged leaves NaN."""
+        return not any(map(isnan, (self.value, self.low, self.high)))
 
-Verdict: TypeAlias = Literal["kept", "within noise", "broken", "not judged"]
+
+@dataclass(frozen=True)
+class Sampled:
+    """How well a test set of some size tells accuracies apart."""
+
+    count: int
+    variance: float
+    """Of what one image adds to the figure, as a share; see `paired.Paired.variance`."""
+    sure: float
+
+    @property
+    def smallest(self) -> float:
+        """The smallest loss that this test set shows in 8 of 10 cases, points."""
+        return 100 * significance.detectable(self.variance, self.count, self.sure)
+
+    def needed(self, points: float) -> int:
+        """Return how many test images would show a loss of so many points."""
+        return significance.images_needed(self.variance, points / 100, self.sure)
+
+
+Verdict: TypeAlias = Literal["kept", "within noise", "not proven", "broken", "not judged"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +167,7 @@ class Gate:
     """None where it cannot be judged."""
     note: str
     """Why it cannot be judged, or what the figure holds."""
+    burden: Burden = "refute"
 
     @property
     def is_ceiling(self) -> bool:
@@ -136,48 +176,77 @@ class Gate:
 
     @property
     def verdict(self) -> Verdict:
-        """Broken only if no value between the bounds keeps the limit."""
+        """Where the figure and its bounds lie, by who bears the burden of proof; NaN is broken."""
         if self.figure is None:
             return "not judged"
-        sign = 1 if self.is_ceiling else -1
-        surely = self.figure.low if self.is_ceiling else self.figure.high
-        if sign * self.figure.value <= sign * self.limit:
-            return "kept"
-        return "within noise" if sign * surely <= sign * self.limit else "broken"
+        if not self.figure.is_number:
+            return "broken"
+        low, high = self.figure.low, self.figure.high
+        best, worst = (low, high) if self.is_ceiling else (high, low)
+        if not self._allows(best):
+            return "broken"
+        if self.burden == "prove":
+            return "kept" if self._allows(worst) else "not proven"
+        return "kept" if self._allows(self.figure.value) else "within noise"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it must not be merged so."""
+        return self.verdict in ("broken", "not proven")
+
+    def _allows(self, value: float) -> bool:
+        return value <= self.limit if self.is_ceiling else value >= self.limit
 
 
 def judge(now: Results, settings: GatesParams, base: Base | None = None) -> list[Gate]:
     """Return every gate that is switched on; those against the base branch only if there is one."""
     sure, limits = settings.sure, settings.limits
-    gates = [
-        _gate(rule, limits[rule.key], rule.measure(now, sure))
-        for rule in _RULES
-        if rule.key in limits
+    judged: list[tuple[_Rule | _RuleAgainstBase, Measured]] = [
+        (rule, rule.measure(now, sure)) for rule in _RULES if rule.key in limits
     ]
     if base is not None:
-        gates += [
-            _gate(rule, limits[rule.key], rule.measure(now, base, sure))
+        judged += [
+            (rule, rule.measure(now, base, sure))
             for rule in _RULES_AGAINST_BASE
             if rule.key in limits
         ]
-    return gates
+    return [_gate(rule, limits[rule.key], measured, settings.burden) for rule, measured in judged]
 
 
-def are_kept(gates: Sequence[Gate]) -> bool:
-    """Return whether none is broken."""
-    return all(gate.verdict != "broken" for gate in gates)
+def are_kept(gates: Sequence[Gate], *, is_strict: bool = False) -> bool:
+    """Return whether none has failed; if strict, none may be left unjudged either."""
+    return not any(
+        gate.has_failed or (is_strict and gate.verdict == "not judged") for gate in gates
+    )
 
 
 Measured: TypeAlias = "tuple[Figure | None, str]"
 """The figure, None where there is none to compare; and what must be said about it."""
 
 
-def _gate(rule: _Rule | _RuleAgainstBase, limit: float, measured: Measured) -> Gate:
+def _gate(rule: _Rule | _RuleAgainstBase, limit: float, measured: Measured, burden: Burden) -> Gate:
     figure, note = measured
     if figure is not None:
         # Else 1050 KiB would be 5.000000000000004 % more than 1000 KiB, and break a limit of 5.
-        figure = Figure(*(round(each, DIGITS) for each in astuple(figure)))
-    return Gate(rule.key, rule.name, rule.unit, limit, figure, note)
+        figure = replace(
+            figure,
+            value=round(figure.value, DIGITS),
+            low=round(figure.low, DIGITS),
+            high=round(figure.high, DIGITS),
+        )
+        shown = _power(figure.sampled, 100 - limit if rule.key == "min_top1" else limit)
+        note = "; ".join(each for each in (note, shown) if each)
+    return Gate(rule.key, rule.name, rule.unit, limit, figure, note, burden)
+
+
+def _power(sampled: Sampled | None, allowed: float) -> str:
+    """Say which loss the test images show; how many would show what is allowed, if these do not."""
+    if sampled is None:
+        return ""
+    told = f"{sampled.count:,} test images show a loss from {sampled.smallest:.2f} points on"
+    if 0 < allowed < sampled.smallest:
+        told += f", one of {allowed:g} would take {sampled.needed(allowed):,}"
+    return told
 
 
 def _exact(value: float) -> Figure:
@@ -186,8 +255,10 @@ def _exact(value: float) -> Figure:
 
 def _top1(now: Results, sure: float) -> Measured:
     right = now.is_right(now.product.name)
-    low, high = significance.wilson(int(right.sum()), len(right), sure)
-    return Figure(100 * float(right.mean()), 100 * low, 100 * high), ""
+    count, share = len(right), float(right.mean())
+    low, high = significance.clopper_pearson(int(right.sum()), count, sure)
+    sampled = Sampled(count, share * (1 - share), sure)
+    return Figure(100 * share, 100 * low, 100 * high, sampled), ""
 
 
 def _mean_recall(now: Results, sure: float) -> Measured:
@@ -214,12 +285,16 @@ def _size(now: Results, _: float) -> Measured:
 
 
 def _p50(now: Results, sure: float) -> Measured:
-    low, high = significance.median_bounds(now.blocks[now.product.name], sure)
+    low, high = block_times.time_bounds(now.blocks[now.product.name], sure)
     return Figure(now.product.p50_ms, max(0.0, low), high), _timed_on(now)
 
 
 def _peak_rss(now: Results, _: float) -> Measured:
     return _exact(now.product.peak_rss_mib), f"on {_machine(now)}"
+
+
+def _int8_macs(now: Results, _: float) -> Measured:
+    return _exact(now.product.int8_macs), ""
 
 
 def _top1_drop(now: Results, sure: float) -> Measured:
@@ -240,7 +315,23 @@ def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     if not base.is_same_test:
         return None, "the test images are others or in another order: answers cannot be compared"
     compared = paired.compare(base.results.answers, now.answers, now.labels)
-    return _lost(compared, sure), f"{compared.won} images won, {compared.lost} lost"
+    told = f"{compared.won} images won, {compared.lost} lost"
+    figure = _lost(compared, sure)
+    if not base.is_trained_anew or not compared.won + compared.lost:
+        return figure, told
+    if base.training_noise is None:
+        return figure, (
+            f"{told}; trained anew, and the noise of that is unknown: "
+            "`python -m slimline seeds --write` measures it"
+        )
+    noise = base.training_noise
+    extra = noise.of_difference(sure)
+    low = figure.value - hypot(figure.value - figure.low, extra)
+    high = figure.value + hypot(figure.high - figure.value, extra)
+    told += (
+        f"; with the noise of training anew, {noise.deviation:.2f} points over {noise.seeds} seeds"
+    )
+    return replace(figure, low=low, high=high), told
 
 
 def _size_growth(now: Results, base: Base, _: float) -> Measured:
@@ -285,9 +376,10 @@ def _recorded_slowdown(now: Results, base: Base, sure: float) -> Measured:
 
 
 def _lost(compared: paired.Paired, sure: float) -> Figure:
-    low, high = compared.gain_bounds(sure)
+    low, high = compared.gain_bounds(sure, is_cautious=True)
     # Adding 0 makes no difference of 0 a plain zero, not a negative one.
-    return Figure(0 - compared.gain, -high, -low)
+    sampled = Sampled(compared.count, compared.variance, sure)
+    return Figure(0 - compared.gain, -high, -low, sampled)
 
 
 def _timed_on(results: Results) -> str:
@@ -321,6 +413,7 @@ _RULES = (
     _Rule("max_size_kib", "size of the file", "KiB", _size),
     _Rule("max_p50_ms", "time per image", "ms", _p50),
     _Rule("max_peak_rss_mib", "peak memory", "MiB", _peak_rss),
+    _Rule("min_int8_macs", "multiply-accumulates in int8", "%", _int8_macs),
     _Rule("max_top1_drop", "accuracy lost against the baseline", "points", _top1_drop),
     _Rule(
         "max_recall_drop", "recall that a class lost against the baseline", "points", _recall_drop

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-WORKSPACE = "workspace"
+from slimline.repository import experiments
 
 
 class Scored(Protocol):
@@ -12,7 +12,7 @@ class Scored(Protocol):
 
     @property
     def top1(self) -> float:
-        """Percent of the test images."""
+        """Percent of images."""
 
 
 T = TypeVar("T", bound=Scored)
@@ -26,6 +26,7 @@ class Point:
     """As `dvc exp show` names it."""
     variant: str
     top1: float
+    """Percent of the validation images: the test split chooses nothing."""
     size_kib: float
     macs_m: float
     p50_ms: float | None
@@ -45,7 +46,7 @@ def points(shown: Sequence[Mapping[str, Any]], variants: Iterable[str]) -> list[
     The workspace comes first, so that a model that is there as well is shown as the workspace's.
     """
     found: dict[tuple[object, ...], Point] = {}
-    for name, data in _revisions(shown):
+    for name, data in experiments.revisions(shown):
         for point in _points(name, data.get("metrics") or {}, variants):
             found.setdefault(point.identity, point)
     return list(found.values())
@@ -58,7 +59,9 @@ def front(found: Sequence[T], price: Callable[[T], float]) -> list[T]:
 
 def comparable(found: Sequence[Point]) -> list[Point]:
     """Return the points whose latency was measured on the CPU of the workspace."""
-    machines = [each.machine for each in found if each.source == WORKSPACE and each.p50_ms]
+    machines = [
+        each.machine for each in found if each.source == experiments.WORKSPACE and each.p50_ms
+    ]
     return [each for each in found if each.p50_ms and each.machine in machines[:1]]
 
 
@@ -67,39 +70,17 @@ def _dominates(one: T, other: T, price: Callable[[T], float]) -> bool:
     return is_no_worse and (one.top1 > other.top1 or price(one) < price(other))
 
 
-def _revisions(shown: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield name and data of all that could be read; what failed or still runs has none."""
-    for base in shown:
-        if base.get("data"):
-            yield _name(base), base["data"]
-        for experiment in base.get("experiments") or []:
-            for revision in experiment.get("revs") or []:
-                if revision.get("data"):
-                    yield _name(revision), revision["data"]
-
-
-def _name(revision: Mapping[str, Any]) -> str:
-    rev: str = revision["rev"]
-    return revision.get("name") or (rev if rev == WORKSPACE else rev[:7])
-
-
 def _points(name: str, metrics: Mapping[str, Any], variants: Iterable[str]) -> Iterator[Point]:
     for variant in variants:
-        scored = _figures(metrics, f"metrics/evaluate/{variant}.json")
-        timed = _figures(metrics, f"metrics/latency/{variant}.json")
-        if {"top1", "size_kib", "macs_m"} <= set(scored):
+        scored = experiments.content(metrics, f"metrics/evaluate/{variant}.json")
+        timed = experiments.content(metrics, f"metrics/latency/{variant}.json")
+        if scored.get("validation_top1") is not None and {"size_kib", "macs_m"} <= set(scored):
             yield Point(
                 name,
                 variant,
-                top1=scored["top1"],
+                top1=scored["validation_top1"],
                 size_kib=scored["size_kib"],
                 macs_m=scored["macs_m"],
                 p50_ms=timed.get("p50_ms"),
                 machine=(timed.get("cpu", ""), timed.get("cpu_flags", "")),
             )
-
-
-def _figures(metrics: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """Return a metric file's content, nothing where DVC could not read it."""
-    content: Mapping[str, Any] = metrics.get(path, {}).get("data") or {}
-    return content

@@ -16,7 +16,7 @@ from itertools import pairwise
 from math import isinf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from slimline.measure import significance
+from slimline.measure import block_times
 from slimline.measure.significance import SURE_95
 from slimline.report import formatting as fmt
 
@@ -271,7 +271,7 @@ def _accuracy_by_latency(report: Report) -> Drawing:
         report.variants,
         report.fastest,
         price=lambda each: each.p50_ms,
-        bounds=lambda each: significance.median_bounds(times[each.name], SURE_95),
+        bounds=lambda each: block_times.time_bounds(times[each.name], SURE_95),
         title="Accuracy against latency",
         label="ms per image (p50), logarithmic",
         form=fmt.milliseconds,

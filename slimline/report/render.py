@@ -79,6 +79,7 @@ def _environment() -> Environment:
         fmt.cell,
         fmt.gate_value,
         fmt.gate_limit,
+        report_formatting.burden_sentence,
         report_formatting.variant_cells,
         report_formatting.level_cells,
         report_formatting.step_cells,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slimline.pruning.record import LayerChange, Round
     from slimline.quantization.mixed_record import LayerChoice
     from slimline.report.content import Report
+    from slimline.report.gates import Gate
     from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange
     from slimline.report.waterfall import Step
@@ -37,6 +38,13 @@ class CardRow:
     before: str
 
 
+def burden_sentence(gates: Sequence[Gate]) -> str:
+    """How noise counts in the verdicts."""
+    if any(gate.burden == "prove" for gate in gates):
+        return "A gate is kept only if every value between them keeps the limit."
+    return "A gate breaks only if no value between them keeps the limit."
+
+
 def variant_cells(each: Variant) -> list[str]:
     """The figures of a variant, in the order of the table's columns."""
     return [
@@ -51,7 +59,7 @@ def variant_cells(each: Variant) -> list[str]:
         fmt.percent(each.int8_macs, 1),
         fmt.milliseconds(each.p50_ms),
         fmt.per_second(each.images_per_s),
-        fmt.mib(each.peak_rss_mib),
+        memory(each),
         fmt.times(each.speedup),
     ]
 
@@ -189,8 +197,14 @@ def card_rows(report: Report) -> list[CardRow]:
         _card_row("executed in int8", lambda each: fmt.percent(each.int8_macs), after, before),
         _card_row("time per image", lambda each: fmt.milliseconds(each.p50_ms), after, before),
         CardRow("faster", faster, fmt.times(before.speedup)),
-        _card_row("peak memory", lambda each: fmt.mib(each.peak_rss_mib), after, before),
+        _card_row("peak memory (of it Python and the runtime)", memory, after, before),
     ]
+
+
+def memory(each: Variant) -> str:
+    """Peak memory, and in brackets what of it is Python with the runtime, where that is known."""
+    peak = fmt.mib(each.peak_rss_mib)
+    return peak if each.base_rss_mib is None else f"{peak} ({each.base_rss_mib:,.0f})"
 
 
 def calibration(each: Variant) -> str:

@@ -4,18 +4,19 @@ The command line reads all of these by their places in the tree. Stages do not: 
 arguments, and `dvc.lock` is no dependency of any.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slimline import params, variants
 from slimline.artifacts import description
 from slimline.errors import SlimlineError
-from slimline.measure import results
+from slimline.measure import results, training_noise
 from slimline.measure.results import Results
+from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.variant_figures import ResultsError
-from slimline.repository import dvc_files, revision
+from slimline.repository import dvc_files, revision, staleness
 from slimline.repository.dvc_files import Lock
 from slimline.repository.revision import Revision, RevisionError
 from slimline.variants import Variants
@@ -23,10 +24,13 @@ from slimline.variants import Variants
 ROOT = Path()
 """Commands run at the root, as stages do: the package is never installed."""
 
+TRAINING_NOISE = Path("data/training_noise.json")
+"""What `python -m slimline seeds --write` has measured."""
+
 _METRICS = "metrics"
 _TEST = "data/prepared/test"
-_CHECKED_BY = "validate_params"
-"""The stage that ran with the whole of `params.yaml`."""
+_TRAINED = "models/qat_finetune"
+"""What the product is an export of."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class State:
     """The whole of `params.yaml`, flat: keys joined by dots."""
     lock: Lock
     variants: Variants
+    training_noise: TrainingNoise | None = None
+    """None where it was never measured, and of another commit."""
+    notes: Sequence[str] = ()
+    """What of the working tree could not be compared with the run that made the results."""
 
     @property
     def product_file(self) -> str:
@@ -49,31 +57,32 @@ class State:
         md5 = self.lock.md5(path)
         return md5 is not None and md5 == other.lock.md5(path)
 
+    def is_trained_anew(self, other: "State") -> bool:
+        """Return whether the product's answers are those of another training than the other's."""
+        if self.has_same(self.product_file, other):
+            return False
+        return not self.has_same(_TRAINED, other)
+
     def has_same_test(self, other: "State") -> bool:
         """Compare the hashes of the test images; of an older commit, those that DVC has."""
         if other.results.test_sha256:
             return other.results.test_sha256 == self.results.test_sha256
         return self.has_same(_TEST, other)
 
-    @property
-    def stale_params(self) -> list[str]:
-        """Keys of params that the figures were not made with; gates make no figure."""
-        ran = params.flat(self.lock.params(_CHECKED_BY, str(params.PARAMS_PATH)))
-        keys = [*self.params, *(key for key in ran if key not in self.params)]
-        return [
-            key
-            for key in keys
-            if self.params.get(key) != ran.get(key) and not key.startswith("gates.")
-        ]
-
 
 def workspace() -> State:
-    """Return the state of the working tree.
+    """Return the state of the working tree, whose results are of what stands beside them.
 
     Raises:
         SlimlineError: something is missing, damaged or of another run.
+        StaleError: the results are of other params, data or code than those that are here.
     """
-    return _read(ROOT, variants.read(ROOT / variants.PATH), newer=None)
+    state = _read(ROOT, variants.read(ROOT / variants.PATH), newer=None)
+    return replace(
+        state,
+        notes=staleness.check(ROOT, state.lock),
+        training_noise=training_noise.read(ROOT / TRAINING_NOISE),
+    )
 
 
 def of(base: Revision, now: State) -> State:

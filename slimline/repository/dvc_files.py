@@ -30,6 +30,10 @@ class Record:
     md5: str
     source: str
     """Who says so: a stage of `dvc.lock`, or a `.dvc` file."""
+    size: int | None = None
+    """Bytes; None where an older version of DVC wrote it."""
+    nfiles: int | None = None
+    """Files of a folder."""
 
     @property
     def is_folder(self) -> bool:
@@ -63,11 +67,19 @@ class Lock:
         found: dict[str, Any] = self.stages.get(stage, {}).get("params", {}).get(file, {})
         return found
 
+    def of(self, kind: str, stage: str) -> list[Record]:
+        """Return the `deps` or `outs` of one stage, none if it never ran."""
+        told = f"{LOCK}, stage {stage}"
+        content = self.stages.get(stage, {}).get(kind, [])
+        return [_record(each, each["path"], told) for each in content if "md5" in each]
+
     def _records(self, kind: str) -> Iterator[Record]:
-        for stage, content in self.stages.items():
-            for each in content.get(kind, []):
-                if "md5" in each:
-                    yield Record(each["path"], each["md5"], f"{LOCK}, stage {stage}")
+        for stage in self.stages:
+            yield from self.of(kind, stage)
+
+
+def _record(entry: Mapping[str, Any], path: str, source: str) -> Record:
+    return Record(path, entry["md5"], source, entry.get("size"), entry.get("nfiles"))
 
 
 def read_lock(root: Path) -> Lock:
@@ -92,7 +104,7 @@ def read_added(root: Path) -> list[Record]:
         place = PurePosixPath(file.relative_to(root).parent.as_posix())
         name = file.relative_to(root).as_posix()
         records += [
-            Record(str(place / out["path"]), out["md5"], name)
+            _record(out, str(place / out["path"]), name)
             for out in params.read(file)["outs"]
             if "md5" in out
         ]
@@ -203,6 +215,21 @@ def hash_listing(hashes: Mapping[str, str]) -> str:
     rows = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
     text = json.dumps(rows, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + _FOLDER
+
+
+def hash_path(path: Path) -> str:
+    """Return the hash of a file or folder, as DVC takes it; nothing where there is none."""
+    if path.is_dir():
+        return hash_listing({name: hash_file(path / name) for name in _names_under(path)})
+    return hash_file(path) if path.is_file() else ""
+
+
+def extent(path: Path) -> tuple[int, int]:
+    """Return the number of files and of bytes of a file or folder, without what DVC ignores."""
+    if path.is_file():
+        return 1, path.stat().st_size
+    sizes = [(path / name).stat().st_size for name in _names_under(path)]
+    return len(sizes), sum(sizes)
 
 
 def within(path: str, folders: Iterable[str]) -> bool:

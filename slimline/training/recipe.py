@@ -65,7 +65,8 @@ class Recipe(SharedRecipe):
     """Passes over the training split; may be a fraction. 0 trains nothing at all."""
 
     learning_rate: Annotated[float, Field(gt=0, le=10)]
-    """Peak of a one-cycle schedule that ends near 0."""
+    """Peak of a one-cycle schedule that ends near 0; meanwhile momentum (of adamw its first beta)
+    falls from 0.95 to 0.85 and rises again."""
 
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     """Pull of every weight towards 0."""

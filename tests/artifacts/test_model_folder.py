@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model
 import torch
 
-from slimline.artifacts import model_folder
+from slimline import files
+from slimline.artifacts import description, model_folder
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
@@ -47,7 +49,7 @@ def test_the_same_model_gives_the_same_bytes(folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("weights.safetensors", b"rubbish", "is damaged"),
+        ("weights.safetensors", b"rubbish", "is not the file that model.json"),
         ("weights.safetensors", None, "weights.safetensors is missing"),
         ("model.json", None, "model.json is missing"),
     ],
@@ -62,3 +64,30 @@ def test_a_broken_folder_is_told_in_one_sentence(
             (tmp_path / name).write_bytes(content)
     with pytest.raises(ArtifactError, match=told):
         model_folder.load(tmp_path)
+
+
+def test_weights_of_another_model_are_refused(folder: Path, tmp_path: Path) -> None:
+    """The other has the same settings, and was trained otherwise: another code, CPU or seed."""
+    model = model_folder.load(folder)
+    with torch.no_grad():
+        next(model.network.parameters()).mul_(1.5)
+    other = tmp_path / "other"
+    settings = RunParams(seed=1, num_threads=1)
+    model_folder.save(other, model, data=SPLIT, settings=settings, with_onnx=False)
+    names = [files.hash_file(each / "model.json") for each in (folder, other)]
+    assert names[0] != names[1], "who names its parent by this hash names it to the byte"
+    weights = "weights.safetensors"
+    (other / weights).write_bytes((folder / weights).read_bytes())
+    with pytest.raises(ArtifactError, match=rf"{weights}: is not the file that model.json"):
+        model_folder.load(other)
+
+
+def test_an_onnx_of_another_model_is_refused(tmp_path: Path) -> None:
+    made = tiny_model.write(tmp_path / "m")
+    description.write(made, description.read(made))
+    assert description.deployable(made).path == made / "model.onnx"
+    with (made / "model.onnx").open("ab") as file:
+        file.write(b" ")
+    assert len(description.differing(made)) == 1
+    with pytest.raises(ArtifactError, match=r"model\.onnx: is not the file that model.json"):
+        description.deployable(made)

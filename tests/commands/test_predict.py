@@ -18,6 +18,7 @@ from PIL import Image
 
 from slimline import commands, files, predict
 from slimline.__main__ import main
+from slimline.artifacts import description
 from slimline.data import preprocessing, split_files
 
 
@@ -357,3 +358,14 @@ def test_its_syntax_is_that_of_python_3_10(model: Path, image: Path) -> None:
     assert toy.ROOT / "slimline/predict.py" in paths
     for path in paths:
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
+
+
+def test_a_file_of_another_model_does_not_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_model.write(tmp_path / "model")
+    description.write(model, description.read(model))
+    with (model / "model.onnx").open("ab") as file:
+        file.write(b" ")
+    assert main(["predict", str(model), "a.png"]) == 2
+    assert "model.onnx: is not the file that model.json" in capsys.readouterr().err

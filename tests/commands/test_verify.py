@@ -5,9 +5,11 @@ import stat
 from pathlib import Path
 
 import pytest
+import tiny_model
 import toy
 
 from slimline.__main__ import main
+from slimline.artifacts import description
 
 _STAGE = """\
 stages:
@@ -169,3 +171,16 @@ def test_without_a_lock_it_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert verify(capsys) == (2, [], "dvc.lock: the file is missing\n")
+
+
+def test_a_file_of_another_model_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it is here it may be what dvc.lock has, and still not what model.json beside it says."""
+    model = tiny_model.write(folder / "models/int8_export")
+    description.write(model, description.read(model))
+    assert verify(capsys)[:2] == (0, [])
+    with (model / "model.onnx").open("ab") as file:
+        file.write(b" ")
+    code, lines, told = verify(capsys)
+    assert code == 1
+    assert lines[0].startswith("models/int8_export/model.onnx: is not the file that model.json")
+    assert "1 differ" in told

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from slimline import files
-from slimline.measure import block_times
+from slimline.measure import block_times, significance
 
 
 def times(milliseconds: float, seed: int, count: int = 40) -> np.ndarray:
@@ -57,3 +57,24 @@ def test_bounds_of_equal_models_hold_zero_nearly_always() -> None:
         _, low, high = block_times.slowdown(before, after, 0.975)
         misses += not low <= 0 <= high
     assert misses / 500 <= 0.06
+
+
+def test_bounds_of_a_time_hold_though_neighbours_are_alike() -> None:
+    """A machine whose speed wanders, so that ranks of single blocks miss in every fourth run."""
+    rng = np.random.default_rng(0)
+    missed = dict.fromkeys((block_times.time_bounds, significance.median_bounds), 0)
+    for _ in range(400):
+        wandering = [rng.normal() / 0.8]
+        for each in rng.normal(size=39):
+            wandering.append(0.6 * wandering[-1] + each)
+        times = np.exp(0.02 * np.array(wandering))
+        for bounds in missed:
+            low, high = bounds(times, 0.975)
+            missed[bounds] += not low <= 1 <= high
+    assert missed[block_times.time_bounds] <= 0.08 * 400
+    assert missed[significance.median_bounds] >= 0.2 * 400
+
+
+def test_too_few_blocks_bound_no_time_either() -> None:
+    assert block_times.time_bounds(np.ones(3), 0.975) == (-inf, inf)
+    assert block_times.time_bounds(np.full(20, 2.0), 0.975) == (2, 2)

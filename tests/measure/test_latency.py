@@ -19,12 +19,13 @@ def test_figures_worked_out_by_hand() -> None:
         batch_seconds=np.array([0.5, 0.25, 0.25]),
         batch_size=10,
         peak_rss_bytes=3 * 1024**2,
+        base_rss_bytes=2 * 1024**2,
     )
     assert found.p50_ms == 2
     assert found.p95_ms == pytest.approx(7.25)
     assert found.speedup == 3
     assert found.images_per_s == 40
-    assert found.peak_rss_mib == 3
+    assert (found.peak_rss_mib, found.base_rss_mib) == (3, 2)
     assert found.noise == inf
 
 

@@ -43,3 +43,12 @@ def test_a_system_that_does_not_tell_is_no_error(
     assert load.others is None
     assert load.before >= 0
     assert load.after >= 0
+
+
+def test_a_table_of_another_cpu_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    machine.say_if_other(machine.cpu().model, "data/times.json", "python -m x")
+    assert capsys.readouterr().out == ""
+    machine.say_if_other("Old CPU", "data/times.json", "python -m x")
+    told = capsys.readouterr().out
+    assert told.startswith("data/times.json was measured on Old CPU, this is ")
+    assert told.endswith("; `python -m x` measures here\n")

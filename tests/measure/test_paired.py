@@ -85,3 +85,10 @@ def test_a_class_without_images_says_nothing() -> None:
     empty = paired.by_class(labels, labels, labels, 2)[1]
     assert (empty.count, empty.p_value, empty.gain) == (0, 1, 0)
     assert empty.gain_bounds() == (-100, 100)
+
+
+def test_cautious_bounds_are_half_an_image_wider() -> None:
+    found = Paired(2000, 1800, 1795, won=0, lost=5)
+    low, high = found.gain_bounds(0.95)
+    cautious_low, cautious_high = found.gain_bounds(0.95, is_cautious=True)
+    assert low - 0.1 < cautious_low < low < high < cautious_high < high + 0.1

@@ -43,3 +43,22 @@ def test_holm_worked_out_by_hand() -> None:
     p_values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}
     assert significance.beyond_chance(p_values, 0.95) == ["d", "a"]
     assert significance.beyond_chance({}, 0.95) == []
+
+
+def test_exact_bounds_of_a_share() -> None:
+    """5 of 10 at 95 % on each side, as in tables; none and all are bounded on one side alone."""
+    assert significance.clopper_pearson(5, 10, 0.95) == pytest.approx((0.22244, 0.77756), abs=1e-5)
+    assert significance.clopper_pearson(0, 10, 0.95) == pytest.approx((0, 1 - 0.05**0.1))
+    assert significance.clopper_pearson(10, 10, 0.95) == pytest.approx((0.05**0.1, 1))
+
+
+def test_how_many_images_show_a_loss() -> None:
+    assert significance.images_needed(0.06, 0.005, 0.95) == 14839
+    assert significance.detectable(0.06, 14839, 0.95) == pytest.approx(0.005, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "point"), [(1, 12.706), (2, 4.303), (3, 3.182), (7, 2.365), (10, 2.228)]
+)
+def test_students_t_as_in_tables(degrees: int, point: float) -> None:
+    assert significance.student(0.975, degrees) == pytest.approx(point, abs=5e-4)

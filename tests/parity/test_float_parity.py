@@ -103,3 +103,17 @@ def test_every_family_is_handed_over(name: str, split: Split, tmp_path: Path) ->
     last = [key for key, each in model.network.named_modules() if isinstance(each, nn.Linear)][-1]
     with pytest.raises(ParityError, match=rf"they part at layer {last}, which"):
         float_parity.check(model, split, tmp_path / "m" / "model.onnx", num_threads=1)
+
+
+@pytest.mark.slow
+def test_nan_is_not_handed_over(split: Split, tmp_path: Path) -> None:
+    """A diverged network and its file agree on nothing, though both give NaN."""
+    model = built("resnet18", split, tmp_path)
+    with torch.no_grad():
+        model.network.get_parameter("fc.bias").fill_(torch.nan)
+    check = float_parity.checker(model, split, num_threads=1)
+    with pytest.raises(ParityError, match="differ in a logit by nan"):
+        model_folder.save(
+            tmp_path / "m", model, data=split, settings=settings("resnet18"), check=check
+        )
+    assert not (tmp_path / "m").exists()

@@ -86,3 +86,13 @@ def test_logits_without_any_spread_must_be_the_same() -> None:
     broken = int8_parity.compare(flat, flat + np.float32(1e-3), flat, LABELS).broken(bounds())
     assert broken is not None
     assert "max_logit_difference allows" in broken.text
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_nan_is_never_the_same(broken: int) -> None:
+    logits = [ONE, ONE, ONE]
+    logits[broken] = np.full_like(ONE, np.nan)
+    found = int8_parity.compare(*logits, LABELS).broken(bounds(min_agreement=0))
+    assert found is not None
+    everywhere = np.full_like(ONE, np.nan)
+    assert int8_parity.compare(everywhere, everywhere, everywhere, LABELS).broken(bounds())

@@ -145,6 +145,31 @@ def test_where_rounding_alone_is_to_blame_no_layer_is(
     assert told.startswith("no layer alone differs by more than one step on 16 images")
 
 
+def scale_by_two_percent(weight: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
+    scale = tensors[weight.input[1]]
+    changed = (1.02 * numpy_helper.to_array(scale)).astype(np.float32)
+    scale.CopyFrom(numpy_helper.from_array(changed, scale.name))
+
+
+def test_a_layer_that_is_a_little_wrong_stops_though_no_bound_breaks(
+    prepared: Classifier, split: split_files.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    files.write_json(parent / "model.json", {})
+    write = exporter.write
+
+    def write_wrongly(converted, example, path, **options) -> None:  # type: ignore[no-untyped-def]
+        write(converted, example, path, **options)
+        broken(path, path, "stem", scale_by_two_percent)
+
+    monkeypatch.setattr(exporter, "write", write_wrongly)
+    model = prepared.with_network(copy.deepcopy(prepared.network))
+    with pytest.raises(ParityError, match=r"keep all bounds, but part at layer stem, .*mixed\."):
+        int8_export.save(tmp_path / "m", model, split, BOUNDS, parent=parent, num_threads=1)
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_wrong_export_stops_and_names_the_layer(
     prepared: Classifier, split: split_files.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

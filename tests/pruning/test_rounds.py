@@ -1,4 +1,5 @@
 import copy
+from math import nan
 from typing import Any
 
 import cuts
@@ -57,13 +58,15 @@ def test_shares_add_up_to_the_threshold(steps: int) -> None:
 
 
 @pytest.mark.parametrize("method", cuts.METHODS)
-def test_threshold_0_is_the_identity(
+def test_threshold_0_cuts_nothing_and_recovers_as_any_other(
     model: Classifier, splits: dict[str, Split], method: str
 ) -> None:
-    outcome = prune(model, splits, method, threshold=0.0)
-    assert same(outcome.model.network, model.network)
-    assert [each.number for each in outcome.rounds] == [0]
-    assert outcome.history == []
+    """The control: what of a pruned model's accuracy comes of more training."""
+    outcome = prune(model, splits, method, threshold=0.0, steps=2)
+    assert [each.macs_m for each in outcome.rounds] == [outcome.rounds[0].macs_m] * 3
+    assert outcome.rounds[-1].sparsity == outcome.rounds[0].sparsity
+    assert {row.phase for row in outcome.history} == {"round 1", "round 2"}
+    assert not same(outcome.model.network, model.network)
 
 
 @pytest.mark.parametrize("method", ["structured_magnitude", "taylor"])
@@ -134,3 +137,13 @@ def test_a_drop_is_one_of_mean_recall_where_that_selects(
     done = outcome.rounds[1]
     assert done.judged_by == "mean_recall"
     assert done.judged == (done.mean_recall_cut, done.mean_recall_recovered)
+
+
+def test_a_round_that_ends_in_nan_is_undone(
+    model: Classifier, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = loop.Score(nan, nan, nan)
+    monkeypatch.setattr(loop, "fit", lambda *_, **__: loop.Fitted([], lost, lost))
+    outcome = prune(model, splits, "structured_magnitude", threshold=0.4)
+    assert [each.is_kept for each in outcome.rounds] == [True, False]
+    assert same(outcome.model.network, model.network)

@@ -176,3 +176,55 @@ def test_widths_go_to_the_nearest_multiple_and_never_to_nothing() -> None:
         group.step(direction)
         steps.append(group.width)
     assert steps == [32, 48, 58, 58, 48, 32, 16, 16]
+
+
+def in_rounds(settings: Any, tables: PruningTables, rounds: int) -> nn.Module:
+    """Return the network pruned in so many rounds, as it is: nothing is recovered."""
+    network = copy.deepcopy(original("shufflenet_v2_x1_0"))
+    before = cost.count(network, EXAMPLE)
+    for number in range(1, rounds + 1):
+        plan = cuts.plan(network, EXAMPLE, 1)
+        widths.choose(plan, settings, Progress(number, rounds, before), tables)
+        plan.apply()
+    return network
+
+
+def test_a_limit_is_of_all_rounds_together() -> None:
+    """0.1 with five rounds removed 41 %."""
+    limited = {"threshold": 0.9, "layers": {"*": 0.1}, "channel_multiple": 1}
+    left = [
+        len(
+            in_rounds(
+                cuts.settings("structured_magnitude", steps=rounds, **limited),
+                cuts.NO_TABLES,
+                rounds,
+            ).get_parameter("conv5.0.weight")
+        )
+        for rounds in (1, 5)
+    ]
+    assert left[0] < 1024
+    assert left[1] == pytest.approx(left[0], rel=0.01)
+
+
+def test_rates_by_a_scan_are_of_all_rounds_together() -> None:
+    groups = cuts.plan(original("shufflenet_v2_x1_0"), EXAMPLE).groups
+    rows = [
+        GroupSensitivity(" ".join(group.layers), share, 0.0, lost)
+        for group in groups
+        for share, lost in ((0.1, 0.1), (0.6, 9.0))
+    ]
+    tables = replace(cuts.NO_TABLES, scan=SensitivityScan(rows))
+    left = [
+        len(
+            in_rounds(
+                cuts.settings(
+                    "structured_magnitude", rates="auto", threshold=0.4, channel_multiple=1,
+                    steps=rounds,
+                ),
+                tables,
+                rounds,
+            ).get_parameter("conv5.0.weight")
+        )
+        for rounds in (1, 4)
+    ]  # fmt: skip
+    assert left[1] == pytest.approx(left[0], rel=0.01)

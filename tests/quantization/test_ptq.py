@@ -87,10 +87,11 @@ def test_auto_takes_what_is_most_accurate_on_validation(
     tried = saved(source, parts, tmp_path / "auto", calibrator="auto")
     assert list(tried) == ["minmax", "percentile", "entropy"]
     chosen = max(tried, key=lambda name: tried[name])
-    assert saved(source, parts, tmp_path / "one", calibrator=chosen) == {}
+    assert saved(source, parts, tmp_path / "one", calibrator=chosen) == {chosen: tried[chosen]}
     files = [(tmp_path / name / description.ONNX).read_bytes() for name in ("auto", "one")]
     assert files[0] == files[1]
     assert description.read(tmp_path / "auto")["calibrators"] == tried
+    assert description.read(tmp_path / "one")["validation_top1"] == tried[chosen]
     assert "calibrators" not in description.read(tmp_path / "one")
 
 

@@ -1,4 +1,6 @@
+from math import nan
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from slimline.repository import commit_results
 
 def test_every_limit_has_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = repository.make(tmp_path / "toy", State(lost=3))
-    keys = [key for key in GatesParams.model_fields if key != "confidence"]
+    keys = [key for key in GatesParams.model_fields if key not in ("burden", "confidence")]
     toy.set_params(folder, {f"gates.{key}": 1 for key in keys})
     monkeypatch.chdir(folder)
     now = commit_results.workspace()
@@ -43,10 +45,42 @@ def test_a_gate_breaks_only_beyond_its_bounds(
     assert gate.verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "low", "high", "verdict"),
+    [
+        ("max_x", 4, 3, 5, "kept"),
+        ("max_x", 4, 3, 5.1, "not proven"),
+        ("max_x", 5.1, 5, 6, "not proven"),
+        ("max_x", 6, 5.1, 7, "broken"),
+        ("min_x", 6, 5, 7, "kept"),
+        ("min_x", 6, 4.9, 7, "not proven"),
+        ("min_x", 4, 3, 4.9, "broken"),
+    ],
+)
+def test_with_the_burden_to_prove_a_gate_is_kept_only_within_its_bounds(
+    key: str, value: float, low: float, high: float, verdict: str
+) -> None:
+    gate = Gate(key, "x", "units", 5, Figure(value, low, high), "", "prove")
+    assert gate.verdict == verdict
+    assert gates.are_kept([gate]) == (verdict == "kept")
+
+
+@pytest.mark.parametrize("burden", ["refute", "prove"])
+@pytest.mark.parametrize("key", ["max_x", "min_x"])
+@pytest.mark.parametrize("figure", [(nan, nan, nan), (1, nan, 1), (9, 9, nan), (nan, 1, 9)])
+def test_nan_is_never_kept(
+    key: str, figure: tuple[float, float, float], burden: Literal["refute", "prove"]
+) -> None:
+    gate = Gate(key, "x", "units", 5, Figure(*figure), "", burden)
+    assert gate.verdict == "broken"
+    assert not gates.are_kept([gate])
+
+
 def test_what_cannot_be_compared_is_not_judged() -> None:
     gate = Gate("max_x", "x", "units", 5, None, "no reason")
     assert gate.verdict == "not judged"
     assert gates.are_kept([gate])
+    assert not gates.are_kept([gate], is_strict=True)
 
 
 @pytest.mark.parametrize(("lost", "verdict"), [(0, "kept"), (4, "within noise"), (40, "broken")])

@@ -70,6 +70,8 @@ def test_a_loss_that_exploded(
     files.write_table(folder / "models" / "baseline_train" / "history.tsv", rows)
     told = "The training loss of baseline_train exploded on the way"
     assert (told in notes(folder, monkeypatch)) == is_told
+
+
 @pytest.mark.parametrize(
     ("channels", "told"), [(1, "four columns of a grey image"), (3, "channels are padded to")]
 )

@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import toy
 
 from slimline import files
+from slimline.artifacts import description
 from slimline.data import split_files
+from slimline.data.preprocessing import Preprocessing
 from slimline.measure import accuracy
 from stages import evaluate
 
@@ -23,6 +26,18 @@ def test_predictions_give_the_figures(pipeline: Path) -> None:
     same = float((answers["prune"] == answers["baseline_train"]).mean())
     assert found["agreement"] == round(100 * same, 3)
     assert 0 <= found["ece"] < 100
+
+
+def test_every_variant_has_the_accuracy_on_validation_that_choices_go_by(pipeline: Path) -> None:
+    """Of the file that is shipped, and not of the network that it was made from."""
+    unseen = split_files.load(pipeline / "data" / "prepared" / "validation")
+    for name in toy.VARIANTS:
+        model = pipeline / "models" / name
+        frame = Preprocessing.from_dict(description.read(model)["preprocessing"])
+        logits = description.deployable(model).predict(unseen.images, frame, num_threads=1)
+        top1 = 100 * float((logits.argmax(1) == unseen.labels).mean())
+        found = files.read_json(pipeline / "metrics" / "evaluate" / f"{name}.json")
+        assert found["validation_top1"] == round(top1, 3), name
 
 
 def test_it_is_deterministic(pipeline: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import toy
 
 from slimline.data import split_files
 from slimline.repository import untracked
+from stages import prepare_data
 
 
 def test_four_disjoint_stratified_splits(pipeline: Path) -> None:
@@ -24,6 +26,21 @@ def test_four_disjoint_stratified_splits(pipeline: Path) -> None:
     for name in ("calibration", "validation"):
         found = np.bincount(parts[name].labels, minlength=10) / len(parts[name])
         assert np.abs(found - share).max() < 0.02
+
+
+def test_the_splits_stay_where_training_has_another_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.make_data(tmp_path / "data/raw/toy")
+    shutil.copy2(toy.ROOT / "params.yaml", tmp_path)
+    small = {"data.validation_images": 50, "data.calibration_images": 10, "data.source": "toy"}
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for changes in ({"seed": 1}, {"seed": 2}, {"data.seed": 2}):
+        toy.set_params(tmp_path, small | changes)
+        prepare_data.main(Path("data/raw"), Path("prepared"))
+        found.append(split_files.load(Path("prepared/validation")).digest)
+    assert found[0] == found[1] != found[2]
 
 
 def test_each_split_describes_itself(pipeline: Path) -> None:

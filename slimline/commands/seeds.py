@@ -1,0 +1,114 @@
+"""Gather experiments that differ in `seed` alone: mean and spread, and what survives the noise.
+
+  dvc exp run --queue -S seed=2,3,4,5 && dvc exp run --run-all
+  python -m slimline seeds
+
+prints for each setting that was trained with 3 seeds or more the mean of the product's accuracy and
+the standard deviation of one training, on validation and on test; then, against the workspace's
+setting, whether the difference is beyond that noise on validation (Welch's t, 95 %). The splits
+stay the same, since their seed is data.seed.
+
+With --write, the spread of the workspace's setting goes into data/training_noise.json. Commit it:
+`gate` and `diff` then add that noise wherever the base's model and this one were trained anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slimline.report.seeds import Setting
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--all-commits",
+        action="store_true",
+        help="experiments of all commits, not of the current one alone",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write the spread of the workspace's setting into data/training_noise.json",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Print both tables."""
+    from slimline import variants
+    from slimline.errors import ArtifactError
+    from slimline.measure import training_noise
+    from slimline.report import seeds
+    from slimline.repository import commit_results, experiments
+
+    shown = experiments.show(all_commits=arguments.all_commits)
+    found = seeds.gather(shown, variants.read().product)
+    repeated = [each for each in found if each.is_repeated]
+    if not repeated:
+        raise ArtifactError(
+            f"no setting was trained with {training_noise.FEWEST_SEEDS} seeds or more; "
+            "`dvc exp run --queue -S seed=2,3,4 && dvc exp run --run-all` does"
+        )
+    first = found[0]
+    _print_settings(repeated, first)
+    if first.is_repeated:
+        _print_differences(first, [each for each in repeated if each is not first])
+    single = len(found) - len(repeated)
+    if single:
+        print(f"{single} settings with fewer seeds are left out", file=sys.stderr)
+    if arguments.write:
+        if not first.is_repeated:
+            raise ArtifactError(
+                f"the workspace's setting has {len(first.seeds)} of the "
+                f"{training_noise.FEWEST_SEEDS} seeds that --write needs; run it with others"
+            )
+        spread = training_noise.deviation(first.test)
+        noise = training_noise.TrainingNoise(
+            len(first.seeds), sum(first.test) / len(first.seeds), spread
+        )
+        training_noise.write(commit_results.TRAINING_NOISE, noise)
+        print(f"wrote {commit_results.TRAINING_NOISE}; commit it", file=sys.stderr)
+    return 0
+
+
+def _print_settings(repeated: list[Setting], first: Setting) -> None:
+    from slimline.measure import training_noise
+    from slimline.report import formatting as fmt
+    from slimline.report import seeds
+
+    rows = [
+        [
+            _named(each, first, seeds.differing(first, each)),
+            str(len(each.seeds)),
+            *(
+                f"{fmt.percent(sum(top1) / len(top1))} (sd {training_noise.deviation(top1):.2f})"
+                for top1 in (each.validation, each.test)
+            ),
+        ]
+        for each in repeated
+    ]
+    print(fmt.table(["setting", "seeds", "validation", "test"], rows))
+
+
+def _print_differences(first: Setting, others: list[Setting]) -> None:
+    from slimline.measure import training_noise
+    from slimline.report import formatting as fmt
+    from slimline.report import seeds
+
+    for each in others:
+        found = training_noise.compare(first.validation, each.validation)
+        verdict = "beyond" if found.is_beyond_noise else "within"
+        bounds = f"{fmt.points(found.low)} to {fmt.points(found.high)}"
+        print(
+            f"{_named(each, first, seeds.differing(first, each))}: "
+            f"{fmt.points(found.points)} points ({bounds}), {verdict} the noise of training"
+        )
+
+
+def _named(each: Setting, first: Setting, differing: list[str]) -> str:
+    from slimline.report import formatting as fmt
+
+    return fmt.cell(each.sources[0] if each is first else ", ".join(differing))

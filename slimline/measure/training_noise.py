@@ -1,0 +1,98 @@
+"""How much accuracy varies when nothing but the seed of training changes.
+
+No test set shows it: two models of the same settings, trained with other seeds or on another type
+of CPU, differ by more than what chance does to the images that they are scored on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slimline import files
+from slimline.measure import significance
+from slimline.measure.variant_figures import ResultsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FEWEST_SEEDS = 3
+"""Of fewer, their spread says nearly nothing."""
+
+
+@dataclass(frozen=True)
+class TrainingNoise:
+    """The spread of the product's accuracy over seeds, all else alike."""
+
+    seeds: int
+    mean: float
+    """Percent of the test images."""
+    deviation: float
+    """Standard deviation of one training, points."""
+
+    def of_difference(self, sure: float) -> float:
+        """Return what two trainings of one setting differ by at most with `sure`, points.
+
+        By Student's t for the number of seeds that the deviation was measured with.
+        """
+        return significance.student(sure, self.seeds - 1) * sqrt(2) * self.deviation
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two settings differ, by their means over seeds; points, bounds of a 95 % interval."""
+
+    points: float
+    low: float
+    high: float
+
+    @property
+    def is_beyond_noise(self) -> bool:
+        """Whether another set of seeds would hardly turn it round."""
+        return not self.low <= 0 <= self.high
+
+
+def deviation(top1: Sequence[float]) -> float:
+    """Return the standard deviation of one training, points, from the accuracies of several."""
+    return float(np.std(top1, ddof=1))
+
+
+def compare(before: Sequence[float], after: Sequence[float]) -> Difference:
+    """Return the difference of two settings' mean accuracies (Welch, Biometrika 34, 1947)."""
+    gain = float(np.mean(after) - np.mean(before))
+    shares = [deviation(each) ** 2 / len(each) for each in (before, after)]
+    error = sqrt(sum(shares))
+    if error == 0:
+        return Difference(gain, gain, gain)
+    weights = [share**2 / (len(e) - 1) for share, e in zip(shares, (before, after), strict=True)]
+    degrees = max(1, int(sum(shares) ** 2 / sum(weights)))
+    half = significance.student(significance.SURE_95, degrees) * error
+    return Difference(gain, gain - half, gain + half)
+
+
+def write(path: Path, noise: TrainingNoise) -> None:
+    """Write the spread as JSON, which git keeps."""
+    files.write_json(path, asdict(noise))
+
+
+def read(path: Path) -> TrainingNoise | None:
+    """Return what `write` wrote, None where it was never measured.
+
+    Raises:
+        ResultsError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        noise = TrainingNoise(**files.read_json(path))
+    except (TypeError, ValueError) as error:
+        raise ResultsError(
+            f"{path}: is not what `python -m slimline seeds --write` writes: {error}"
+        ) from None
+    if not (noise.seeds >= FEWEST_SEEDS and noise.deviation >= 0):
+        raise ResultsError(f"{path}: needs {FEWEST_SEEDS} seeds and a deviation of at least 0")
+    return noise

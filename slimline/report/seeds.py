@@ -1,0 +1,70 @@
+"""Experiments that differ in `seed` alone, gathered: what of a figure is the noise of training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from slimline import params
+from slimline.measure import training_noise
+from slimline.repository import experiments
+
+_SEED = "seed"
+_IDLE = ("gates.", "benchmark.")
+"""Sections that change no answer."""
+
+
+@dataclass
+class Setting:
+    """One setting, trained with several seeds."""
+
+    params: Mapping[str, Any]
+    """Flat, without seed."""
+    seeds: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """By seed, percent of the validation and of the test images that the product answers right."""
+    sources: list[str] = field(default_factory=list)
+    """Workspace, commits and experiments, as DVC names them."""
+
+    @property
+    def validation(self) -> list[float]:
+        """Accuracy on validation of each seed, percent."""
+        return [validation for validation, _ in self.seeds.values()]
+
+    @property
+    def test(self) -> list[float]:
+        """The same on the test split."""
+        return [test for _, test in self.seeds.values()]
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether there are enough seeds to tell their spread."""
+        return len(self.seeds) >= training_noise.FEWEST_SEEDS
+
+
+def gather(shown: Sequence[Mapping[str, Any]], product: str) -> list[Setting]:
+    """Return the settings of what `dvc exp show --json` prints, the workspace's first.
+
+    A seed that several revisions have counts once.
+    """
+    found: dict[str, Setting] = {}
+    for name, data in experiments.revisions(shown):
+        scored = experiments.content(data.get("metrics") or {}, f"metrics/evaluate/{product}.json")
+        given = experiments.content(data.get("params") or {}, str(params.PARAMS_PATH))
+        flat = params.flat(given)
+        if scored.get("validation_top1") is None or _SEED not in flat:
+            continue
+        seed = flat.pop(_SEED)
+        kept = {key: value for key, value in flat.items() if not key.startswith(_IDLE)}
+        setting = found.setdefault(repr(sorted(kept.items())), Setting(kept))
+        setting.seeds.setdefault(seed, (scored["validation_top1"], scored["top1"]))
+        setting.sources.append(name)
+    return list(found.values())
+
+
+def differing(one: Setting, other: Setting) -> list[str]:
+    """Return the params of `other` that `one` has otherwise, as `key=value`."""
+    keys = dict.fromkeys([*other.params, *one.params])
+    return [
+        f"{key}={other.params.get(key, 'not there')}"
+        for key in keys
+        if one.params.get(key) != other.params.get(key)
+    ]

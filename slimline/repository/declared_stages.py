@@ -1,0 +1,114 @@
+"""The stages that `dvc.yaml` declares, read without DVC: what each runs, needs and makes."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimline import params
+from slimline.errors import ParamsError
+
+PIPELINE = Path("dvc.yaml")
+_TEMPLATE = re.compile(r"\$\{([^}]+)\}")
+_OUTS = ("outs", "metrics", "plots")
+
+
+@dataclass(frozen=True)
+class Out:
+    """A file or folder that a stage makes."""
+
+    path: str
+    is_cached: bool
+    """Whether DVC keeps it, so that a clone may lack it; else git does."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, with every template filled in."""
+
+    name: str
+    """As `dvc.lock` has it, `evaluate@prune` where a block stands for several."""
+    cmd: str
+    deps: Sequence[str]
+    params: Sequence[tuple[str, str | None]]
+    """File and key of each; no key: the whole file."""
+    outs: Sequence[Out]
+    is_frozen: bool
+    """Whether the user asked DVC never to run it again."""
+
+
+def read(root: Path) -> list[Stage]:
+    """Return the stages of a folder's `dvc.yaml`.
+
+    Raises:
+        ParamsError: the file is missing, is no YAML, or uses `matrix`, which is not read here.
+    """
+    content = params.read(root / PIPELINE)
+    context: dict[str, Any] = {}
+    for each in content.get("vars", []):
+        context |= params.read(root / each) if isinstance(each, str) else each
+    stages = content.get("stages") or {}
+    return [stage for name, block in stages.items() for stage in _expanded(name, block, context)]
+
+
+def _expanded(name: str, block: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[Stage]:
+    if "matrix" in block:
+        raise ParamsError([f"{PIPELINE}: stages.{name}: matrix is not understood; use foreach"])
+    if "foreach" not in block:
+        yield _stage(name, _filled(block, context))
+        return
+    items = _filled(block["foreach"], context)
+    pairs = items.items() if isinstance(items, Mapping) else ((str(each), each) for each in items)
+    for key, item in pairs:
+        filled = _filled(block["do"], {**context, "key": key, "item": item})
+        yield _stage(f"{name}@{key}", filled)
+
+
+def _filled(value: Any, context: Mapping[str, Any]) -> Any:
+    """Return a value with its `${...}` replaced; one that is nothing else keeps its type."""
+    if isinstance(value, str):
+        if whole := _TEMPLATE.fullmatch(value):
+            return _look_up(whole[1], context)
+        return _TEMPLATE.sub(lambda found: str(_look_up(found[1], context)), value)
+    if isinstance(value, Mapping):
+        return {_filled(key, context): _filled(item, context) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, context) for item in value]
+    return value
+
+
+def _look_up(dotted: str, context: Mapping[str, Any]) -> Any:
+    found: Any = context
+    for key in dotted.strip().split("."):
+        if not isinstance(found, Mapping) or key not in found:
+            raise ParamsError([f"{PIPELINE}: ${{{dotted}}}: stands for nothing that is declared"])
+        found = found[key]
+    return found
+
+
+def _stage(name: str, block: Mapping[str, Any]) -> Stage:
+    outs = [_out(each) for kind in _OUTS for each in block.get(kind, [])]
+    return Stage(
+        name,
+        block.get("cmd", ""),
+        block.get("deps", []),
+        [pair for each in block.get("params", []) for pair in _params(each)],
+        outs,
+        is_frozen=bool(block.get("frozen", False)),
+    )
+
+
+def _out(declared: Any) -> Out:
+    if isinstance(declared, str):
+        return Out(declared, is_cached=True)
+    ((path, options),) = declared.items()
+    return Out(path, is_cached=(options or {}).get("cache", True))
+
+
+def _params(declared: Any) -> Iterator[tuple[str, str | None]]:
+    if isinstance(declared, str):
+        yield str(params.PARAMS_PATH), declared
+        return
+    for file, keys in declared.items():
+        yield from ((file, key) for key in keys or [None])

@@ -1,0 +1,158 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import repository
+import toy
+from repository import State
+
+from slimline.__main__ import main
+from slimline.measure import accuracy, training_noise
+from slimline.measure.training_noise import TrainingNoise
+from slimline.repository import commit_results, experiments
+
+Capsys = pytest.CaptureFixture[str]
+
+
+def revision(name: str, seed: int, threshold: float, validation: float) -> dict[str, Any]:
+    """What `dvc exp show --json` says of one."""
+    figures = {"top1": validation - 1, "validation_top1": validation}
+    given = {"seed": seed, "prune": {"threshold": threshold}, "gates": {"min_top1": seed}}
+    return {
+        "rev": name,
+        "data": {
+            "params": {"params.yaml": {"data": given}},
+            "metrics": {"metrics/evaluate/int8_export.json": {"data": figures}},
+        },
+    }
+
+
+SHOWN = [
+    revision("workspace", 1, 0.15, 90.0),
+    {
+        **revision("a" * 40, 1, 0.15, 90.0),
+        "experiments": [
+            {"revs": [revision(f"exp-{number}", *each)]}
+            for number, each in enumerate(
+                [
+                    (2, 0.15, 90.4), (3, 0.15, 89.6), (4, 0.15, 90.0),
+                    (1, 0.3, 89.9), (2, 0.3, 90.2), (3, 0.3, 89.6),
+                    (1, 0.6, 86.0), (2, 0.6, 86.4), (3, 0.6, 85.6),
+                    (1, 0.7, 80.0),
+                ]
+            )
+        ],
+    },
+]  # fmt: skip
+
+
+@pytest.fixture
+def shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(experiments, "show", lambda *, all_commits: SHOWN)  # noqa: ARG005
+    return folder
+
+
+@pytest.mark.usefixtures("shown")
+def test_what_differs_in_the_seed_alone_is_gathered(capsys: Capsys) -> None:
+    assert main(["seeds"]) == 0
+    done = capsys.readouterr()
+    header, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in done.out.splitlines()
+        if line.startswith("|")
+    )
+    assert header == ["setting", "seeds", "validation", "test"]
+    assert rows[0] == ["workspace", "4", "90.00 % (sd 0.33)", "89.00 % (sd 0.33)"]
+    assert [row[:2] for row in rows[1:]] == [
+        ["prune.threshold=0.3", "3"],
+        ["prune.threshold=0.6", "3"],
+    ]
+    within, beyond = (line for line in done.out.splitlines() if not line.startswith("|"))
+    assert within.startswith("prune.threshold=0.3: \N{MINUS SIGN}0.10 points (")
+    assert within.endswith("within the noise of training")
+    assert beyond.startswith("prune.threshold=0.6: \N{MINUS SIGN}4.00 points (")
+    assert beyond.endswith("beyond the noise of training")
+    assert "1 settings with fewer seeds are left out" in done.err
+
+
+def test_the_spread_is_written_for_git(shown: Path, capsys: Capsys) -> None:
+    assert main(["seeds", "--write"]) == 0
+    found = training_noise.read(shown / commit_results.TRAINING_NOISE)
+    assert found is not None
+    assert (found.seeds, found.mean) == (4, 89.0)
+    assert found.deviation == pytest.approx(0.3266, abs=1e-4)
+    assert "commit it" in capsys.readouterr().err
+
+
+def test_too_few_seeds_are_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    monkeypatch.setattr(experiments, "show", lambda *, all_commits: SHOWN[:1])  # noqa: ARG005
+    assert main(["seeds", "--write"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("no setting was trained with 3 seeds or more; `dvc exp run --queue")
+    assert len(told.splitlines()) == 1
+    assert not (folder / commit_results.TRAINING_NOISE).exists()
+
+
+def retrained(folder: Path, rng: np.random.Generator, deviation: float) -> None:
+    """Write answers as of a training whose accuracy is off by chance, points."""
+    repository.write(folder, State())
+    path = folder / "metrics/predictions/int8_export.txt"
+    labels = accuracy.read_predictions(folder / "metrics/predictions/labels.txt")
+    off = rng.normal(0, deviation) / 100
+    answers = accuracy.read_predictions(path)
+    won = (answers != labels) & (rng.random(len(labels)) < (0.03 + off / 2) / 0.1)
+    lost = (answers == labels) & (rng.random(len(labels)) < (0.03 - off / 2) / 0.9)
+    answers = np.where(won, labels, np.where(lost, (labels + 1) % 10, answers))
+    path.write_text(accuracy.format_predictions(answers))
+    repository.write_top1(folder, "int8_export")
+
+
+def test_a_retraining_is_judged_with_its_noise(folder: Path, capsys: Capsys) -> None:
+    """8 of 2000 images lost, 0.4 points, are beyond what chance does to images alone."""
+    repository.write(folder, State(lost=8))
+    assert main(["diff", "main", "--no-measure"]) == 0
+    told = capsys.readouterr().out
+    assert "though accuracy fell beyond chance" in told
+    assert "trained anew, and the noise of that is unknown" in told
+    training_noise.write(folder / commit_results.TRAINING_NOISE, TrainingNoise(8, 90.0, 0.3))
+    assert main(["diff", "main", "--no-measure"]) == 0
+    told = capsys.readouterr().out
+    assert "beyond chance" not in told.splitlines()[0]
+    assert "what chance can do, training anew included (sd 0.30 points, 8 seeds)" in told
+    assert "with the noise of training anew, 0.30 points over 8 seeds" in told
+
+
+@pytest.mark.slow
+def test_retrainings_of_one_setting_are_rarely_called_different(
+    folder: Path, capsys: Capsys
+) -> None:
+    """Eight with other seeds: at most one verdict; without the noise of training there are more."""
+    toy.git(folder, "switch", "--quiet", "main")
+    toy.set_params(folder, {"gates.max_top1_drop": "none"})
+    toy.commit(folder, "Judge what training does alone")
+    toy.git(folder, "switch", "--quiet", "--create", "retrained")
+    path, verdicts = folder / commit_results.TRAINING_NOISE, {}
+    training_noise.write(path, TrainingNoise(8, 90.0, 0.9))
+    for is_known in (True, False):
+        rng, verdicts[is_known] = np.random.default_rng(7), 0
+        for _ in range(8):
+            retrained(folder, rng, 0.9)
+            assert main(["diff", "main", "--no-measure"]) == 0
+            title = capsys.readouterr().out.splitlines()[0]
+            verdicts[is_known] += "beyond chance" in title or "broken" in title
+        path.unlink(missing_ok=True)
+    assert verdicts[True] <= 1 < verdicts[False]
+
+
+def test_damaged_spread_is_one_sentence(folder: Path, capsys: Capsys) -> None:
+    path = folder / commit_results.TRAINING_NOISE
+    path.parent.mkdir()
+    path.write_text('{"seeds": 8}')
+    assert main(["gate"]) == 2
+    assert "training_noise.json: is not what `python -m slimline seeds" in capsys.readouterr().err
+    path.write_text('{"seeds": 8, "mean": 90, "deviation": NaN}')
+    assert main(["gate"]) == 2
+    assert "and a deviation of at least 0" in capsys.readouterr().err
