@@ -122,7 +122,8 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
     files.write_json(folder / description.DESCRIPTION, content)
     if name in TRAINED:
         rows = [
-            {"phase": phase, "step": 10 * step, "epoch": step / 2, "validation_top1": top1}
+            {"phase": phase, "step": 10 * step, "epoch": step / 2, "images": 640 * step}
+            | {"validation_top1": top1}
             for phase, step, top1 in (("one", 1, 80.0), ("one", 2, 88.0), ("two", 1, 90.0))
         ]
         files.write_table(folder / description.HISTORY, rows)

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from slimline import variants  # noqa: E402
 from slimline.measure import variant_figures  # noqa: E402
 from slimline.report import formatting as fmt  # noqa: E402
+from slimline.report import images_seen  # noqa: E402
 
 _LISTED = ("stages", "slimline", "tools", "benchmarks")
 
@@ -89,12 +90,15 @@ def results(root: Path) -> str:
     """Return the table of results that the metrics of a repository give, Markdown."""
     declared = variants.read(root / variants.PATH)
     rows = variant_figures.load(root / "metrics", [declared[name] for name in declared])
+    seen = images_seen.read(root / "metrics" / "history")
     lines = [
-        "| variant | top-1 on test | file | MACs | executed in int8 | p50, one thread | speedup |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| variant | images seen in training | top-1 on test | file | MACs | executed in int8 "
+        "| p50, one thread | speedup |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| `{each.name}` | {fmt.percent(each.top1)} | {fmt.kib(each.size_kib)} "
+        f"| `{each.name}` | {fmt.count(seen[each.name]) if seen else 'not counted'} "
+        f"| {fmt.percent(each.top1)} | {fmt.kib(each.size_kib)} "
         f"| {fmt.millions(each.macs_m)} | {fmt.percent(each.int8_macs, 0)} "
         f"| {fmt.milliseconds(each.p50_ms)} | {fmt.times(each.speedup)} |"
         for each in rows

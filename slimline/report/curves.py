@@ -16,6 +16,8 @@ class LearningCurve:
     """Passes over the training split since the stage began."""
     top1: Sequence[float]
     """Percent of the validation split."""
+    images: int
+    """Training images seen in all phases, an image counted each time that it is seen."""
 
 
 def read(path: Path, name: str) -> LearningCurve:
@@ -25,6 +27,7 @@ def read(path: Path, name: str) -> LearningCurve:
         name,
         epochs=_through([(row["phase"], float(row["epoch"])) for row in rows]),
         top1=[float(row["validation_top1"]) for row in rows],
+        images=sum({row["phase"]: int(row["images"]) for row in rows}.values()),
     )
 
 

@@ -45,6 +45,8 @@ class HistoryRow:
     validation_loss: float
     validation_top1: float
     """Percent."""
+    images: int = 0
+    """Training images since the phase began, an image counted each time that it is seen."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the columns of the tsv."""
@@ -277,6 +279,7 @@ def _row(
         train_loss=torch.stack(losses).mean().item(),
         validation_loss=score.loss,
         validation_top1=score.top1,
+        images=step * recipe.batch_size,
     )
 
 

@@ -42,7 +42,7 @@ def test_training_that_gained_nothing(
     best: float, is_told: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
-        {"phase": "qat", "step": step, "epoch": step / 10, "validation_top1": top1}
+        {"phase": "qat", "step": step, "epoch": step / 10, "images": step, "validation_top1": top1}
         for step, top1 in ((0, 90.0), (1, best), (2, 80.0))
     ]
     files.write_table(folder / "models" / "qat_finetune" / "history.tsv", rows)
