@@ -159,13 +159,19 @@ def _prune_by_peer(source: Path, folder: Path, share: float, settings: PruneSett
     except Exception as error:  # whatever the peer fails with is the result
         print(f"{folder.parent.name}: {PEER} fails: {type(error).__name__}: {error}", flush=True)
         return
-    history = loop.fit(
+    fitted = loop.fit(
         cut.network, split, validation, settings.recover, preprocessing=model.preprocessing,
         seed=run.seed + 1, phase="round 1", teacher=model.network,
     )  # fmt: skip
     extra = {"rounds": [{}, {"top1_cut": top1_cut}]}
     model_folder.save(
-        folder, cut, data=split, settings=settings, parent=source, history=history, extra=extra
+        folder,
+        cut,
+        data=split,
+        settings=settings,
+        parent=source,
+        history=fitted.rows,
+        extra=extra,
     )
 
 

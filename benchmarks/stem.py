@@ -52,7 +52,7 @@ def _fit(
 ) -> list[loop.HistoryRow]:
     recipe = settings.recipe.model_copy(update={"epochs": epochs, "validations": 1})
     assert loader.num_steps(train, recipe) > 1
-    return loop.fit(
+    fitted = loop.fit(
         model.network,
         train,
         validation,
@@ -60,7 +60,9 @@ def _fit(
         preprocessing=model.preprocessing,
         seed=params.load_run().seed,
         phase="stem",
+        start=loop.UNTRAINED,
     )
+    return fitted.rows
 
 
 if __name__ == "__main__":

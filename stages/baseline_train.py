@@ -18,7 +18,7 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     determinism.start(run)
     images, unseen = split_files.load(train), split_files.load(validation)
     model = classifier.build(settings, images, pretrained)
-    history = loop.fit(
+    fitted = loop.fit(
         model.network,
         images,
         unseen,
@@ -26,13 +26,14 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
         preprocessing=model.preprocessing,
         seed=run.seed,
         phase="train",
+        start=loop.UNTRAINED if model.pretrained is None else None,
     )
     model_folder.save(
         target,
         model,
         data=images,
         settings=settings,
-        history=history,
+        history=fitted.rows,
         check=float_parity.checker(model, unseen, num_threads=run.num_threads),
     )
 

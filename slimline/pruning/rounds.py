@@ -69,8 +69,8 @@ def prune(
         threshold = widths.choose(plan, settings, progress, tables)
         plan.apply()
         batchnorm.recompute(current, calibration)
-        top1_cut = loop.top1(current.network, validation, model.preprocessing)
-        rows = loop.fit(
+        cut = loop.measure(current.network, validation, model.preprocessing)
+        fitted = loop.fit(
             current.network,
             train,
             validation,
@@ -79,10 +79,11 @@ def prune(
             seed=seed + number,
             phase=f"round {number}",
             teacher=teacher,
+            start=cut,
         )
-        history += rows
-        top1 = max(row.validation_top1 for row in rows)
-        rounds.append(_round(number, threshold, current, top1_cut, top1, is_kept=top1 >= lowest))
+        history += fitted.rows
+        top1 = fitted.kept.top1
+        rounds.append(_round(number, threshold, current, cut.top1, top1, is_kept=top1 >= lowest))
         print(_told(rounds[-1], lowest))
         if not rounds[-1].is_kept:
             break

@@ -6,7 +6,6 @@ twenty seconds faster, which torchao spends on looking for BatchNorm patterns.
 """
 
 import copy
-import math
 from collections.abc import Callable, Collection
 
 import torch
@@ -66,8 +65,7 @@ def finetune_prepared(
     does is better on validation, that is what the network is left with.
     """
     calibrate(network, calibration_images, model, settings.calibrator)
-    start, untrained = _measure_start(network, validation, model)
-    rows = loop.fit(
+    fitted = loop.fit(
         network,
         train,
         validation,
@@ -79,16 +77,8 @@ def finetune_prepared(
         after_step=_range_freezer(network, settings.observe),
         score=_score,
     )
-    best = max(rows, key=_rank)
-    if best.validation_top1 <= start.validation_top1:
-        print(
-            f"qat: training gains nothing: top-1 on validation is {start.validation_top1:.2f} % "
-            f"before it, and {best.validation_top1:.2f} % at best"
-        )
-    if _rank(start) >= _rank(best):
-        network.load_state_dict(untrained)
     finish(network)
-    return [start, *rows]
+    return fitted.rows
 
 
 def prepare_as(
@@ -202,24 +192,6 @@ def fold_batchnorm(
     return graph.eval()
 
 
-def _measure_start(
-    network: fx.GraphModule, validation: Split, model: Classifier
-) -> tuple[HistoryRow, dict[str, Tensor]]:
-    """Return the first row of the curve, and the state that it is of."""
-    untrained = copy.deepcopy(network.state_dict())
-    score = _score(network, validation, model.preprocessing)
-    row = HistoryRow(
-        phase=_PHASE,
-        step=0,
-        epoch=0.0,
-        learning_rate=0.0,
-        train_loss=math.nan,
-        validation_loss=score.loss,
-        validation_top1=score.top1,
-    )
-    return row, untrained
-
-
 def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> Score:
     """Measure a network as if its training ended here, and leave it as it was.
 
@@ -237,11 +209,6 @@ def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> S
     for each in observing:
         each.enable_observer()
     return score
-
-
-def _rank(row: HistoryRow) -> tuple[float, float]:
-    """Return what makes a state better than another, as in `training.fit`."""
-    return row.validation_top1, -row.validation_loss
 
 
 def _range_freezer(network: fx.GraphModule, observe: float) -> Callable[[int, int], None]:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 Unfreeze: TypeAlias = Literal["all"] | int
-"""How many of the last stages are trained beside the head; 0 is the head alone."""
+"""How many of the last stages are trained beside the head; 0: the head alone."""
 
 
 def _all_or_count(given: Any) -> Any:
-    if given != "all" and (type(given) is not int or given < 1):
-        raise ValueError("must be all, or a number of stages from 1 up")
+    if given != "all" and (type(given) is not int or given < 0):
+        raise ValueError("must be all, or a number of stages, 0 for the head alone")
     return given
 
 
@@ -43,7 +43,8 @@ class BackboneSwapParams(ModelParams):
     """First phase: only the head is trained, all else is frozen."""
 
     unfreeze: Annotated[Unfreeze, PlainValidator(_all_or_count)]
-    """What the second phase trains: all layers, or the head and so many of the last stages."""
+    """What the second phase trains: all layers, or the head and so many of the last stages; 0: the
+    head alone."""
 
     unfrozen: TransferRecipe
     """Second phase, distilled from the baseline."""
@@ -85,14 +86,21 @@ def swap(
     check_unfreeze(settings)
     student = classifier.build(settings, train, weights_folder)
     rows, phases = [], []
-    plan: list[tuple[str, Recipe, Unfreeze]] = [
-        ("frozen", settings.frozen, 0),
-        ("unfrozen", settings.unfrozen, settings.unfreeze),
+    plan: list[tuple[str, Recipe, Unfreeze, nn.Module | None]] = [
+        ("frozen", settings.frozen, 0, None),
+        (
+            "unfrozen",
+            settings.unfrozen,
+            settings.unfreeze,
+            classifier.adapted(teacher, student.preprocessing),
+        ),
     ]
-    for name, recipe, unfreeze in plan:
+    score = loop.UNTRAINED if student.pretrained is None else None
+    for name, recipe, unfreeze, asked in plan:
         freeze(student.network, settings.backbone, unfreeze)
-        phases.append(_account(name, student.network))
-        rows += loop.fit(
+        if recipe.epochs > 0:
+            phases.append(_account(name, student.network))
+        fitted = loop.fit(
             student.network,
             train,
             validation,
@@ -101,8 +109,11 @@ def swap(
             seed=seed,
             phase=name,
             head=student.head,
-            teacher=classifier.adapted(teacher, student.preprocessing) if unfreeze else None,
+            teacher=asked,
+            start=score,
         )
+        rows += fitted.rows
+        score = fitted.kept
     student.network.requires_grad_(True)
     return student, rows, phases
 

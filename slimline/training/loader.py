@@ -44,7 +44,9 @@ def training_batches(
 
 
 def num_steps(split: Split, recipe: Recipe) -> int:
-    """Return how many optimizer steps a recipe takes; at least two."""
+    """Return how many optimizer steps a recipe takes: at least two, or none for no epochs."""
+    if recipe.epochs == 0:
+        return 0
     return max(2, round(recipe.epochs * len(split) / recipe.batch_size))
 
 

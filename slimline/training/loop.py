@@ -6,6 +6,7 @@ makes them: nothing outside this function knows them.
 """
 
 import copy
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -62,6 +63,27 @@ class Score:
     loss: float
     """Mean cross-entropy, natural logarithm."""
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes a state better than another."""
+        return self.top1, -self.loss
+
+
+UNTRAINED = Score(top1=-math.inf, loss=math.inf)
+"""Of a network whose weights are random: whatever training does is better."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training run did."""
+
+    rows: list[HistoryRow]
+    """The learning curve; empty where there was nothing to train."""
+    start: Score
+    """Of the state that training began with, on the validation split."""
+    kept: Score
+    """Of the state that the network is left with: the best, of which the start is one."""
+
 
 Scorer: TypeAlias = Callable[[nn.Module, Split, Preprocessing], Score]
 """Measures a network on a split."""
@@ -80,25 +102,38 @@ def fit(
     teacher: nn.Module | None = None,
     after_step: Callable[[int, int], None] | None = None,
     score: Scorer | None = None,
-) -> list[HistoryRow]:
-    """Train what is not frozen, in place, and return the learning curve.
+    start: Score | None = None,
+) -> Fitted:
+    """Train what is not frozen, in place, and return how it went.
 
-    The state with the best validation accuracy is kept. Weights that are exactly zero stay zero,
-    so that a pruning survives every later training. `head` is the prefix of the parameters that
-    classify, where a recipe trains them faster than the rest. `after_step(step, steps)` is called
-    after each optimizer step; `score` measures in place of `measure`.
+    The state with the best validation accuracy is kept, be it the one that training began with.
+    Weights that are exactly zero stay zero, so that a pruning survives every later training. `head`
+    is the prefix of the parameters that classify, where a recipe trains them faster than the rest.
+    `after_step(step, steps)` is called after each optimizer step; `score` measures in place of
+    `measure`. `start` is the network's score as it is given, or `UNTRAINED`; where it is not known
+    it is measured, and the learning curve begins with it, at step 0.
+
+    A recipe of no epochs leaves the network as it is.
     """
     device = determinism.device()
     network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
     steps = loader.num_steps(train, recipe)
+    rows: list[HistoryRow] = []
+    if start is None:
+        start = (score or measure)(network, validation, preprocessing)
+        rows = [_first_row(phase, start)] if steps else []
+    if steps == 0:
+        network.to("cpu")
+        _set_eval(network)
+        return Fitted([], start, start)
     optimizer = _optimizer(network, recipe, head)
     peaks = [group["lr"] for group in optimizer.param_groups]
     schedule = OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_warmup(steps))
     keep_zeros = _zero_keeper(network)
     batches = loader.training_batches(train, preprocessing, recipe, seed=seed)
     lesson = _Lesson(train, recipe, teacher, device, steps)
-    rows: list[HistoryRow] = []
-    best: tuple[Score, dict[str, Tensor]] | None = None
+    best = start, copy.deepcopy(network.state_dict())
+    reached: list[Score] = []
     losses: list[Tensor] = []
     _set_mode(network)
     for step, (images, labels) in enumerate(_with_progress(batches, steps, phase), start=1):
@@ -117,13 +152,14 @@ def fit(
             _set_mode(network)
             rows.append(_row(phase, step, recipe, train, schedule, losses, found))
             losses.clear()
-            if best is None or (found.top1, -found.loss) > (best[0].top1, -best[0].loss):
+            reached.append(found)
+            if found.rank > best[0].rank:
                 best = found, copy.deepcopy(network.state_dict())
-    assert best is not None, "the last step is always a milestone"
     network.load_state_dict(best[1])
     network.to("cpu")
     _set_eval(network)
-    return rows
+    print(_told(phase, start, max(reached, key=lambda each: each.rank)), end="")
+    return Fitted(rows, start, best[0])
 
 
 @torch.no_grad()
@@ -260,6 +296,32 @@ def _set_eval(network: nn.Module) -> None:
 
 def _milestones(steps: int, validations: int) -> set[int]:
     return {round(steps * part / validations) for part in range(1, validations + 1)}
+
+
+def _told(phase: str, start: Score, best: Score) -> str:
+    """Say what training gained or lost; nothing of weights that were random before."""
+    if start is UNTRAINED:
+        return ""
+    before, after = f"{start.top1:.2f} %", f"{best.top1:.2f} %"
+    if best.top1 <= start.top1:
+        kept = "; the state before it is kept" if start.rank >= best.rank else ""
+        return (
+            f"{phase}: training gains nothing: top-1 on validation is {before} before it, and "
+            f"{after} at best{kept}\n"
+        )
+    return f"{phase}: top-1 on validation is {before} before training, and {after} after it\n"
+
+
+def _first_row(phase: str, start: Score) -> HistoryRow:
+    return HistoryRow(
+        phase=phase,
+        step=0,
+        epoch=0.0,
+        learning_rate=0.0,
+        train_loss=math.nan,
+        validation_loss=start.loss,
+        validation_top1=start.top1,
+    )
 
 
 def _row(

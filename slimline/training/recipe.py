@@ -46,8 +46,8 @@ class SharedRecipe(Params):
 class Recipe(SharedRecipe):
     """One run of the training loop."""
 
-    epochs: Annotated[float, Field(gt=0, le=1000)]
-    """Passes over the training split; may be a fraction."""
+    epochs: Annotated[float, Field(ge=0, le=1000)]
+    """Passes over the training split; may be a fraction. 0 trains nothing at all."""
 
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     """Peak of a one-cycle schedule that ends near 0."""

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from slimline.errors import ParamsError
 from slimline.networks import classifier
 from slimline.networks.architecture import Activation, Architecture
 from slimline.networks.settings import ModelParams
-from slimline.training import backbone_swap
+from slimline.training import backbone_swap, loop
 from slimline.training.backbone_swap import BackboneSwapParams
 from slimline.training.recipe import Distill, Recipe, TransferRecipe
 
@@ -28,11 +29,21 @@ TEACHER = Distill(weight=0.0, temperature=2.0, last=1.0)
 
 def settings(**changes: object) -> BackboneSwapParams:
     rate = changes.pop("backbone_rate", 1.0)
+    frozen, unfrozen = (
+        RECIPE | {"epochs": changes.pop(key, RECIPE["epochs"])} for key in ("frozen", "unfrozen")
+    )
     return BackboneSwapParams(
         **MODEL | {"unfreeze": "all"} | changes,
-        frozen=Recipe(**RECIPE),
-        unfrozen=TransferRecipe(**RECIPE, distill=TEACHER, backbone_rate=rate),
+        frozen=Recipe(**frozen),
+        unfrozen=TransferRecipe(**unfrozen, distill=TEACHER, backbone_rate=rate),
     )
+
+
+@pytest.fixture(autouse=True)
+def _every_state_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps are noise, and a start that they do not better would be kept."""
+    count = itertools.count()
+    monkeypatch.setattr(loop, "measure", lambda *_: loop.Score(next(count), 0.0))
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +92,22 @@ def test_all_is_unfrozen_unless_said_otherwise(
     model, _, phases = swap(parts, tmp_path)
     assert phases[1].frozen_params == 0
     assert "conv1" in changed(model)
+
+
+def test_the_head_alone(parts: dict[str, split_files.Split], tmp_path: Path) -> None:
+    model, rows, phases = swap(parts, tmp_path, unfreeze=0)
+    assert [row.phase for row in rows] == ["frozen", "unfrozen"]
+    assert [phase.parts for phase in phases] == [["fc"], ["fc"]]
+    assert changed(model) == {"fc"}
+
+
+@pytest.mark.parametrize(("phase", "other"), [("frozen", "unfrozen"), ("unfrozen", "frozen")])
+def test_a_phase_of_no_epochs_is_left_out(
+    parts: dict[str, split_files.Split], tmp_path: Path, phase: str, other: str
+) -> None:
+    model, rows, phases = swap(parts, tmp_path, **{phase: 0})
+    assert {row.phase for row in rows} == {each.name for each in phases} == {other}
+    assert ("conv1" in changed(model)) == (other == "unfrozen")
 
 
 def test_a_slow_backbone_moves_less(parts: dict[str, split_files.Split], tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ def network() -> nn.Sequential:
 def fit(
     model: nn.Module, recipe: DistilledRecipe = RECIPE, **more: object
 ) -> list[loop.HistoryRow]:
+    return fitted(model, recipe, **{"start": loop.UNTRAINED} | more).rows
+
+
+def fitted(model: nn.Module, recipe: DistilledRecipe = RECIPE, **more: object) -> loop.Fitted:
     return loop.fit(
         model, TRAIN, VALIDATION, recipe, preprocessing=FRAME, seed=1, phase="test", **more
     )
@@ -88,15 +92,21 @@ def test_zeros_stay_zero() -> None:
     assert (model[0].weight[[0, 3]] != 0).all()
 
 
-def test_a_teacher_is_listened_to() -> None:
-    """A teacher that is always wrong spoils the pupil, if it has all the weight."""
+SPOILED = RECIPE.model_copy(update={"distill": Distill(weight=1.0, temperature=1.0, last=1.0)})
+
+
+def wrong_teacher() -> nn.Module:
     teacher = network()
     fit(teacher)
     with torch.no_grad():
         teacher[3].weight.neg_()
         teacher[3].bias.neg_()
-    spoiled = RECIPE.model_copy(update={"distill": Distill(weight=1.0, temperature=1.0, last=1.0)})
-    rows = fit(network(), spoiled, teacher=teacher)
+    return teacher
+
+
+def test_a_teacher_is_listened_to() -> None:
+    """A teacher that is always wrong spoils the pupil, if it has all the weight."""
+    rows = fit(network(), SPOILED, teacher=wrong_teacher())
     assert max(row.validation_top1 for row in rows) < 50
 
 
@@ -104,3 +114,34 @@ def test_distillation_loss_is_zero_for_equal_answers() -> None:
     logits = torch.randn(8, 5)
     assert loop.distillation_loss(logits, logits, 3).abs() < 1e-6
     assert loop.distillation_loss(logits, -logits, 3) > 0.1
+
+
+def test_no_epochs_leave_everything_as_it_was() -> None:
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    done = fitted(model, RECIPE.model_copy(update={"epochs": 0}))
+    assert done.rows == []
+    assert done.kept.top1 == loop.top1(model, VALIDATION, FRAME)
+    assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
+
+
+def test_a_start_that_training_ruins_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    model = network()
+    fitted(model)
+    before = copy.deepcopy(model.state_dict())
+    done = fitted(model, SPOILED, teacher=wrong_teacher())
+    assert done.rows[0].step == 0
+    assert done.rows[0].validation_top1 == done.kept.top1 == done.start.top1
+    assert max(row.validation_top1 for row in done.rows[1:]) < done.kept.top1
+    assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
+    assert "training gains nothing" in capsys.readouterr().out
+
+
+def test_what_training_gains_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    model = network()
+    start = loop.measure(model, VALIDATION, FRAME)
+    done = fitted(model, start=start)
+    assert done.rows[0].step > 0, "a start that is known is not measured again"
+    assert done.kept.top1 > start.top1
+    told = f"{start.top1:.2f} % before training, and {done.kept.top1:.2f} % after it"
+    assert told in capsys.readouterr().out
