@@ -1,5 +1,6 @@
 """All sections of `params.yaml` together: the check of the whole file before anything runs."""
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -57,7 +58,15 @@ def check(path: Path) -> ParamsFile:
     Raises:
         ParamsError: a key or value is wrong, or two sections contradict each other.
     """
-    written = params.read(path)
+    return check_content(params.read(path), path)
+
+
+def check_content(written: Mapping[str, Any], path: Path) -> ParamsFile:
+    """Return the content of a `params.yaml` as one object; `path` is how messages call it.
+
+    Raises:
+        ParamsError: as `check` does.
+    """
     content = params.check(
         params.with_shared(written, path, written), ParamsFile, path, written=written
     )

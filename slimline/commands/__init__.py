@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Protocol
 
-from slimline.commands import diff, gate, package, pareto, predict, schema, verify
+from slimline.commands import apply, diff, gate, package, pareto, predict, schema, verify
 
 
 class Command(Protocol):
@@ -24,6 +24,7 @@ class Command(Protocol):
 
 
 COMMANDS: Mapping[str, Command] = {
+    "apply": apply,
     "gate": gate,
     "diff": diff,
     "verify": verify,
