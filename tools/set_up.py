@@ -83,7 +83,9 @@ def set_up(venv: Path, torch: str, torch_index: str = "", python: str = "") -> N
         SetUpError: If it is not ours to change, or the packages cannot be had.
     """
     wanted = f"{torch} {digest(LOCKS[torch])}"
-    if read(venv / INSTALLED) == wanted and python in {"", python_of(venv)}:
+    # A link to a Python that has been removed since does not exist.
+    runs = (venv / "bin" / "python").exists()
+    if runs and read(venv / INSTALLED) == wanted and python in {"", python_of(venv)}:
         return
     refuse_what_is_not_ours(venv, LOCKS[torch])
     if torch == "cpu":

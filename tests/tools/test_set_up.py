@@ -155,11 +155,14 @@ def test_what_a_link_points_to_is_left_alone(clone: Path, tmp_path: Path) -> Non
 
 def test_a_link_to_an_environment_with_what_is_pinned_is_used(clone: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256((clone / "requirements.lock").read_bytes()).hexdigest()
-    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "bin").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "bin" / "python").symlink_to(sys.executable)
     (tmp_path / "elsewhere" / "installed").write_text(f"default {digest}")
     (clone / ".venv").symlink_to(tmp_path / "elsewhere")
     assert set_up(clone, "run").returncode == 0
     assert set_up(clone, "development").returncode == 2
+    (tmp_path / "elsewhere" / "bin" / "python").unlink()
+    assert set_up(clone, "run").returncode == 2, "its Python is gone"
 
 
 def test_a_folder_that_make_did_not_make_is_left_alone(clone: Path) -> None:
