@@ -18,13 +18,15 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-development.lock")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-# What a pip that runs on each system accepts, and the markers that it sets.
+# What wheels a pip that runs on each system accepts, and the markers that it sets. The tags of Linux
+# are versions of glibc, and the older names of three of them.
+_GLIBC = [f"manylinux_2_{minor}" for minor in range(28, 4, -1)]
+_LINUX = [*_GLIBC, "manylinux2014", "manylinux2010", "manylinux1", "linux"]
 SYSTEMS = {
-    "linux-x86_64": ("x86_64", "linux", ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24")),
-    "linux-aarch64": ("aarch64", "linux", ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24")),
-    "macos-arm64": ("arm64", "darwin", ("macosx_14_0",)),
+    "linux-x86_64": ("x86_64", "linux", _LINUX),
+    "linux-aarch64": ("aarch64", "linux", _LINUX),
+    "macos-arm64": ("arm64", "darwin", ["macosx_14_0"]),
 }
-OLDER_LINUX = ("manylinux_2_17", "manylinux_2_12", "manylinux_2_5", "manylinux2014", "linux")
 # Pure Python, published as source alone: any Python builds it.
 SOURCE_ONLY = {"antlr4-python3-runtime"}
 # The first pip that dry-runs on metadata alone is far older; this one is what was tried.
@@ -95,9 +97,8 @@ def wanted(pins: list[Pin], python: str, system: str) -> list[Pin]:
 
 def platforms(system: str) -> list[str]:
     """Return pip's options that name what wheels run on a system."""
-    machine, platform, tags = SYSTEMS[system]
-    older = OLDER_LINUX if platform == "linux" else ()
-    return [option for tag in (*tags, *older) for option in ("--platform", f"{tag}_{machine}")]
+    machine, _, tags = SYSTEMS[system]
+    return [option for tag in tags for option in ("--platform", f"{tag}_{machine}")]
 
 
 def ask(pip: list[str], pins: list[Pin], python: str, system: str) -> str | None:

@@ -106,6 +106,13 @@ def results(root: Path) -> str:
     cpu = fmt.cell(rows[0].cpu)
     flags = fmt.cell(rows[0].cpu_flags) or "no int8 features known"
     lines += ["", f"Measured on {cpu} ({flags}), the default run on Fashion-MNIST."]
+    by_role = {each.role: each for each in rows}
+    product, baseline = by_role["product"], by_role["baseline"]
+    lines += [
+        f"The product is {fmt.times(baseline.size_kib / product.size_kib)} smaller and "
+        f"{fmt.times(product.speedup)} faster than the baseline, at "
+        f"{fmt.points(product.top1 - baseline.top1)} points of accuracy."
+    ]
     return "\n".join(lines) + "\n"
 
 
