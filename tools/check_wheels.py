@@ -18,8 +18,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-development.lock")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-# What wheels a pip that runs on each system accepts, and the markers that it sets. The tags of Linux
-# are versions of glibc, and the older names of three of them.
+# What wheels a pip that runs on each system accepts, and the markers that it sets. The tags of
+# Linux are versions of glibc, and the older names of three of them.
 _GLIBC = [f"manylinux_2_{minor}" for minor in range(28, 4, -1)]
 _LINUX = [*_GLIBC, "manylinux2014", "manylinux2010", "manylinux1", "linux"]
 SYSTEMS = {
