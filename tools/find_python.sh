@@ -45,6 +45,8 @@ if command -v uv > /dev/null; then
 	echo >&2 "no Python from 3.11 to 3.14 is on the path: uv brings one"
 	uv python install --quiet "$RANGE" >&2 && uv python find --no-project --managed-python "$RANGE" \
 		&& exit 0
+	echo >&2 "uv cannot bring a Python, why, it says above: install one from 3.11 to 3.14"
+	exit 2
 fi
 
 if [ -n "$bare" ]; then

@@ -68,6 +68,16 @@ def test_uv_brings_one_where_there_is_none(path: Path) -> None:
     assert done.stderr == "no Python from 3.11 to 3.14 is on the path: uv brings one\n"
 
 
+def test_a_uv_that_cannot_bring_one_is_no_python(path: Path) -> None:
+    program(path, "uv", "echo no network >&2; exit 2")
+    done = find(path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[1:] == [
+        "no network",
+        "uv cannot bring a Python, why, it says above: install one from 3.11 to 3.14",
+    ]
+
+
 @pytest.mark.parametrize(
     ("exit_code", "sentence"),
     [
