@@ -36,6 +36,7 @@ unexport MAKEFLAGS MFLAGS
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@echo "With PYTHON=python3.12 another Python than the newest, with TORCH=cpu torch without CUDA."
 
 repro: $(INSTALLED) ## Run what is out of date of the pipeline, print seconds per stage
 	@echo "[3/3] running the pipeline: dvc repro"
