@@ -2,8 +2,8 @@
 
 README.md has the results of metrics/, docs/architecture.md a line for each file, from the first
 line of its docstring. `python tools/documents.py` writes, `python tools/documents.py --check` exits
-1 if a part is stale: the files as they are, but the results as they are committed, both README.md
-and metrics/ of HEAD, since another machine or seed gives other metrics and makes nothing stale.
+1 if a part is stale. The table of results may be that of README.md and metrics/ as they are, or as
+they are committed: a run on another machine or with another seed makes nothing stale.
 """
 
 import argparse
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 # Run as a script, Python looks for modules beside it, not in the repository.
 sys.path.insert(0, str(ROOT))
 
-from slimline import variants  # noqa: E402
+from slimline import params, variants  # noqa: E402
 from slimline.measure import variant_figures  # noqa: E402
 from slimline.report import formatting as fmt  # noqa: E402
 from slimline.report import images_seen  # noqa: E402
@@ -44,9 +44,13 @@ def check() -> None:
     stale = []
     with tempfile.TemporaryDirectory() as folder:
         committed = Path(folder)
-        extract_head(committed, "README.md", "metrics", str(variants.PATH))
-        if is_stale(committed / "README.md", "results", results(committed)):
-            stale.append("README.md as it is committed")
+        extract_head(
+            committed, "README.md", "metrics", *map(str, (variants.PATH, params.PARAMS_PATH))
+        )
+        if all(
+            is_stale(root / "README.md", "results", results(root)) for root in (ROOT, committed)
+        ):
+            stale.append("README.md")
     if is_stale(ROOT / "docs" / "architecture.md", "files", files()):
         stale.append("docs/architecture.md")
     if stale:
@@ -105,7 +109,8 @@ def results(root: Path) -> str:
     ]
     cpu = fmt.cell(rows[0].cpu)
     flags = fmt.cell(rows[0].cpu_flags) or "no int8 features known"
-    lines += ["", f"Measured on {cpu} ({flags}), the default run on Fashion-MNIST."]
+    source = fmt.cell(params.read(root / params.PARAMS_PATH)["data"]["source"])
+    lines += ["", f"Measured on {cpu} ({flags}), with data from {source}."]
     by_role = {each.role: each for each in rows}
     product, baseline = by_role["product"], by_role["baseline"]
     lines += [

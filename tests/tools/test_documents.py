@@ -25,4 +25,7 @@ def test_the_table_is_stale_by_what_is_committed_not_by_what_a_run_wrote(tmp_pat
     path.write_text(json.dumps(json.loads(path.read_text()) | {"top1": 12.34}))
     assert "README.md" not in check(clone).stderr
     toy.commit(clone, "Commit metrics without the table")
-    assert "README.md as it is committed" in check(clone).stderr
+    assert "README.md" in check(clone).stderr
+    subprocess.run([sys.executable, "tools/documents.py"], cwd=clone, check=True)
+    assert "README.md" not in check(clone).stderr
+    assert "12.34 %" in (clone / "README.md").read_text()
