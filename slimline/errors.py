@@ -4,6 +4,8 @@
     +-- ParamsError          params.yaml is wrong
     +-- DataError            the images are not what params.yaml says
     +-- PretrainedError      pretrained weights are missing or of another network
+    +-- TrainingError        a training ends in numbers that are not finite
+    +-- NetworkError         a network cannot be built, followed or exported
     +-- ArtifactError        a model folder is missing, incomplete or of another kind
     +-- ParityError          an export does not compute what the model computes
 
@@ -32,6 +34,14 @@ class DataError(SlimlineError):
 
 class PretrainedError(SlimlineError):
     """Pretrained weights are missing, unreadable, or those of another network."""
+
+
+class TrainingError(SlimlineError):
+    """A training run diverged, or began with what is not finite: no result comes of it."""
+
+
+class NetworkError(SlimlineError):
+    """A network is none that can be built, followed or exported here."""
 
 
 class ArtifactError(SlimlineError):

@@ -32,7 +32,8 @@ SHARED: Mapping[str, Sequence[str]] = {
 """Sections that stand once for several places; a place that has a key itself keeps its own."""
 
 _MOVED = {
-    "training": "batch_size, optimizer, label_smoothing, augment, balance and num_workers of all "
+    "training": "batch_size, optimizer, label_smoothing, augment, balance, select_by and "
+    "num_workers of all "
     "recipes now stand there once",
     "quantization": "activation_type, weight_bits, weights, calibrator and mixed of qat_finetune "
     "and int8_ptq now stand there once",

@@ -12,6 +12,7 @@ from slimline import params
 from slimline.data.splitting import DataParams
 from slimline.errors import ParamsError
 from slimline.measure.latency import BenchmarkParams
+from slimline.networks import checkpoint_folder
 from slimline.params import RunParams
 from slimline.pruning.registry import METHODS
 from slimline.pruning.settings import PruneSettings, SensitivityParams
@@ -23,7 +24,7 @@ from slimline.quantization.settings import (
     QuantizationParams,
 )
 from slimline.report.gates import GatesParams
-from slimline.training.backbone_swap import BackboneSwapParams, check_unfreeze
+from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
 from slimline.training.recipe import SharedRecipe
 
@@ -70,7 +71,8 @@ def check_content(written: Mapping[str, Any], path: Path) -> ParamsFile:
     content = params.check(
         params.with_shared(written, path, written), ParamsFile, path, written=written
     )
-    check_unfreeze(content.backbone_swap, str(path))
+    check_unfreeze(content.backbone_swap, content.baseline_train.backbone, str(path))
+    _check_untrained(content, path)
     if content.prune.rates == "auto" and not content.sensitivity.shares:
         raise ParamsError(
             [
@@ -88,6 +90,42 @@ def check_content(written: Mapping[str, Any], path: Path) -> ParamsFile:
                 ]
             )
     return content
+
+
+def check_files(content: ParamsFile, pretrained: Path) -> None:
+    """Look at the files that the settings name, so that none is found wanting an hour later.
+
+    Raises:
+        PretrainedError: a checkpoint is missing, or something in its folder cannot be used.
+    """
+    for section in (content.baseline_train, content.backbone_swap):
+        if section.pretrained not in {"none", "imagenet"}:
+            checkpoint_folder.read(pretrained, section.pretrained)
+
+
+def _check_untrained(content: ParamsFile, path: Path) -> None:
+    """Refuse a random network that nothing trains.
+
+    Raises:
+        ParamsError: a stage has no epochs, and no weights to begin with.
+    """
+    baseline, swap = content.baseline_train, content.backbone_swap
+    untrained = {
+        "baseline_train.recipe.epochs": baseline.pretrained == "none"
+        and not baseline.recipe.epochs,
+        "backbone_swap.unfrozen.epochs": swap.pretrained == "none"
+        and swap.backbone != KEEP
+        and swap.is_idle,
+    }
+    mistakes = [
+        f"{path}: {key}: must be above 0 with {key.partition('.')[0]}.pretrained none, since the "
+        "network would stay random; name a checkpoint under data/raw/pretrained to use it as it is "
+        "(given 0)"
+        for key, is_untrained in untrained.items()
+        if is_untrained
+    ]
+    if mistakes:
+        raise ParamsError(mistakes)
 
 
 def for_editors() -> dict[str, Any]:

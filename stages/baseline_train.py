@@ -17,7 +17,7 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     run = params.load_run()
     determinism.start(run)
     images, unseen = split_files.load(train), split_files.load(validation)
-    model = classifier.build(settings, images, pretrained)
+    model = classifier.build(settings, images, pretrained, unchanged=settings.recipe.epochs == 0)
     fitted = loop.fit(
         model.network,
         images,

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 _PIPELINE = """\
 stages:
   validate_params:
-    cmd: python -m stages.validate_params params.yaml metrics/params.ok
+    cmd: python -m stages.validate_params params.yaml data/raw/pretrained metrics/params.ok
     params:
     - params.yaml:
     outs:

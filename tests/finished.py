@@ -34,10 +34,12 @@ data:
 gates:
   confidence: 95
   min_top1: none
+  min_mean_recall: none
   max_size_kib: none
   max_p50_ms: none
   max_peak_rss_mib: none
   max_top1_drop: 0.5
+  max_recall_drop: none
   min_size_ratio: 20
   min_speedup: 5
   max_top1_loss: 0.3
@@ -122,8 +124,14 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
     files.write_json(folder / description.DESCRIPTION, content)
     if name in TRAINED:
         rows = [
-            {"phase": phase, "step": 10 * step, "epoch": step / 2, "images": 640 * step}
-            | {"validation_top1": top1}
+            {
+                "phase": phase,
+                "step": 10 * step,
+                "epoch": step / 2,
+                "images": 640 * step,
+                "train_loss": 1 / step,
+                "validation_top1": top1,
+            }
             for phase, step, top1 in (("one", 1, 80.0), ("one", 2, 88.0), ("two", 1, 90.0))
         ]
         files.write_table(folder / description.HISTORY, rows)

@@ -44,6 +44,9 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("backbone_swap.backbone", "vgg", ["'vgg'", "resnet18", "efficientnet_lite4"]),
         ("backbone_swap.pretrained", "a.bin", ["imagenet", "'a.bin'"]),
         ("baseline_train.pretrained", "../a.pth", ["data/raw/pretrained", "'../a.pth'"]),
+        ("baseline_train.pretrained", "models/prune", ["dvc get . models/prune", "copied first"]),
+        ("baseline_train.pretrained", "a.pth", ["put it into data/raw/pretrained/a/"]),
+        ("baseline_train.recipe.epochs", 0, ["would stay random", "given 0"]),
         ("backbone_swap.unfreeze", "some", ["must be all, or a number"]),
         ("backbone_swap.activation", "gelu", ["'gelu'", "relu6"]),
         ("backbone_swap.unfrozen.augment.crop", 0, ["greater than 0"]),
@@ -134,3 +137,16 @@ def test_auto_needs_a_unit_that_is_by_layer(tmp_path: Path) -> None:
     toy.set_params(tmp_path, {"prune.unit": "global_share", "prune.rates": "auto"})
     with pytest.raises(ParamsError, match=r"prune\.rates: must be uniform unless unit is layer_"):
         schema.check(path)
+
+
+def test_what_is_kept_is_kept_whole(tmp_path: Path) -> None:
+    path = shutil.copy(toy.ROOT / "params.yaml", tmp_path)
+    toy.set_params(tmp_path, {"backbone_swap.backbone": "keep"})
+    with pytest.raises(ParamsError) as refused:
+        schema.check(Path(path))
+    assert [line.partition(": must")[0] for line in str(refused.value).splitlines()] == [
+        f"{path}: backbone_swap.{key}" for key in ("stem_stride", "stem_kernel")
+    ]
+    kept = {f"backbone_swap.{key}": "keep" for key in ("stem_stride", "stem_kernel")}
+    toy.set_params(tmp_path, kept | {"backbone_swap.unfrozen.epochs": 0})
+    assert schema.check(Path(path)).backbone_swap.unfrozen.epochs == 0

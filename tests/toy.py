@@ -60,7 +60,7 @@ _OVERRIDES: dict[str, Any] = {
 }
 
 
-def make(folder: Path) -> Path:
+def make(folder: Path, *, num_test: int = NUM_TEST) -> Path:
     """Return a fresh git repository with the toy pipeline, committed, nothing run yet."""
     for name in git(ROOT, "ls-files", "-co", "--exclude-standard").splitlines():
         source, target = ROOT / name, folder / name
@@ -70,7 +70,7 @@ def make(folder: Path) -> Path:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-    make_data(folder / "data" / "raw" / "toy")
+    make_data(folder / "data" / "raw" / "toy", num_test=num_test)
     set_params(folder, _OVERRIDES)
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "config", "user.email", "toy@example.org")
@@ -129,6 +129,21 @@ def dvc(
     return done
 
 
+def run_command(folder: Path, *arguments: str) -> str:
+    """Run this Python with arguments in a folder; return what it prints, show it on failure."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=of_stages(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"{' '.join(arguments)}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
 def of_stages() -> dict[str, str]:
     """Return the environment of a stage: `python` is the one that runs the tests."""
     return os.environ | {
@@ -164,14 +179,14 @@ def splits(raw: Path, **changes: Any) -> dict[str, Split]:
     return splitting.prepare(raw, DATA.model_copy(update=changes), seed=1, scratch=raw)
 
 
-def make_data(folder: Path) -> None:
+def make_data(folder: Path, *, num_test: int = NUM_TEST) -> None:
     """Write the first images of the embedded set as an IDX data set of its own."""
     source = ROOT / "data" / "raw" / "fashion_mnist"
     folder.mkdir(parents=True)
     shutil.copy2(source / "classes.txt", folder)
     sums = []
     for path in sorted(source.glob("*.gz")):
-        count = NUM_TRAIN if path.name.startswith("train") else NUM_TEST
+        count = NUM_TRAIN if path.name.startswith("train") else num_test
         content = gzip.decompress(path.read_bytes())
         header = np.frombuffer(content[: 16 if "idx3" in path.name else 8], ">i4").copy()
         size = int(np.prod(header[2:])) * count

@@ -17,11 +17,10 @@ from torch import Tensor
 from slimline import files
 from slimline.artifacts import description
 from slimline.artifacts.description import DESCRIPTION, HISTORY, ONNX, WEIGHTS
-from slimline.data.preprocessing import STEPS, Preprocessing
+from slimline.data.preprocessing import STEPS
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
 from slimline.networks import classifier
-from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.params import Params
 from slimline.targets.onnxruntime import releases, to_onnx
@@ -110,14 +109,11 @@ def load(folder: Path) -> Classifier:
     Raises:
         ArtifactError: the folder is incomplete, or its weights are not those of its description.
     """
-    model, tensors = load_parts(folder)
-    classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    content, tensors = _read(folder)
     try:
-        model.network.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise ArtifactError(f"{folder / WEIGHTS}: does not fit {DESCRIPTION}: {error}") from None
-    model.network.eval()
-    return model
+        return classifier.rebuild(content, tensors)
+    except ArtifactError as error:
+        raise ArtifactError(f"{folder / WEIGHTS}: {error}") from None
 
 
 def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
@@ -126,19 +122,15 @@ def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
     Raises:
         ArtifactError: the folder is incomplete, or a file in it is damaged.
     """
+    content, tensors = _read(folder)
+    return classifier.fresh(content), tensors
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content = description.read(folder)
     try:
-        tensors = load_file(folder / WEIGHTS)
+        return content, load_file(folder / WEIGHTS)
     except FileNotFoundError:
         raise ArtifactError(f"{folder}: no model to train on, {WEIGHTS} is missing") from None
     except SafetensorError as error:
         raise ArtifactError(f"{folder / WEIGHTS}: is damaged: {error}") from None
-    architecture = Architecture(**content["architecture"])
-    model = Classifier(
-        classifier.make(architecture),
-        architecture,
-        content["classes"],
-        Preprocessing.from_dict(content["preprocessing"]),
-        content["pretrained"],
-    )
-    return model, tensors

@@ -35,13 +35,15 @@ class Table:
         """Return the names that count for a stage.
 
         The keys stand in the order of the pipeline: the stage of a key's section is not touched by
-        those after it; any other stage may meet what all of them chose.
+        those after it; any other stage may meet what all of them chose. A word that is no name, as
+        keep, chooses nothing.
         """
         sections = [key.partition(".")[0] for key in self.chosen_by]
         keys = self.chosen_by[: sections.index(stage) + 1] if stage in sections else self.chosen_by
         given = (values[key] for key in keys if key in values)
         names = [name for each in given for name in (each if isinstance(each, list) else [each])]
-        return list(dict.fromkeys([*self.always, *map(str, names)]))
+        known = [name for name in map(str, names) if self.place(name)]
+        return list(dict.fromkeys([*self.always, *known]))
 
     def place(self, name: str) -> str:
         """Return `module` or `module:attribute` of a name; empty where there is no such name."""

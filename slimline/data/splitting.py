@@ -329,7 +329,15 @@ def _measure(images: Images, settings: DataParams) -> Preprocessing:
         total, squares = total + pixels.sum(0), squares + (pixels**2).sum(0)
         count += len(pixels)
     mean = total / (255 * count)
-    std = np.sqrt(np.maximum(squares / (255**2 * count) - mean**2, 0))
-    rounded = [tuple(np.round(figure, 4).tolist()) for figure in (mean, std)]
+    std = np.round(np.sqrt(np.maximum(squares / (255**2 * count) - mean**2, 0)), 4)
+    if not std.all():
+        constant = ", ".join(str(channel) for channel in np.flatnonzero(std == 0))
+        print(
+            f"channel {constant} of {len(std)}, counted from 0, is the same in every image; it is "
+            "divided by 1 instead of its spread, which is 0"
+        )
+    # A channel that says nothing stays what it is: dividing by 0 would make it infinite.
+    spread = np.where(std == 0, 1.0, std)
+    rounded = [tuple(figure.tolist()) for figure in (np.round(mean, 4), spread)]
     size = settings.image_size
     return Preprocessing(size, size, len(mean), rounded[0], rounded[1], settings.crop)

@@ -1,6 +1,8 @@
 """How often a model is right, and how sure that figure is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,23 @@ class Accuracy:
     """Mean cross-entropy, natural logarithm."""
     calibration_error: float
     """Expected calibration error, as a share; see `expected_calibration_error`."""
+    by_class: Sequence[tuple[int, int]] = ()
+    """Images answered right, and images, of each class that there are images of."""
+
+    @property
+    def recalls(self) -> list[float]:
+        """Percent of the images of each class that are answered right."""
+        return [100 * right / count for right, count in self.by_class]
+
+    @property
+    def mean_recall(self) -> float:
+        """Percent: the mean over classes, each as if it had as many images as any other."""
+        return sum(self.recalls) / len(self.by_class)
+
+    @property
+    def least_recall(self) -> float:
+        """Percent, of the class that is recognised least."""
+        return min(self.recalls)
 
     @property
     def top1(self) -> float:
@@ -61,6 +80,34 @@ def score(
         calibration_error=expected_calibration_error(
             softmax.largest_share(logits), answers == labels
         ),
+        by_class=count_by_class(answers == labels, labels),
+    )
+
+
+def count_by_class(is_right: NDArray[np.bool_], labels: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return images answered right, and images, of each class that there are images of.
+
+    Both arguments are [images]; classes come in the order of their number.
+    """
+    counts = np.bincount(labels)
+    right = np.bincount(labels[is_right], minlength=len(counts))
+    return [(int(right[each]), int(counts[each])) for each in np.flatnonzero(counts)]
+
+
+def mean_recall_bounds(by_class: Sequence[tuple[int, int]], sure: float) -> tuple[float, float]:
+    """Return bounds of the mean recall, percent, each certain with `sure`.
+
+    Classes are independent samples: the halves of their own intervals (Wilson, 1927), which know
+    that 3 of 3 images are no certainty, add up by their squares.
+    """
+    recalls = [right / count for right, count in by_class]
+    bounds = [significance.wilson(right, count, sure) for right, count in by_class]
+    below = sum((share - low) ** 2 for share, (low, _) in zip(recalls, bounds, strict=True))
+    above = sum((high - share) ** 2 for share, (_, high) in zip(recalls, bounds, strict=True))
+    mean, number = sum(recalls) / len(recalls), len(recalls)
+    return (
+        100 * max(0.0, mean - sqrt(below) / number),
+        100 * min(1.0, mean + sqrt(above) / number),
     )
 
 

@@ -14,6 +14,8 @@ def to_dict(score: Accuracy, file: ModelFile) -> dict[str, float]:
         "top1": round(score.top1, 3),
         "top1_low": round(low, 3),
         "top1_high": round(high, 3),
+        "mean_recall": round(score.mean_recall, 3),
+        "least_recall": round(score.least_recall, 3),
         "agreement": round(score.agreement, 3),
         "loss": round(score.loss, 5),
         "ece": round(score.ece, 3),

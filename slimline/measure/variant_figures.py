@@ -45,6 +45,10 @@ class Variant:
     cpu_flags: str
     ece: float | None = None
     """None where the figures are of a commit that did not measure it."""
+    mean_recall: float | None = None
+    """None likewise."""
+    least_recall: float | None = None
+    """None likewise."""
 
     @property
     def top1_margin(self) -> float:

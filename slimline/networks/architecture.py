@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from slimline.errors import NetworkError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -53,8 +55,9 @@ class PretrainedWeights:
 class Backbone:
     """One entry of the registry."""
 
-    publish: Callable[[int], nn.Module]
-    """Builds the network as published, for so many classes, with random weights."""
+    publish: Callable[..., nn.Module]
+    """Builds the network as published, for so many classes, with random weights; one of the user's
+    own (`takes_channels`) for so many channels as well."""
     stem: str
     """Name of the first convolution."""
     head: str
@@ -64,6 +67,27 @@ class Backbone:
     imagenet: PretrainedWeights
     rewrite: Callable[[nn.Module], None] | None = None
     """Gives the published network, in place, another form of the same function."""
+    is_found: bool = False
+    """Whether the names above were found by looking into the network, not written down."""
+    takes_channels: bool = False
+    """Whether `publish` is told the number of channels."""
+    trunk: tuple[str, ...] = ()
+    """All parts with weights between stem and head in order of execution, where they were found;
+    weights need not be defined in that order."""
+
+    def outline(self, num_classes: int) -> nn.Module:
+        """Return the network as published, to look at: names and shapes; values mean nothing.
+
+        Of a network of the registry there are none, which is fast; others may want values while
+        they are built. Random numbers that are drawn later are the same with or without this.
+        """
+        import torch
+
+        if not self.is_found:
+            with torch.device("meta"):
+                return self.publish(num_classes)
+        with torch.random.fork_rng(devices=[]):
+            return self.publish(num_classes)
 
     def make(
         self, architecture: Architecture, adopt: Callable[[nn.Module], None] | None = None
@@ -72,8 +96,12 @@ class Backbone:
 
         `adopt` may load tensors into the published form of the network.
         """
-        network = self.publish(architecture.num_classes)
-        _replace_stem(network, self.stem, architecture)
+        if self.takes_channels:
+            network = self.publish(architecture.num_classes, architecture.channels)
+        else:
+            network = self.publish(architecture.num_classes)
+        if not (self.is_found and _has_stem(network, self.stem, architecture)):
+            _replace_stem(network, self.stem, architecture)
         if architecture.activation != "keep":
             _replace_activations(network, architecture.activation)
         if adopt is not None:
@@ -83,6 +111,38 @@ class Backbone:
         return network
 
 
+def _has_stem(model: nn.Module, name: str, architecture: Architecture) -> bool:
+    """Return whether the first convolution is already what the architecture says.
+
+    Raises:
+        NetworkError: it is none that may be exchanged.
+    """
+    from torch import nn
+
+    stem = model.get_submodule(name)
+    assert isinstance(stem, nn.Conv2d)
+    has_shape = _stride_and_kernel(stem) == (architecture.stem_stride, architecture.stem_kernel)
+    if has_shape and stem.in_channels == architecture.channels:
+        return True
+    if not has_shape and stem.stride[0] > max(2, stem.kernel_size[0] // 2):
+        raise NetworkError(
+            f"{architecture.backbone}: begins with patches of {stem.kernel_size[0]} x "
+            f"{stem.kernel_size[1]} pixels, which stand for the whole network; write "
+            "stem_stride: keep and stem_kernel: keep"
+        )
+    if type(stem) is not nn.Conv2d and type(stem).__name__ != "Conv2dSame":
+        raise NetworkError(
+            f"{architecture.backbone}: its first convolution is a {type(stem).__name__}, which can "
+            f"only be kept as it is: write stem_stride: keep and stem_kernel: keep, with images of "
+            f"{stem.in_channels} channels"
+        )
+    return False
+
+
+def _stride_and_kernel(stem: nn.Conv2d) -> tuple[int, int]:
+    return int(stem.stride[0]), int(stem.kernel_size[0])
+
+
 def _replace_stem(model: nn.Module, name: str, architecture: Architecture) -> None:
     """Exchange the first convolution for one of the architecture's stride, kernel and channels."""
     from torch import nn
@@ -90,12 +150,13 @@ def _replace_stem(model: nn.Module, name: str, architecture: Architecture) -> No
     old = model.get_submodule(name)
     assert isinstance(old, nn.Conv2d)
     kernel = architecture.stem_kernel
+    is_patch = old.stride == old.kernel_size
     stem = nn.Conv2d(
         architecture.channels,
         old.out_channels,
         kernel,
         stride=architecture.stem_stride,
-        padding=kernel // 2,
+        padding=0 if is_patch else kernel // 2,
         bias=old.bias is not None,
     )
     model.set_submodule(name, stem)

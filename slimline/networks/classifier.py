@@ -14,15 +14,17 @@ from torch import Tensor, nn
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.errors import ArtifactError
-from slimline.networks import pretrained
-from slimline.networks.architecture import Architecture, PretrainedWeights
-from slimline.networks.registry import REGISTRY
+from slimline.errors import ArtifactError, NetworkError, PretrainedError
+from slimline.networks import backbones, pretrained, state
+from slimline.networks.architecture import Architecture
 from slimline.networks.settings import ModelParams
 
 BATCHNORM_MOMENTUM = 0.1
 """MobileNetV3 and EfficientNet come with 0.01, whose running statistics are still near their start
 after the few hundred steps of a short run (17 % instead of 86 % measured)."""
+
+_GREY = torch.tensor([0.299, 0.587, 0.114])
+"""Shares of red, green and blue in grey, ITU-R 601-2, as `slimline.data.preprocessing` has them."""
 
 
 @dataclass(frozen=True)
@@ -45,45 +47,114 @@ class Classifier:
     @property
     def head(self) -> str:
         """Prefix of the parameters that classify."""
-        return REGISTRY[self.architecture.backbone].head
+        return backbones.find(self.architecture.backbone).head
 
     def with_network(self, network: nn.Module) -> "Classifier":
         """Return the same classifier with another network."""
         return replace(self, network=network)
 
 
-def build(settings: ModelParams, split: Split, weights_folder: Path) -> Classifier:
+def build(
+    settings: ModelParams, split: Split, weights_folder: Path, *, unchanged: bool = False
+) -> Classifier:
     """Return a classifier for the split's classes, with random or pretrained weights.
 
-    `weights_folder` holds the files that `pretrained` may name.
+    `weights_folder` holds the folders that `pretrained` may name. `unchanged` is for a checkpoint
+    that is used as it is, without training: all of it must fit, and its preprocessing be known.
 
     Raises:
-        PretrainedError: the weights cannot be had, or are those of another network.
+        PretrainedError: the weights cannot be had, are those of another network, or do not fit as
+            they are.
     """
+    # It makes classifiers itself.
+    from slimline.networks import adoption
+
+    checkpoint = pretrained.find(settings.pretrained, settings.backbone, weights_folder)
+    if checkpoint is not None:
+        return adoption.build(settings, split, checkpoint, unchanged=unchanged)
+    if unchanged:
+        raise PretrainedError(
+            "params.yaml: pretrained: none: a recipe of 0 epochs uses a checkpoint as it is; name "
+            "its folder under data/raw/pretrained"
+        )
     architecture = Architecture(
         settings.backbone,
         len(split.classes),
         split.preprocessing.channels,
-        settings.stem_stride,
-        settings.stem_kernel,
+        *_stem(settings),
         settings.activation,
     )
-    weights = pretrained.find(settings.pretrained, settings.backbone, weights_folder)
-    if weights is None:
-        return Classifier(make(architecture), architecture, split.classes, split.preprocessing)
-    tensors = pretrained.load(weights)
-    account = pretrained.Account()
-    stem = REGISTRY[settings.backbone].stem
+    model = Classifier(make(architecture), architecture, split.classes, split.preprocessing)
+    if backbones.find(settings.backbone).is_found:
+        _check_answers(model)
+    return model
 
-    def adopt(network: nn.Module) -> None:
-        nonlocal account
-        account = pretrained.adopt(network, tensors, source=weights.source, stem=stem)
 
-    network = make(architecture, adopt)
-    print(f"{weights.source}: {account}")
-    origin = {"source": weights.source, "licence": weights.licence, **account.to_dict()}
-    preprocessing = _normalised_for(split.preprocessing, weights)
-    return Classifier(network, architecture, split.classes, preprocessing, origin)
+def _check_answers(model: Classifier) -> None:
+    """Let a network whose parts were found answer once, before anything is trained.
+
+    Raises:
+        NetworkError: it does not take these images, or answers with something else than logits.
+    """
+    name, frame = model.architecture.backbone, model.preprocessing
+    wanted = (2, len(model.classes))
+    is_training = model.network.training
+    try:
+        with torch.no_grad():
+            answer = model.network.eval()(model.example)
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+        reason = str(error).partition("\n")[0]
+        raise NetworkError(
+            f"{name}: does not take images of {frame.channels} x {frame.height} x {frame.width} "
+            f"({reason}); set data.image_size, or write stem_stride: keep and stem_kernel: keep"
+        ) from error
+    finally:
+        model.network.train(is_training)
+    if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
+        shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise NetworkError(f"{name}: answers two images with {shape}, not with logits {wanted}")
+
+
+def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Classifier:
+    """Return the classifier that a `model.json` describes, pruned as its tensors are, strictly.
+
+    Raises:
+        ArtifactError: the tensors are not those of the description.
+    """
+    model = fresh(description)
+    fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    try:
+        state.load(model.network, tensors)
+    except RuntimeError as error:
+        raise ArtifactError(f"the weights do not fit model.json: {error}") from None
+    model.network.eval()
+    return model
+
+
+def fresh(description: Mapping[str, Any]) -> Classifier:
+    """Return the classifier that a `model.json` describes, with random weights, not pruned."""
+    architecture = Architecture(**description["architecture"])
+    return Classifier(
+        make(architecture),
+        architecture,
+        description["classes"],
+        Preprocessing.from_dict(description["preprocessing"]),
+        description["pretrained"],
+    )
+
+
+def _stem(settings: ModelParams) -> tuple[int, int]:
+    """Return stride and kernel of the first convolution; `keep` is what the network has."""
+    stride, kernel = settings.stem_stride, settings.stem_kernel
+    if stride != "keep" and kernel != "keep":
+        return stride, kernel
+    entry = backbones.find(settings.backbone)
+    published = entry.outline(2).get_submodule(entry.stem)
+    assert isinstance(published, nn.Conv2d)
+    return (
+        int(published.stride[0]) if stride == "keep" else stride,
+        int(published.kernel_size[0]) if kernel == "keep" else kernel,
+    )
 
 
 def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None = None) -> nn.Module:
@@ -91,7 +162,7 @@ def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None =
 
     `adopt` may load tensors into it, under the names of the published network.
     """
-    network = REGISTRY[architecture.backbone].make(architecture, adopt)
+    network = backbones.find(architecture.backbone).make(architecture, adopt)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = BATCHNORM_MOMENTUM
@@ -101,17 +172,17 @@ def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None =
 def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     """Cut a fresh network to the widths that pruning left: `shapes` of weights by name.
 
-    A depthwise convolution is known by its weight having one input channel. A BatchNorm that was
-    folded has no weight: it is as wide as the layer before it.
+    A group of a convolution keeps its size. A BatchNorm that was folded has no weight: it is as
+    wide as the layer before it.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
     """
     before: Sequence[int] = ()
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
-            shape = shapes.get(f"{name}.weight")
-            if shape is None and isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _RESIZED):
+            shape = shapes.get(f"{name}.weight") or shapes.get(f"{name}.running_mean")
+            if shape is None and isinstance(module, _NORMALISATIONS):
                 shape = before[:1]
             if shape is None:
                 raise ArtifactError(f"the weights have no tensor {name}.weight")
@@ -119,16 +190,23 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
             before = shape
 
 
-def _fit_module(module: nn.Conv2d | nn.Linear | nn.BatchNorm2d, shape: Sequence[int]) -> None:
-    if isinstance(module, nn.BatchNorm2d):
+_NORMALISATIONS = nn.BatchNorm1d | nn.BatchNorm2d
+_RESIZED = nn.Conv2d | nn.Linear | nn.PReLU | _NORMALISATIONS
+"""What pruning may cut."""
+
+
+def _fit_module(module: nn.Module, shape: Sequence[int]) -> None:
+    if isinstance(module, _NORMALISATIONS):
+        shape = shape[:1]  # of a convolution, where quantization put one in its place
         module.num_features = shape[0]
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = shape[0]
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = shape[:2]
-    else:
-        is_depthwise = module.groups == module.in_channels > 1
-        module.out_channels = shape[0]
-        module.groups = shape[0] if is_depthwise else module.groups
-        module.in_channels = shape[1] * module.groups
+    elif isinstance(module, nn.Conv2d):
+        if module.groups > 1:
+            module.groups = shape[0] * module.groups // module.out_channels
+        module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
     for name, tensor in [
         *module.named_parameters(recurse=False),
         *module.named_buffers(recurse=False),
@@ -151,26 +229,27 @@ def adapted(teacher: Classifier, preprocessing: Preprocessing) -> nn.Module:
 
 
 class _Renormalise(nn.Module):
-    """From one normalisation to another, for the same number of channels."""
+    """From one normalisation to another: grey is repeated, RGB weighted as Pillow does."""
 
     factor: Tensor
     offset: Tensor
 
     def __init__(self, given: Preprocessing, wanted: Preprocessing) -> None:
         super().__init__()
+        self._makes_grey = given.channels > wanted.channels
         shape = (1, -1, 1, 1)
         mean, std = (torch.tensor(each).view(shape) for each in (given.mean, given.std))
+        if self._makes_grey:
+            self.register_buffer("shares", _GREY.view(shape))
+            self.register_buffer("given_mean", mean)
+            self.register_buffer("given_std", std)
+            mean, std = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
         new_mean, new_std = (torch.tensor(each).view(shape) for each in (wanted.mean, wanted.std))
         self.register_buffer("factor", std / new_std)
         self.register_buffer("offset", (mean - new_mean) / new_std)
 
     def forward(self, images: Tensor) -> Tensor:
+        if self._makes_grey:
+            pixels = images * self.get_buffer("given_std") + self.get_buffer("given_mean")
+            images = (pixels * self.get_buffer("shares")).sum(1, keepdim=True)
         return images * self.factor + self.offset
-
-
-def _normalised_for(preprocessing: Preprocessing, weights: PretrainedWeights) -> Preprocessing:
-    """Return the normalisation that the weights were trained with, if it is known."""
-    if not weights.mean:
-        return preprocessing
-    channels = preprocessing.channels
-    return replace(preprocessing, mean=weights.mean[:channels], std=weights.std[:channels])

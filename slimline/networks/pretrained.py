@@ -1,32 +1,36 @@
 """Pretrained weights: where they come from, and what of them fits a network.
 
-`none`, `imagenet` (packaged or downloaded, as the registry says), or a file of the folder
-`data/raw/pretrained`, whose README says what such a file may be.
+`none`, `imagenet` (packaged or downloaded, as the registry says), or a folder of a user's own under
+`data/raw/pretrained`, whose README says what may lie there.
 """
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slimline import files
 from slimline.errors import PretrainedError
-from slimline.networks.architecture import PretrainedWeights
+from slimline.networks import backbones, checkpoint_folder
 from slimline.networks.registry import REGISTRY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts put the tensors of a checkpoint."""
+    from slimline.networks.architecture import PretrainedWeights
+    from slimline.networks.checkpoint_file import Content
+    from slimline.networks.checkpoint_folder import CheckpointFolder
 
-_PREFIXES = ("module.", "model.")
-"""What wrappers for several devices put before every name."""
+_LEAST_SHARE = 0.9
+"""Of the weights of the network's convolutions and linear layers, its head apart, that a file must
+fill: with less it was made for another network."""
 
-_LEAST_SHARE = 0.5
-"""Of the network's tensors that a file must fill; with less it was made for another network."""
+_COUNTERS = "num_batches_tracked"
+"""BatchNorm counts batches there, which no answer depends on, and old checkpoints lack."""
 
 _SHOWN = 3
 
@@ -55,85 +59,78 @@ class Account:
     def __str__(self) -> str:
         """Say it in a line."""
         return (
-            f"{len(self.matched)} tensors matched; resized: {_listed(self.resized)}; "
-            f"left out: {_listed(self.left_out)}; begin at random: {_listed(self.random)}"
+            f"{len(self.matched)} tensors matched; resized: {listed(self.resized)}; "
+            f"left out: {listed(self.left_out)}; begin at random: {listed(self.random)}"
         )
 
 
-def find(name: str, backbone: str, folder: Path) -> PretrainedWeights | None:
-    """Return what the setting `pretrained` names, or nothing for `none`; not loaded yet.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the setting `pretrained` names, and what belongs to it; its tensors not read yet."""
+
+    read: Callable[[Collection[str]], Content]
+    """Returns the tensors for a network that names its own so, head included."""
+    mean: tuple[float, ...]
+    """Per channel, of pixels scaled to 0..1; empty where nobody said it."""
+    std: tuple[float, ...]
+    source: str
+    licence: str
+    folder: CheckpointFolder | None = None
+    """Of the user; None for weights that a library publishes."""
+
+
+def find(name: str, backbone: str, root: Path) -> Checkpoint | None:
+    """Return what the setting `pretrained` names, or nothing for `none`.
 
     Raises:
-        PretrainedError: there is no such file, or what is said beside it cannot be used.
+        PretrainedError: there is no such folder, or what lies in it cannot be used.
     """
     if name == "none":
         return None
     if name == "imagenet":
-        return REGISTRY[backbone].imagenet
-    path = folder / name
-    if not path.is_file():
-        known = sorted(each.name for each in folder.glob("*") if each.suffix in SUFFIXES)
-        raise PretrainedError(
-            f"params.yaml: pretrained: there is no file {path}; {folder} has {known}"
+        weights = backbones.find(backbone).imagenet
+        return Checkpoint(
+            partial(_published, weights), weights.mean, weights.std, weights.source, weights.licence
         )
-    return _of_file(path)
-
-
-SUFFIXES = (".safetensors", ".pth")
-
-
-def _of_file(path: Path) -> PretrainedWeights:
-    """Return the weights of a file; a JSON file of the same name may say what belongs to them."""
-    beside = path.with_suffix(".json")
-    said = files.read_json(beside) if beside.is_file() else {}
-    known = {"mean", "std", "source", "licence"}
-    if not set(said) <= known or ("mean" in said) != ("std" in said):
-        raise PretrainedError(
-            f"{beside}: may have source, licence, and mean together with std; has {sorted(said)}"
-        )
-    digest = files.hash_file(path)
-    return PretrainedWeights(
-        lambda: _read(path),
-        tuple(said.get("mean", ())),
-        tuple(said.get("std", ())),
-        source=f"{said.get('source', 'a file of the user')} ({path.name}, SHA-256 {digest})",
-        licence=said.get("licence", "not stated"),
+    folder = checkpoint_folder.read(root, name)
+    if folder.unused:
+        print(f"{folder.path}: not used: {listed(folder.unused)}")
+    digest = files.hash_file(folder.weights)
+    return Checkpoint(
+        partial(_read, folder),
+        tuple(folder.notes.mean or ()),
+        tuple(folder.notes.std or ()),
+        source=f"{folder.notes.source} ({name}/{folder.weights.name}, SHA-256 {digest})",
+        licence=folder.notes.licence,
+        folder=folder,
     )
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, without the wrappings of training scripts."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _read(folder: CheckpointFolder, own: Collection[str]) -> Content:
+    # A folder is looked at without torch; its tensors are not.
+    from slimline.networks import checkpoint_file
 
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise PretrainedError(
-            f"{path}: cannot be read as tensors alone ({reason}); save the state_dict of the "
-            "model, best as .safetensors"
-        ) from None
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    tensors = content if isinstance(content, dict) else {}
-    if not tensors or not all(isinstance(each, torch.Tensor) for each in tensors.values()):
-        raise PretrainedError(f"{path}: holds no state_dict, a mapping of names to tensors")
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): each for name, each in tensors.items()}
-    return tensors
+    content = checkpoint_file.read(folder.weights, own, folder.notes.take)
+    if content.others:
+        others = ", ".join(map(repr, content.others))
+        print(
+            f"{folder.weights}: weights are taken from {content.taken!r}; there are also {others}: "
+            f'{{"take": "{content.others[0]}"}} in the JSON file beside it takes those'
+        )
+    return content
+
+
+def _published(weights: PretrainedWeights, _: Collection[str]) -> Content:
+    from slimline.networks.checkpoint_file import Content
+
+    return Content(load(weights), labels=(), taken="", others=())
 
 
 def load(weights: PretrainedWeights) -> dict[str, Tensor]:
-    """Return the tensors.
+    """Return the tensors that a library publishes.
 
     Raises:
-        PretrainedError: they have to be downloaded and cannot be, or the file is damaged.
+        PretrainedError: they have to be downloaded and cannot be.
     """
     try:
         return weights.load()
@@ -142,20 +139,25 @@ def load(weights: PretrainedWeights) -> dict[str, Tensor]:
         reason = str(error).splitlines()[0]
         raise PretrainedError(
             f"params.yaml: pretrained: imagenet: the weights ({weights.source}) cannot be "
-            f"downloaded: {reason}; put a file into data/raw/pretrained and name it, or take one "
-            f"of {', '.join(packaged)}, whose weights come with a package"
+            f"downloaded: {reason}; put them into a folder under data/raw/pretrained and name it, "
+            f"or take one of {', '.join(packaged)}, whose weights come with a package"
         ) from None
 
 
-def adopt(network: nn.Module, tensors: dict[str, Tensor], *, source: str, stem: str) -> Account:
+def adopt(
+    network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, stem: str, head: str
+) -> Account:
     """Load into a network what fits, and return what became of each tensor.
 
-    Only the stem is resized: its kernel by area, and RGB is summed for grey images. A tensor of
-    another shape is left out, as that of a head for other classes.
+    Only the stem is resized: its kernel by area, and its channels from grey to RGB and back. A
+    tensor of another shape is left out, as that of a head for other classes. `stem` is the name of
+    the first convolution, `head` the prefix of the parameters that classify.
 
     Raises:
-        PretrainedError: less than half of the network would be filled.
+        PretrainedError: the tensors are those of another network.
     """
+    from slimline.networks import state
+
     own = network.state_dict()
     account, fitting = Account(), {}
     for name, tensor in tensors.items():
@@ -166,29 +168,74 @@ def adopt(network: nn.Module, tensors: dict[str, Tensor], *, source: str, stem: 
         shapes = f"{list(tensor.shape)} -> {list(wanted)}"
         if tensor.shape == wanted:
             account.matched.append(name)
-        elif name == f"{stem}.weight" and tensor.shape[0] == wanted[0]:
-            tensor = _resize_stem(tensor, channels=wanted[1], kernel=wanted[2])
+        elif name == f"{stem}.weight" and _can_be_resized(tensor, wanted):
+            tensor = resize_stem(tensor, channels=wanted[1], kernel=wanted[2])
             account.resized[name] = shapes
         else:
             account.left_out[name] = shapes
             continue
         fitting[name] = tensor
-    account.random = [name for name in own if name not in fitting]
-    if len(fitting) < _LEAST_SHARE * len(own):
-        raise PretrainedError(
-            f"{source}: fills {len(fitting)} of the network's {len(own)} tensors, so it was made "
-            f"for another one; the file has {_listed(list(tensors))}, the network {_listed(own)}"
-        )
-    network.load_state_dict(own | fitting, strict=True)
+    account.random = [name for name in own if name not in fitting and not name.endswith(_COUNTERS)]
+    _refuse_another_network(network, tensors, fitting, source=source, head=head)
+    state.load(network, own | fitting)
     return account
 
 
-def _resize_stem(weight: Tensor, *, channels: int, kernel: int) -> Tensor:
-    """Return a first convolution for other channels or another kernel; sums are kept."""
+def _refuse_another_network(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    fitting: Collection[str],
+    *,
+    source: str,
+    head: str,
+) -> None:
+    """Count what computes: names and BatchNorm alone are alike in many networks.
+
+    Raises:
+        PretrainedError: too few convolutions and linear layers are filled, or the file has more
+            of them in the network's own parts.
+    """
+    from torch import nn
+
+    layers = [
+        f"{name}.weight"
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and not name.startswith(head.rstrip("."))
+    ]
+    filled = [name for name in layers if name in fitting]
+    parts = {name for name, _ in network.named_children()} - {head.rstrip(".")}
+    over = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.dim() in {2, 4} and name.partition(".")[0] in parts and name not in fitting
+    ]
+    if len(filled) >= _LEAST_SHARE * len(layers) and not over:
+        return
+    more = f", and has {len(over)} that it has no place for ({listed(over)})" if over else ""
+    raise PretrainedError(
+        f"{source}: was made for another network: it fills {len(filled)} of the {len(layers)} "
+        f"convolutions and linear layers before the head{more}; the file begins with "
+        f"{listed(tensors)}, the network with {listed(network.state_dict())}; is the setting "
+        "backbone the one it was trained as?"
+    )
+
+
+def _can_be_resized(weight: Tensor, wanted: Sequence[int]) -> bool:
+    """Return whether a first convolution differs in its kernel, or in grey against RGB alone."""
+    channels = {int(weight.shape[1]), int(wanted[1])}
+    return weight.dim() == 4 and weight.shape[0] == wanted[0] and channels <= {1, 3}
+
+
+def resize_stem(weight: Tensor, *, channels: int, kernel: int) -> Tensor:
+    """Return a first convolution for other channels or another kernel; sums are kept.
+
+    [out, 1 or 3, height, width] to [out, channels, kernel, kernel]: it answers a grey image as it
+    answered the same image in RGB, and back.
+    """
     from torch.nn import functional
 
-    if channels == 1:
-        weight = weight.sum(1, keepdim=True)
+    if channels != weight.shape[1]:
+        weight = weight.sum(1, keepdim=True).repeat(1, channels, 1, 1) / channels
     if weight.shape[-1] == kernel:
         return weight
     total = weight.sum((2, 3), keepdim=True)
@@ -198,7 +245,7 @@ def _resize_stem(weight: Tensor, *, channels: int, kernel: int) -> Tensor:
     return resized + (total - resized.sum((2, 3), keepdim=True)) / kernel**2
 
 
-def _listed(names: Any) -> str:
+def listed(names: Collection[str]) -> str:
     """Return the first names and how many more there are."""
     found = list(names)
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+_ARGUMENTS: dict[str, dict[str, bool]] = {
+    "googlenet": {"aux_logits": False, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "init_weights": True},
+}
+"""Of networks that would answer with several tensors while they train."""
+
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -27,7 +33,9 @@ def of_torchvision(
     def publish(num_classes: int) -> nn.Module:
         import torchvision.models
 
-        model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        model: nn.Module = torchvision.models.get_model(
+            name, weights=None, num_classes=num_classes, **_ARGUMENTS.get(name, {})
+        )
         return model
 
     def load() -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from torch import fx, nn
 
+from slimline.errors import NetworkError
+
 
 class _Tracer(fx.Tracer):
     """Keeps layers whole, also timm's subclasses, of which one has an activation inside."""
@@ -17,5 +19,15 @@ def trace(network: nn.Module) -> fx.GraphModule:
 
 
 def graph(network: nn.Module) -> fx.Graph:
-    """Return what calls what in a network, its layers kept whole."""
-    return _Tracer().trace(network)
+    """Return what calls what in a network, its layers kept whole.
+
+    Raises:
+        NetworkError: what it calls depends on its input.
+    """
+    try:
+        return _Tracer().trace(network)
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise NetworkError(
+            f"{type(network).__name__}: its forward decides by what it is given, so that it has no "
+            f"graph: {error}"
+        ) from error

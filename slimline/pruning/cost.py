@@ -71,10 +71,10 @@ def count(network: nn.Module, example: Tensor) -> Cost:
     """Return the cost of a network for one image of the size of `example`."""
     found: list[LayerCost] = []
 
-    def note(name: str, layer: nn.Conv2d | nn.Linear, images: Tensor, output: Tensor) -> None:
+    def note(name: str, layer: nn.Conv2d | nn.Linear, output: Tensor) -> None:
         own = LayerCost(
             name,
-            inputs=images.shape[1],
+            inputs=layer.weight.shape[1] * getattr(layer, "groups", 1),
             channels=len(layer.weight),
             params=sum(each.numel() for each in layer.parameters()),
             macs=output[0].numel() * layer.weight[0].numel(),
@@ -84,9 +84,7 @@ def count(network: nn.Module, example: Tensor) -> Cost:
         found.append(own)
 
     hooks = [
-        layer.register_forward_hook(
-            lambda module, given, output, name=name: note(name, module, given[0], output)
-        )
+        layer.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]

@@ -22,6 +22,21 @@ class Round:
     """Percent."""
     is_kept: bool
     """False where accuracy fell below what `max_drop` allows, and the round was undone."""
+    mean_recall_cut: float | None = None
+    """Percent, as `top1_cut`; None in folders from before it was measured."""
+    mean_recall_recovered: float | None = None
+    """Percent, as `top1_recovered`."""
+    judged_by: str = "top1"
+    """What `max_drop` was held against: top1 or mean_recall."""
+
+    @property
+    def judged(self) -> tuple[float, float]:
+        """The figure that `max_drop` was held against, percent: after the cut, and recovered."""
+        if self.judged_by == "mean_recall":
+            assert self.mean_recall_cut is not None
+            assert self.mean_recall_recovered is not None
+            return self.mean_recall_cut, self.mean_recall_recovered
+        return self.top1_cut, self.top1_recovered
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""

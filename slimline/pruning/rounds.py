@@ -15,7 +15,8 @@ from slimline.pruning.record import LayerChange, Round
 from slimline.pruning.settings import PruneSettings
 from slimline.pruning.widths import Progress, PruningTables
 from slimline.training import loop
-from slimline.training.loop import HistoryRow
+from slimline.training.loop import HistoryRow, Score
+from slimline.training.recipe import Selection
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,19 @@ def prune(
     """Prune and recover in rounds, until all are done or one loses too much accuracy.
 
     The model given is left alone; a threshold of 0 returns an equal one without any training. A
-    round that ends more than `settings.max_drop` points below the model given is undone.
+    round that ends more than `settings.max_drop` points below the model given is undone; points of
+    what the recipe selects by, top-1 or mean recall.
 
     Raises:
         ParamsError: a setting does not fit the network; see `slimline.pruning.widths`.
     """
     before = cost.count(model.network, model.example)
-    top1 = loop.top1(model.network, validation, model.preprocessing)
-    lowest = top1 - settings.max_drop
+    by = settings.recover.selects
+    start = loop.measure(model.network, validation, model.preprocessing)
+    lowest = start.percent(by) - settings.max_drop
     kept = model.with_network(copy.deepcopy(model.network))
     history: list[HistoryRow] = []
-    rounds = [_round(0, 0.0, kept, top1, top1, is_kept=True)]
+    rounds = [_round(0, 0.0, kept, start, start, by, is_kept=True)]
     for number in range(1, 1 if settings.is_idle else settings.steps + 1):
         current = kept.with_network(copy.deepcopy(kept.network))
         plan = settings.survey(current, calibration)
@@ -82,8 +85,8 @@ def prune(
             start=cut,
         )
         history += fitted.rows
-        top1 = fitted.kept.top1
-        rounds.append(_round(number, threshold, current, cut.top1, top1, is_kept=top1 >= lowest))
+        is_kept = fitted.kept.percent(by) >= lowest
+        rounds.append(_round(number, threshold, current, cut, fitted.kept, by, is_kept=is_kept))
         print(_told(rounds[-1], lowest))
         if not rounds[-1].is_kept:
             break
@@ -92,21 +95,43 @@ def prune(
 
 
 def _round(
-    number: int, threshold: float, model: Classifier, cut: float, recovered: float, *, is_kept: bool
+    number: int,
+    threshold: float,
+    model: Classifier,
+    cut: Score,
+    recovered: Score,
+    by: Selection,
+    *,
+    is_kept: bool,
 ) -> Round:
     after = cost.count(model.network, model.example)
     return Round(
-        number, threshold, after.params, after.macs_m, after.sparsity, cut, recovered, is_kept
+        number,
+        threshold,
+        after.params,
+        after.macs_m,
+        after.sparsity,
+        cut.top1,
+        recovered.top1,
+        is_kept,
+        cut.mean_recall,
+        recovered.mean_recall,
+        "mean_recall" if by == "mean_recall" else "top1",
     )
 
 
 def _told(done: Round, lowest: float) -> str:
+    cut, recovered = done.judged
+    name = "mean recall" if done.judged_by == "mean_recall" else "top-1"
     text = (
         f"round {done.number}: threshold {done.threshold:.4f}, {done.macs_m:.2f} M MACs, "
-        f"{done.params} parameters, {done.sparsity:.1f} % zeros; validation "
-        f"{done.top1_cut:.2f} % after the cut, {done.top1_recovered:.2f} % recovered"
+        f"{done.params} parameters, {done.sparsity:.1f} % zeros; {name} on validation "
+        f"{cut:.2f} % after the cut, {recovered:.2f} % recovered"
     )
-    return text if done.is_kept else f"{text}: below {lowest:.2f} %, undone; pruning stops"
+    if done.is_kept:
+        return text
+    useless = "; recovery gained nothing, a lower learning_rate may" if recovered <= cut else ""
+    return f"{text}: below {lowest:.2f} %, undone{useless}; pruning stops"
 
 
 def _compare(before: Classifier, after: Classifier) -> list[LayerChange]:

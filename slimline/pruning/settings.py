@@ -87,8 +87,9 @@ class PruneSettings(Params, ABC):
     """Rounds of cutting and recovering on the way to the threshold or target."""
 
     max_drop: Annotated[float, Field(ge=0, le=100)]
-    """Percentage points of validation accuracy below the swapped model that a round may end at; a
-    round that ends lower is undone, and pruning stops there."""
+    """Percentage points of validation accuracy (of mean recall, where `recover` selects by that)
+    below the swapped model that a round may end at; a round that ends lower is undone, and pruning
+    stops there."""
 
     channel_multiple: Annotated[int, Field(ge=1, le=256)]
     """Widths are rounded to the nearest multiple of this, which kernels like (decision 6)."""

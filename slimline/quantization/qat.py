@@ -169,7 +169,8 @@ def fold_batchnorm(
     """Return the traced network in evaluation mode, each BatchNorm folded into its convolution.
 
     `fuse` returns what stands for both. timm's BatchNorm carries an activation, which takes its
-    place.
+    place. A BatchNorm that stands elsewhere, as in DenseNet, becomes a depthwise convolution of
+    1 x 1, which is the same and runs in int8.
     """
     graph = tracing.trace(copy.deepcopy(network).eval())
     for node in list(graph.graph.nodes):
@@ -177,11 +178,14 @@ def fold_batchnorm(
         if not isinstance(batchnorm, nn.BatchNorm2d):
             continue
         before = node.args[0]
-        conv = graph.get_submodule(before.target)
-        assert isinstance(conv, nn.Conv2d)
-        assert len(before.users) == 1
-        graph.set_submodule(before.target, fuse(conv, batchnorm))
         activation = getattr(batchnorm, "act", None)
+        conv = _only_convolution(graph, before)
+        if conv is None:
+            scaled = fuse_conv_bn_eval(_identity(batchnorm.num_features), batchnorm)
+            rest = [] if activation is None else [activation]
+            graph.set_submodule(node.target, nn.Sequential(scaled, *rest) if rest else scaled)
+            continue
+        graph.set_submodule(before.target, fuse(conv, batchnorm))
         if activation is None:
             node.replace_all_uses_with(before)
             graph.graph.erase_node(node)
@@ -190,6 +194,23 @@ def fold_batchnorm(
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph.eval()
+
+
+def _only_convolution(graph: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
+    """Return the convolution that a node calls, if nothing else uses it or what it returns."""
+    if node.op != "call_module" or len(node.users) != 1:
+        return None
+    module = graph.get_submodule(str(node.target))
+    calls = sum(each.target == node.target for each in graph.graph.nodes)
+    return module if isinstance(module, nn.Conv2d) and calls == 1 else None
+
+
+def _identity(channels: int) -> nn.Conv2d:
+    """Return a convolution that changes nothing."""
+    conv = nn.Conv2d(channels, channels, 1, groups=channels).eval()
+    nn.init.ones_(conv.weight)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
 
 
 def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> Score:

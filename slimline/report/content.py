@@ -34,6 +34,7 @@ from slimline.report.layer_losses import LayerLosses
 from slimline.report.lineage import Data, Link
 from slimline.report.recall import ClassChange
 from slimline.report.waterfall import Waterfall
+from slimline.training import divergence
 from slimline.variants import Variants
 
 _PTQ = "int8_ptq"
@@ -203,6 +204,7 @@ class Report:
             *self._useless_zeros(),
             *self._undone_round(),
             *self._useless_training(),
+            *self._exploded_losses(),
             *self._worse_than_ptq(),
             *self._more_macs(),
         ]
@@ -258,22 +260,27 @@ class Report:
 
     def _undone_round(self) -> list[str]:
         return [
-            f"Pruning stopped early: round {each.number} ended at {each.top1_recovered:.2f} % on "
-            "validation, below what prune.max_drop allows, and was undone."
+            f"Pruning stopped early: round {each.number} ended at {each.judged[1]:.2f} % "
+            f"{'mean recall ' if each.judged_by == 'mean_recall' else ''}on validation, below what "
+            f"prune.max_drop allows, and was undone{_of_recovery(each)}."
             for each in self.rounds
             if not each.is_kept
         ]
 
     def _useless_training(self) -> list[str]:
-        curve = next(each for each in self.curves if each.name == "qat_finetune")
-        if len(curve.top1) < 2:
-            return []
-        start, best = curve.top1[0], max(curve.top1[1:])
-        if curve.epochs[0] > 0 or best > start:
-            return []
         return [
-            f"qat_finetune gained nothing: {start:.2f} % on validation before training, "
-            f"{best:.2f} % at best after it."
+            f"{each.name} gained nothing: {each.top1[0]:.2f} % on validation before training, "
+            f"{max(each.top1[1:]):.2f} % at best after it."
+            for each in self.curves
+            if len(each.top1) > 1 and each.epochs[0] == 0 and max(each.top1[1:]) <= each.top1[0]
+        ]
+
+    def _exploded_losses(self) -> list[str]:
+        return [
+            f"The training loss of {each.name} exploded on the way: it went to more than three "
+            "times what it had been; a lower learning_rate would keep it down."
+            for each in self.curves
+            if any(divergence.explodes(losses) for losses in each.losses)
         ]
 
     def _worse_than_ptq(self) -> list[str]:
@@ -296,6 +303,13 @@ class Report:
             f"against {before.macs_m:.2f} million multiply-accumulates: its first convolution "
             f"makes four columns of a grey image at once, which takes less time."
         ]
+
+
+def _of_recovery(each: Round) -> str:
+    cut, recovered = each.judged
+    if recovered > cut:
+        return ""
+    return "; recovery gained nothing over the cut itself, as at too high a learning rate"
 
 
 def gather(

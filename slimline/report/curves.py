@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from slimline import files
@@ -16,7 +17,9 @@ class LearningCurve:
     """Passes over the training split since the stage began."""
     top1: Sequence[float]
     """Percent of the validation split."""
-    images: int
+    losses: Sequence[Sequence[float]] = ()
+    """Mean training losses of each phase."""
+    images: int = 0
     """Training images seen in all phases, an image counted each time that it is seen."""
 
 
@@ -27,6 +30,10 @@ def read(path: Path, name: str) -> LearningCurve:
         name,
         epochs=_through([(row["phase"], float(row["epoch"])) for row in rows]),
         top1=[float(row["validation_top1"]) for row in rows],
+        losses=[
+            [float(row["train_loss"]) for row in phase]
+            for _, phase in groupby(rows, key=lambda row: row["phase"])
+        ],
         images=sum({row["phase"]: int(row["images"]) for row in rows}.values()),
     )
 

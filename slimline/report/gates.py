@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, PlainValidator
 
 from slimline.files import DIGITS
-from slimline.measure import block_times, machine, paired, significance
+from slimline.measure import accuracy, block_times, machine, paired, significance
 from slimline.measure.results import Results
 from slimline.params import Params
 from slimline.report.base_commit import Base
@@ -51,6 +51,10 @@ class GatesParams(Params):
     min_top1: _Percent
     """Percent of the test images that are answered right, at least."""
 
+    min_mean_recall: _Percent
+    """Percent of each class's test images that are answered right, on average over classes, at
+    least: rare classes count as much as others."""
+
     max_size_kib: _Limit
     """Size of the .onnx file, KiB, at most."""
 
@@ -62,6 +66,9 @@ class GatesParams(Params):
 
     max_top1_drop: _Percent
     """Percentage points of test accuracy below the baseline, at most."""
+
+    max_recall_drop: _Percent
+    """Percentage points of any class's recall on test below the baseline, at most."""
 
     min_size_ratio: _Limit
     """Times smaller than the baseline's file, at least."""
@@ -183,6 +190,25 @@ def _top1(now: Results, sure: float) -> Measured:
     return Figure(100 * float(right.mean()), 100 * low, 100 * high), ""
 
 
+def _mean_recall(now: Results, sure: float) -> Measured:
+    found = accuracy.count_by_class(now.is_right(now.product.name), now.labels)
+    mean = 100 * sum(right / count for right, count in found) / len(found)
+    return Figure(mean, *accuracy.mean_recall_bounds(found, sure)), f"{len(found)} classes"
+
+
+def _recall_drop(now: Results, sure: float) -> Measured:
+    """Return the most that any class lost; each bound is corrected for how many there are."""
+    before = now.predictions[now.baseline.name]
+    classes = paired.by_class(before, now.answers, now.labels, len(now.classes))
+    seen = {name: each for name, each in zip(now.classes, classes, strict=True) if each.count}
+    lost = {name: _lost(each, 1 - (1 - sure) / len(seen)) for name, each in seen.items()}
+    worst = max(lost, key=lambda name: lost[name].value)
+    low, high = (max(getattr(each, end) for each in lost.values()) for end in ("low", "high"))
+    counts = seen[worst]
+    note = f"{worst}: {counts.won} images won, {counts.lost} lost of {counts.count}"
+    return Figure(lost[worst].value, low, high), note
+
+
 def _size(now: Results, _: float) -> Measured:
     return _exact(now.product.size_kib), ""
 
@@ -291,10 +317,14 @@ class _RuleAgainstBase:
 
 _RULES = (
     _Rule("min_top1", "accuracy", "%", _top1),
+    _Rule("min_mean_recall", "mean recall of the classes", "%", _mean_recall),
     _Rule("max_size_kib", "size of the file", "KiB", _size),
     _Rule("max_p50_ms", "time per image", "ms", _p50),
     _Rule("max_peak_rss_mib", "peak memory", "MiB", _peak_rss),
     _Rule("max_top1_drop", "accuracy lost against the baseline", "points", _top1_drop),
+    _Rule(
+        "max_recall_drop", "recall that a class lost against the baseline", "points", _recall_drop
+    ),
     _Rule("min_size_ratio", "smaller than the baseline", "times", _size_ratio),
     _Rule("min_speedup", "faster than the baseline", "times", _speedup),
 )

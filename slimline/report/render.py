@@ -88,6 +88,7 @@ def _environment() -> Environment:
         report_formatting.int8_layers_sentence,
         report_formatting.recall_cells,
         report_formatting.recall_sentence,
+        report_formatting.mean_recall_sentence,
         report_formatting.mistake_sentence,
         report_formatting.certainty,
         report_formatting.card_rows,

@@ -176,6 +176,7 @@ def card_rows(report: Report) -> list[CardRow]:
     faster = f"{fmt.times(after.speedup)} ({fmt.number(low)} to {fmt.number(high)})"
     return [
         CardRow("top-1 on test", _top1(after), _top1(before)),
+        _card_row("mean recall", lambda each: _percent(each.mean_recall), after, before),
         _card_row("calibration error", calibration, after, before),
         _card_row("file", lambda each: fmt.kib(each.size_kib), after, before),
         _card_row("parameters", lambda each: fmt.count(each.params), after, before),
@@ -189,7 +190,23 @@ def card_rows(report: Report) -> list[CardRow]:
 
 def calibration(each: Variant) -> str:
     """The calibration error; a dash where it was not measured."""
-    return _NONE if each.ece is None else fmt.percent(each.ece)
+    return _percent(each.ece)
+
+
+def _percent(value: float | None) -> str:
+    return _NONE if value is None else fmt.percent(value)
+
+
+def mean_recall_sentence(report: Report) -> str:
+    """How well classes are recognised if each counts alike; nothing where it was not measured."""
+    after, before = report.product, report.baseline
+    if after.mean_recall is None or after.least_recall is None:
+        return ""
+    return (
+        f"Mean recall, each class counting alike, is {_percent(after.mean_recall)} "
+        f"({_percent(before.mean_recall)} of the baseline), the least of a class "
+        f"{_percent(after.least_recall)} ({_percent(before.least_recall)})."
+    )
 
 
 def gain_sentence(found: Paired) -> str:

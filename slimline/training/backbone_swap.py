@@ -6,13 +6,14 @@ features with its first gradients, so it is trained alone until it fits.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import PlainValidator
+from pydantic import AfterValidator, PlainValidator, ValidationInfo, field_validator
 
 from slimline.errors import ParamsError
-from slimline.networks.registry import REGISTRY
+from slimline.networks import backbone_names, backbones
 from slimline.networks.settings import ModelParams
 from slimline.training.recipe import Recipe, TransferRecipe
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from slimline.data.split_files import Split
+    from slimline.networks.architecture import Backbone
     from slimline.networks.classifier import Classifier
     from slimline.training.loop import HistoryRow
 
@@ -36,8 +38,18 @@ def _all_or_count(given: Any) -> Any:
     return given
 
 
+KEEP = "keep"
+
+
+def _known_or_keep(name: str) -> str:
+    return name if name == KEEP else backbone_names.check(name)
+
+
 class BackboneSwapParams(ModelParams):
-    """Section `backbone_swap`; its head is always new."""
+    """Section `backbone_swap`."""
+
+    backbone: Annotated[str, AfterValidator(_known_or_keep)]
+    """A name of slimline/networks/registry.py, or keep: the baseline itself goes on, whole."""
 
     frozen: Recipe
     """First phase: only the head is trained, all else is frozen."""
@@ -48,6 +60,19 @@ class BackboneSwapParams(ModelParams):
 
     unfrozen: TransferRecipe
     """Second phase, distilled from the baseline."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is trained."""
+        return self.frozen.epochs == 0 and self.unfrozen.epochs == 0
+
+    @field_validator("pretrained", "stem_stride", "stem_kernel", "activation")
+    @classmethod
+    def _is_kept_too(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = "none" if info.field_name == "pretrained" else KEEP
+        if info.data.get("backbone") == KEEP and value != wanted:
+            raise ValueError(f"must be {wanted} with backbone keep: the baseline goes on as it is")
+        return value
 
 
 @dataclass(frozen=True)
@@ -83,8 +108,8 @@ def swap(
     from slimline.networks import classifier
     from slimline.training import loop
 
-    check_unfreeze(settings)
-    student = classifier.build(settings, train, weights_folder)
+    is_kept = settings.backbone == KEEP
+    student = begin(teacher, train, settings, weights_folder)
     rows, phases = [], []
     plan: list[tuple[str, Recipe, Unfreeze, nn.Module | None]] = [
         ("frozen", settings.frozen, 0, None),
@@ -95,9 +120,9 @@ def swap(
             classifier.adapted(teacher, student.preprocessing),
         ),
     ]
-    score = loop.UNTRAINED if student.pretrained is None else None
+    score = None if is_kept or student.pretrained else loop.UNTRAINED
     for name, recipe, unfreeze, asked in plan:
-        freeze(student.network, settings.backbone, unfreeze)
+        freeze(student.network, student.architecture.backbone, unfreeze)
         if recipe.epochs > 0:
             phases.append(_account(name, student.network))
         fitted = loop.fit(
@@ -118,17 +143,35 @@ def swap(
     return student, rows, phases
 
 
-def check_unfreeze(settings: BackboneSwapParams, path: str = "params.yaml") -> None:
-    """Compare `unfreeze` with what the backbone has.
+def begin(
+    teacher: Classifier, train: Split, settings: BackboneSwapParams, weights_folder: Path
+) -> Classifier:
+    """Return what the phases begin with: the new backbone, or another copy of the teacher.
+
+    Raises:
+        ParamsError: the backbone has fewer stages than shall be unfrozen.
+        PretrainedError: the weights cannot be had, or are those of another network.
+    """
+    from slimline.networks import classifier
+
+    check_unfreeze(settings, teacher.architecture.backbone)
+    if settings.backbone == KEEP:
+        return teacher.with_network(copy.deepcopy(teacher.network))
+    return classifier.build(settings, train, weights_folder, unchanged=settings.is_idle)
+
+
+def check_unfreeze(settings: BackboneSwapParams, baseline: str, path: str = "params.yaml") -> None:
+    """Compare `unfreeze` with what the backbone has; `baseline` is that of the baseline.
 
     Raises:
         ParamsError: the backbone has fewer stages than shall be unfrozen.
     """
-    known = len(REGISTRY[settings.backbone].stages)
+    name = baseline if settings.backbone == KEEP else settings.backbone
+    known = len(backbones.find(name).stages)
     if settings.unfreeze != "all" and settings.unfreeze > known:
         raise ParamsError(
             [
-                f"{path}: backbone_swap.unfreeze: {settings.backbone} has {known} stages "
+                f"{path}: backbone_swap.unfreeze: {name} has {known} stages "
                 f"(given {settings.unfreeze})"
             ]
         )
@@ -137,15 +180,28 @@ def check_unfreeze(settings: BackboneSwapParams, path: str = "params.yaml") -> N
 def freeze(network: nn.Module, backbone: str, unfreeze: Unfreeze) -> None:
     """Let only the head and the last `unfreeze` stages be trained; 0 leaves the head alone.
 
-    Parameters stand in the order in which images meet them, so that all before the first unfrozen
-    stage are frozen, and all behind it are not.
+    Parameters of a network of the registry stand in the order in which images meet them, so that
+    all before the first unfrozen stage are frozen, and all behind it are not; of another one, its
+    parts are known in that order.
     """
-    entry = REGISTRY[backbone]
+    entry = backbones.find(backbone)
+    if entry.is_found and unfreeze != "all":
+        network.requires_grad_(False)
+        for part in _last_parts(entry, unfreeze):
+            network.get_submodule(part).requires_grad_(True)
+        return
     first = entry.head if unfreeze in {0, "all"} else f"{entry.stages[-int(unfreeze)]}."
     is_trained = unfreeze == "all"
     for name, weight in network.named_parameters():
         is_trained = is_trained or name.startswith(first)
         weight.requires_grad = is_trained
+
+
+def _last_parts(entry: Backbone, unfreeze: int) -> list[str]:
+    """Return the head and all parts from the first unfrozen stage on."""
+    head = entry.head.removesuffix(".")
+    first = entry.trunk.index(entry.stages[-unfreeze]) if unfreeze else len(entry.trunk)
+    return [*entry.trunk[first:], head]
 
 
 def _account(phase: str, network: nn.Module) -> Phase:

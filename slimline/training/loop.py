@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,24 @@ from tqdm import tqdm
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.training import determinism, loader
-from slimline.training.recipe import Distill, DistilledRecipe, Recipe, TransferRecipe
+from slimline.errors import TrainingError
+from slimline.training import determinism, divergence, loader
+from slimline.training.recipe import (
+    Distill,
+    DistilledRecipe,
+    Recipe,
+    Selection,
+    TransferRecipe,
+)
 
 _WARMUP = 0.2
 """Share of a run in which the learning rate rises."""
 
 _LOG_LINES = 10
 """Lines of progress in a log, where a terminal has a bar."""
+
+_PATIENCE = 20
+"""Steps of an accelerator between two looks at its losses."""
 
 _CPU_LAYOUT = torch.channels_last
 """Depthwise convolutions are several times faster with it."""
@@ -46,6 +56,8 @@ class HistoryRow:
     validation_loss: float
     validation_top1: float
     """Percent."""
+    validation_mean_recall: float
+    """Percent: the mean over classes, each as if it had as many images as any other."""
     images: int = 0
     """Training images since the phase began, an image counted each time that it is seen."""
 
@@ -62,14 +74,21 @@ class Score:
     """Percent."""
     loss: float
     """Mean cross-entropy, natural logarithm."""
+    mean_recall: float
+    """Percent: the mean over classes, each as if it had as many images as any other."""
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What makes a state better than another."""
-        return self.top1, -self.loss
+    def rank(self, by: Selection) -> tuple[float, float]:
+        """Return what makes a state better than another."""
+        if by == "loss":
+            return -self.loss, self.top1
+        return self.percent(by), -self.loss
+
+    def percent(self, by: Selection) -> float:
+        """Return the figure that is selected by; of a loss, which is no percentage, top-1."""
+        return self.mean_recall if by == "mean_recall" else self.top1
 
 
-UNTRAINED = Score(top1=-math.inf, loss=math.inf)
+UNTRAINED = Score(top1=-math.inf, loss=math.inf, mean_recall=-math.inf)
 """Of a network whose weights are random: whatever training does is better."""
 
 
@@ -106,15 +125,20 @@ def fit(
 ) -> Fitted:
     """Train what is not frozen, in place, and return how it went.
 
-    The state with the best validation accuracy is kept, be it the one that training began with.
-    Weights that are exactly zero stay zero, so that a pruning survives every later training. `head`
-    is the prefix of the parameters that classify, where a recipe trains them faster than the rest.
-    `after_step(step, steps)` is called after each optimizer step; `score` measures in place of
-    `measure`. `start` is the network's score as it is given, or `UNTRAINED`; where it is not known
-    it is measured, and the learning curve begins with it, at step 0.
+    The state that is best on validation, by `recipe.selects`, is kept, be it the one that training
+    began with. Weights that are exactly zero stay zero, so that a pruning survives every later
+    training. `head` is the prefix of the parameters that classify, where a recipe trains them
+    faster than the rest. `after_step(step, steps)` is called after each optimizer step; `score`
+    measures in place of `measure`. `start` is the network's score as it is given, or `UNTRAINED`;
+    where it is not known it is measured, and the learning curve begins with it, at step 0.
 
     A recipe of no epochs leaves the network as it is.
+
+    Raises:
+        TrainingError: a loss, weight, teacher or normalisation is not finite.
     """
+    divergence.refuse_infinite_normalisation(preprocessing.mean, preprocessing.std)
+    divergence.refuse_infinite(network, what=f"{phase}: the network that training begins with")
     device = determinism.device()
     network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
     steps = loader.num_steps(train, recipe)
@@ -132,8 +156,10 @@ def fit(
     keep_zeros = _zero_keeper(network)
     batches = loader.training_batches(train, preprocessing, recipe, seed=seed)
     lesson = _Lesson(train, recipe, teacher, device, steps)
+    by = recipe.selects
     best = start, copy.deepcopy(network.state_dict())
     reached: list[Score] = []
+    watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
     losses: list[Tensor] = []
     _set_mode(network)
     for step, (images, labels) in enumerate(_with_progress(batches, steps, phase), start=1):
@@ -145,20 +171,25 @@ def fit(
         schedule.step()
         keep_zeros()
         losses.append(loss.detach())
+        watch.see(losses[-1], step)
         if after_step is not None:
             after_step(step, steps)
         if step in _milestones(steps, recipe.validations):
+            watch.check(network)
             found = (score or measure)(network, validation, preprocessing)
+            watch.check_score(found)
             _set_mode(network)
             rows.append(_row(phase, step, recipe, train, schedule, losses, found))
             losses.clear()
             reached.append(found)
-            if found.rank > best[0].rank:
+            if found.rank(by) > best[0].rank(by):
                 best = found, copy.deepcopy(network.state_dict())
     network.load_state_dict(best[1])
     network.to("cpu")
     _set_eval(network)
-    print(_told(phase, start, max(reached, key=lambda each: each.rank)), end="")
+    if divergence.explodes([row.train_loss for row in rows]):
+        print(f"{phase}: the loss exploded on the way; a lower learning_rate would keep it down")
+    print(_told(phase, start, max(reached, key=lambda each: each.rank(by)), by), end="")
     return Fitted(rows, start, best[0])
 
 
@@ -180,7 +211,19 @@ def measure(network: nn.Module, split: Split, preprocessing: Preprocessing) -> S
     logits = predict(network, split, preprocessing)
     labels = torch.from_numpy(split.labels)
     correct = int((logits.argmax(1) == labels).sum())
-    return Score(100 * correct / len(labels), functional.cross_entropy(logits, labels).item())
+    return Score(
+        100 * correct / len(labels),
+        functional.cross_entropy(logits, labels).item(),
+        _mean_recall(logits.argmax(1), labels),
+    )
+
+
+def _mean_recall(answers: Tensor, labels: Tensor) -> float:
+    """Return the mean, percent, of the recalls of the classes that there are images of."""
+    counts = torch.bincount(labels)
+    right = torch.bincount(labels[answers == labels], minlength=len(counts))
+    present = counts > 0
+    return 100 * float((right[present].double() / counts[present]).mean())
 
 
 def top1(network: nn.Module, split: Split, preprocessing: Preprocessing) -> float:
@@ -208,13 +251,12 @@ class _Lesson:
         if isinstance(recipe, DistilledRecipe) and recipe.distill.weight > 0:
             assert teacher is not None, "a recipe with distillation needs a teacher"
             self._distill, self._teacher = recipe.distill, teacher.eval()
+            divergence.refuse_infinite(self._teacher, what="the teacher")
             self._teacher.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
             self._first_step = steps - round(recipe.distill.last * steps) + 1
 
     def loss(self, logits: Tensor, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        loss = functional.cross_entropy(
-            logits, labels, weight=self._class_weights, label_smoothing=self._smoothing
-        )
+        loss = weighted_loss(logits, labels, self._class_weights, self._smoothing)
         if self._distill is None or step < self._first_step:
             return loss
         with torch.no_grad():
@@ -223,6 +265,23 @@ class _Lesson:
             self._distill.weight * distillation_loss(logits, answers, self._distill.temperature)
             + (1 - self._distill.weight) * loss
         )
+
+
+def weighted_loss(
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None, smoothing: float
+) -> Tensor:
+    """Return the cross-entropy with smoothed labels, images weighted by their class.
+
+    `labels` are int64 [batch], or shares of classes, float32 [batch, classes]. torch's own
+    `weight` counts within the sum over classes as well: with smoothing a class of weight 100 is
+    then the best answer to every image. Here a weight is one of images: smoothing is the same for
+    all.
+    """
+    if class_weights is None:
+        return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    weights = labels @ class_weights if labels.is_floating_point() else class_weights[labels]
+    return (losses * weights).sum() / weights.sum()
 
 
 def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
@@ -298,18 +357,62 @@ def _milestones(steps: int, validations: int) -> set[int]:
     return {round(steps * part / validations) for part in range(1, validations + 1)}
 
 
-def _told(phase: str, start: Score, best: Score) -> str:
+class _Watch:
+    """Ends a run at the first loss or weight that is not finite.
+
+    Asking an accelerator for each loss would make it wait: there it is done now and then.
+    """
+
+    def __init__(self, phase: str, steps: int, schedule: OneCycleLR, *, is_patient: bool) -> None:
+        self._phase, self._steps, self._schedule = phase, steps, schedule
+        self._every = _PATIENCE if is_patient else 1
+        self._seen: list[Tensor] = []
+        self._last = 0
+
+    def see(self, loss: Tensor, step: int) -> None:
+        self._seen.append(loss)
+        self._last = step
+        if step % self._every == 0:
+            self._check_losses()
+
+    def check(self, network: nn.Module) -> None:
+        self._check_losses()
+        try:
+            divergence.refuse_infinite(network, what="the network")
+        except TrainingError:
+            self._end(self._last, "weights are not finite any more")
+
+    def check_score(self, found: Score) -> None:
+        if not math.isfinite(found.loss):
+            self._end(self._last, f"the loss on validation is {found.loss}")
+
+    def _check_losses(self) -> None:
+        place = divergence.first_infinite(self._seen) if self._seen else None
+        if place is not None:
+            step = self._last - len(self._seen) + 1 + place
+            self._end(step, f"the loss is {self._seen[place].item()}")
+        self._seen.clear()
+
+    def _end(self, step: int, what: str) -> NoReturn:
+        rate = float(self._schedule.get_last_lr()[0])
+        raise divergence.error(
+            self._phase, step=step, steps=self._steps, rate=rate, what=what
+        ) from None
+
+
+def _told(phase: str, start: Score, best: Score, by: Selection) -> str:
     """Say what training gained or lost; nothing of weights that were random before."""
     if start is UNTRAINED:
         return ""
-    before, after = f"{start.top1:.2f} %", f"{best.top1:.2f} %"
-    if best.top1 <= start.top1:
-        kept = "; the state before it is kept" if start.rank >= best.rank else ""
+    name = "mean recall" if by == "mean_recall" else "top-1"
+    before, after = f"{start.percent(by):.2f} %", f"{best.percent(by):.2f} %"
+    if best.percent(by) <= start.percent(by):
+        kept = "; the state before it is kept" if start.rank(by) >= best.rank(by) else ""
         return (
-            f"{phase}: training gains nothing: top-1 on validation is {before} before it, and "
+            f"{phase}: training gains nothing: {name} on validation is {before} before it, and "
             f"{after} at best{kept}\n"
         )
-    return f"{phase}: top-1 on validation is {before} before training, and {after} after it\n"
+    return f"{phase}: {name} on validation is {before} before training, and {after} after it\n"
 
 
 def _first_row(phase: str, start: Score) -> HistoryRow:
@@ -321,6 +424,7 @@ def _first_row(phase: str, start: Score) -> HistoryRow:
         train_loss=math.nan,
         validation_loss=start.loss,
         validation_top1=start.top1,
+        validation_mean_recall=start.mean_recall,
     )
 
 
@@ -337,11 +441,12 @@ def _row(
         phase=phase,
         step=step,
         epoch=step * recipe.batch_size / len(train),
+        images=step * recipe.batch_size,
         learning_rate=float(schedule.get_last_lr()[0]),
         train_loss=torch.stack(losses).mean().item(),
         validation_loss=score.loss,
         validation_top1=score.top1,
-        images=step * recipe.batch_size,
+        validation_mean_recall=score.mean_recall,
     )
 
 

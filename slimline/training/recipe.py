@@ -1,11 +1,14 @@
 """Settings of a training run; the loop is in `slimline.training.loop`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from slimline.params import Params
 from slimline.training.augmentation import Augment
+
+Selection: TypeAlias = Literal["top1", "mean_recall", "loss"]
+"""What makes one state of a network better than another, on validation."""
 
 
 class Distill(Params):
@@ -39,8 +42,20 @@ class SharedRecipe(Params):
     """For classes of unequal size: weights counts rare classes more in the loss; sampler draws all
     classes equally often, images of rare ones repeatedly."""
 
+    select_by: Literal["auto", "top1", "mean_recall", "loss"]
+    """Which state of a run is kept, by validation: that of the best top-1, mean recall (every class
+    counts alike, however few images it has) or loss. auto: mean recall where classes are balanced,
+    else top-1."""
+
     num_workers: Annotated[int, Field(ge=0, le=64)]
     """Loader processes; 0 loads in the training process. Never changes the result."""
+
+    @property
+    def selects(self) -> Selection:
+        """What `select_by` comes to."""
+        if self.select_by == "auto":
+            return "top1" if self.balance == "none" else "mean_recall"
+        return self.select_by
 
 
 class Recipe(SharedRecipe):

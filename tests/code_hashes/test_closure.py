@@ -73,6 +73,12 @@ def test_of_a_registry_the_chosen_entries_count(root: Path) -> None:
     assert {"slimline/of_one.py", "slimline/of_two.py"} <= set(second)
 
 
+def test_a_word_that_is_no_entry_chooses_nothing(root: Path) -> None:
+    kept = digests(root, "second", second__network="keep")
+    assert "slimline/of_one.py" in kept
+    assert "slimline/of_two.py" not in kept
+
+
 def test_one_more_entry_changes_nothing(root: Path) -> None:
     before = digests(root, "first"), digests(root, "second")
     networks, families = root / "slimline" / "networks.py", root / "slimline" / "families.py"

@@ -4,8 +4,9 @@ import numpy as np
 import photos
 import pytest
 import toy
+from PIL import Image
 
-from slimline.data import split_files
+from slimline.data import split_files, splitting
 from slimline.errors import DataError
 
 
@@ -117,3 +118,26 @@ def test_a_rare_class_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[
         path.unlink()
     photos.prepare(tmp_path, make=False)
     assert "'boot': " in capsys.readouterr().out
+
+
+def test_a_channel_that_is_the_same_everywhere_is_not_divided_by_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As microscopy of two channels that was saved as RGB."""
+    generator = np.random.default_rng(0)
+    for label in ("one", "two"):
+        folder = tmp_path / "cells" / label
+        folder.mkdir(parents=True)
+        for number in range(20):
+            pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
+            pixels[..., 2] = 0
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    settings = toy.DATA.model_copy(
+        update={"source": "cells", "image_size": 32, "validation_images": 8,
+                "calibration_images": 8, "test_images": 8}
+    )  # fmt: skip
+    split = splitting.prepare(tmp_path, settings, seed=1, scratch=tmp_path)["train"]
+    assert split.preprocessing.mean[2] == 0
+    assert split.preprocessing.std[2] == 1
+    assert "channel 2 of 3, counted from 0, is the same in every image" in capsys.readouterr().out
+    assert np.isfinite(split.preprocessing.normalise(split.images[:])).all()

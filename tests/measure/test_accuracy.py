@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slimline.measure import accuracy
+from slimline.measure import accuracy, significance
 from slimline.measure.accuracy import Accuracy
 
 
@@ -49,3 +49,34 @@ def test_predictions_round_trip(tmp_path: Path) -> None:
     answers = np.array([3, 0, 7])
     (tmp_path / "answers.txt").write_text(accuracy.format_predictions(answers))
     assert accuracy.read_predictions(tmp_path / "answers.txt").tolist() == [3, 0, 7]
+
+
+def test_a_rare_class_counts_as_much_as_any() -> None:
+    logits = np.array([[1, 0, 0]] * 9 + [[0, 0, 1]], np.float32)
+    labels = np.array([0] * 8 + [2, 2])
+    found = accuracy.score(logits, labels, labels)
+    assert found.by_class == [(8, 8), (1, 2)], "of class 1 there is no image"
+    assert (found.top1, found.mean_recall, found.least_recall) == (90, 75, 50)
+
+
+def test_bounds_of_the_mean_recall_know_how_few_images_there_are() -> None:
+    alike = accuracy.mean_recall_bounds([(90, 100)], 0.975)
+    assert alike == pytest.approx([100 * each for each in significance.wilson(90, 100, 0.975)])
+    low, high = accuracy.mean_recall_bounds([(900, 1000), (3, 3)], 0.975)
+    assert (low < 76, high) == (True, pytest.approx(96, abs=1))
+
+
+@pytest.mark.parametrize("sure", [0.9, 0.975])
+def test_bounds_of_the_mean_recall_hold(sure: float) -> None:
+    generator = np.random.default_rng(0)
+    shares, counts = [0.97, 0.8, 0.6], [1000, 60, 12]
+    drawn = generator.binomial(counts, shares, (2000, 3))
+    bounds = np.array(
+        [
+            accuracy.mean_recall_bounds(list(zip(row, counts, strict=True)), sure)
+            for row in drawn.tolist()
+        ]
+    )
+    truth = 100 * np.mean(shares)
+    missed = [(bounds[:, 0] > truth).mean(), (bounds[:, 1] < truth).mean()]
+    assert max(missed) < 1.3 * (1 - sure), missed

@@ -148,7 +148,7 @@ def test_a_residual_stream_is_cut_as_one() -> None:
     assert (list(group.layers), group.width) == (["one", "two"], 6)
 
 
-def test_what_cannot_be_followed_is_named() -> None:
+def test_what_cannot_be_followed_stays_whole_and_is_named() -> None:
     class Unknown(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -157,5 +157,5 @@ def test_what_cannot_be_followed_is_named() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.head(torch.fft.fft(self.one(images)).real.mean([2, 3]))
 
-    with pytest.raises(NotImplementedError, match="fft"):
-        cuts.plan(Unknown(), EXAMPLE)
+    plan = cuts.plan(Unknown(), EXAMPLE)
+    assert (plan.whole, plan.groups) == (["one"], [])

@@ -106,3 +106,31 @@ def test_a_round_that_loses_too_much_is_undone_and_the_last(
     assert [each.is_kept for each in outcome.rounds] == [True, False]
     assert same(outcome.model.network, model.network)
     assert outcome.layers[0].channels_before == outcome.layers[0].channels_after
+
+
+def test_recovery_never_ends_below_the_cut(
+    model: Classifier, splits: dict[str, Split], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At too high a rate it would, and the cut would be thrown away for it."""
+    steep = cuts.RECOVER.model_copy(update={"learning_rate": 3.0})
+    outcome = prune(model, splits, "structured_magnitude", threshold=0.1, recover=steep)
+    cut, done = outcome.rounds[1].top1_cut, outcome.rounds[1]
+    assert done.top1_recovered == cut > max(row.validation_top1 for row in outcome.history)
+    frame = model.preprocessing
+    assert loop.top1(outcome.model.network, splits["validation"], frame) == cut
+    assert "round 1: training gains nothing" in capsys.readouterr().out
+    undone = prune(
+        model, splits, "structured_magnitude", threshold=0.85, recover=steep, max_drop=0.0
+    )
+    assert not undone.rounds[1].is_kept
+    assert "undone; recovery gained nothing" in capsys.readouterr().out
+
+
+def test_a_drop_is_one_of_mean_recall_where_that_selects(
+    model: Classifier, splits: dict[str, Split]
+) -> None:
+    by_recall = cuts.RECOVER.model_copy(update={"select_by": "mean_recall"})
+    outcome = prune(model, splits, "structured_magnitude", threshold=0.1, recover=by_recall)
+    done = outcome.rounds[1]
+    assert done.judged_by == "mean_recall"
+    assert done.judged == (done.mean_recall_cut, done.mean_recall_recovered)

@@ -8,7 +8,13 @@ from slimline import files
 
 def write_history(folder: Path, name: str, images: list[int]) -> None:
     rows = [
-        {"phase": str(phase), "epoch": 1, "images": count, "validation_top1": 90.0}
+        {
+            "phase": str(phase),
+            "epoch": 1,
+            "images": count,
+            "train_loss": 1.0,
+            "validation_top1": 90.0,
+        }
         for phase, count in enumerate(images)
     ]
     files.write_table(folder / "models" / name / "history.tsv", rows)

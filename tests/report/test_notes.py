@@ -42,9 +42,32 @@ def test_training_that_gained_nothing(
     best: float, is_told: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
-        {"phase": "qat", "step": step, "epoch": step / 10, "images": step, "validation_top1": top1}
+        {
+            "phase": "qat",
+            "step": step,
+            "epoch": step / 10,
+            "images": step,
+            "train_loss": 1.0,
+            "validation_top1": top1,
+        }
         for step, top1 in ((0, 90.0), (1, best), (2, 80.0))
     ]
     files.write_table(folder / "models" / "qat_finetune" / "history.tsv", rows)
     told = f"qat_finetune gained nothing: 90.00 % on validation before training, {best:.2f} %"
+    assert (told in notes(folder, monkeypatch)) == is_told
+
+
+@pytest.mark.parametrize(("loss", "is_told"), [(1.4, False), (9.0, True)])
+def test_a_loss_that_exploded(
+    loss: float, is_told: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {
+            "phase": "train", "step": step, "epoch": float(step), "train_loss": each,
+            "validation_top1": 90.0, "images": step,
+        }
+        for step, each in ((1, 0.5), (2, loss), (3, 0.4))
+    ]  # fmt: skip
+    files.write_table(folder / "models" / "baseline_train" / "history.tsv", rows)
+    told = "The training loss of baseline_train exploded on the way"
     assert (told in notes(folder, monkeypatch)) == is_told

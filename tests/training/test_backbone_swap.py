@@ -1,3 +1,4 @@
+import copy
 import itertools
 from pathlib import Path
 
@@ -22,7 +23,7 @@ MODEL = {
 RECIPE = {
     "epochs": 0.1, "batch_size": 20, "optimizer": "adamw", "learning_rate": 0.01,
     "weight_decay": 0.0, "label_smoothing": 0.0, "validations": 1, "augment": toy.NO_AUGMENT,
-    "balance": "none", "num_workers": 0,
+    "balance": "none", "select_by": "auto", "num_workers": 0,
 }  # fmt: skip
 TEACHER = Distill(weight=0.0, temperature=2.0, last=1.0)
 
@@ -43,7 +44,7 @@ def settings(**changes: object) -> BackboneSwapParams:
 def _every_state_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps are noise, and a start that they do not better would be kept."""
     count = itertools.count()
-    monkeypatch.setattr(loop, "measure", lambda *_: loop.Score(next(count), 0.0))
+    monkeypatch.setattr(loop, "measure", lambda *_: loop.Score(next(count), 0.0, 0.0))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,32 @@ def test_a_phase_of_no_epochs_is_left_out(
     model, rows, phases = swap(parts, tmp_path, **{phase: 0})
     assert {row.phase for row in rows} == {each.name for each in phases} == {other}
     assert ("conv1" in changed(model)) == (other == "unfrozen")
+
+
+KEPT = {"backbone": "keep", "stem_stride": "keep", "stem_kernel": "keep"}
+
+
+@pytest.mark.parametrize(("epochs", "is_same"), [(0, True), (0.1, False)])
+def test_the_baseline_itself_may_go_on(
+    epochs: float, is_same: bool, parts: dict[str, split_files.Split], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    teacher = classifier.build(ModelParams(**MODEL), parts["train"], tmp_path)
+    before = copy.deepcopy(teacher.network.state_dict())
+    model, rows, phases = backbone_swap.swap(
+        teacher, parts["train"], parts["validation"],
+        settings(**KEPT, frozen=0, unfrozen=epochs), weights_folder=tmp_path, seed=1,
+    )  # fmt: skip
+    assert model.architecture == teacher.architecture
+    assert (
+        {row.phase for row in rows}
+        == {each.name for each in phases}
+        == (set() if is_same else {"unfrozen"})
+    )
+    after = model.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before) == is_same
+    own = teacher.network.state_dict()
+    assert all(torch.equal(before[name], own[name]) for name in before), "the teacher stays"
 
 
 def test_a_slow_backbone_moves_less(parts: dict[str, split_files.Split], tmp_path: Path) -> None:

@@ -1,20 +1,24 @@
 import copy
+import math
 
 import numpy as np
 import pytest
 import torch
 import toy
 from torch import nn
+from torch.nn import functional
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.training import loop
+from slimline.errors import TrainingError
+from slimline.training import divergence, loop
 from slimline.training.recipe import Distill, DistilledRecipe
 
 FRAME = Preprocessing(4, 4, 1, mean=(0.5,), std=(0.5,))
 RECIPE = DistilledRecipe(
     epochs=6, batch_size=20, optimizer="adamw", learning_rate=0.05, weight_decay=0.0,
-    label_smoothing=0.0, validations=3, augment=toy.NO_AUGMENT, balance="none", num_workers=0,
+    label_smoothing=0.0, validations=3, augment=toy.NO_AUGMENT, balance="none",
+    select_by="auto", num_workers=0,
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
 
@@ -145,3 +149,149 @@ def test_what_training_gains_is_said(capsys: pytest.CaptureFixture[str]) -> None
     assert done.kept.top1 > start.top1
     told = f"{start.top1:.2f} % before training, and {done.kept.top1:.2f} % after it"
     assert told in capsys.readouterr().out
+
+
+def spoiled(model: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        model[3].bias[0] = torch.nan
+    return model
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_network_that_is_not_finite_is_not_trained(epochs: float) -> None:
+    with pytest.raises(
+        TrainingError, match=r"begins with has weights that are not finite: 3\.bias"
+    ):
+        fit(spoiled(network()), RECIPE.model_copy(update={"epochs": epochs}))
+
+
+def test_a_teacher_that_is_not_finite_is_not_asked() -> None:
+    with pytest.raises(TrainingError, match="the teacher has weights that are not finite"):
+        fit(network(), SPOILED, teacher=spoiled(network()))
+
+
+def test_a_rate_at_which_training_diverges_is_told_at_once() -> None:
+    steep = RECIPE.model_copy(update={"learning_rate": 1e30, "optimizer": "sgd"})
+    with pytest.raises(TrainingError) as ended:
+        fit(network(), steep)
+    told = str(ended.value)
+    assert told.startswith("test: training diverged at step ")
+    assert int(told.split(" step ")[1].split()[0]) < 6
+    assert "the loss is" in told
+    assert "try a tenth of learning_rate" in told
+
+
+def test_weights_that_the_last_step_spoils_are_seen() -> None:
+    model = network()
+
+    def spoil(step: int, steps: int) -> None:
+        if step == steps:
+            spoiled(model)
+
+    with pytest.raises(TrainingError, match="step 30 of 30: weights are not finite any more"):
+        fit(model, after_step=spoil)
+
+
+def test_a_std_of_0_is_refused() -> None:
+    flat = Preprocessing(4, 4, 1, mean=(0.5,), std=(0.0,))
+    with pytest.raises(TrainingError, match="each std must be above 0"):
+        loop.fit(network(), TRAIN, VALIDATION, RECIPE, preprocessing=flat, seed=1, phase="test")
+
+
+@pytest.mark.parametrize(
+    ("losses", "is_told"),
+    [([2.3, 1.0, 0.5], False), ([math.nan, 2.3, 1.0], False), ([0.5, 1.4], False),
+     ([0.5, 40.0, 0.4], True), ([2.3, 0.1, 0.31], True), ([], False)],
+)  # fmt: skip
+def test_a_loss_that_explodes(losses: list[float], is_told: bool) -> None:
+    assert divergence.explodes(losses) == is_told
+
+
+def uneven(count: int, *, rare: int) -> Split:
+    """Images of 16 grey levels, the rare class brighter on average: no line tells all of them."""
+    generator = np.random.default_rng(3)
+    labels = np.repeat([0, 1], [count, rare])
+    levels = generator.normal(110 + 40 * labels, 25).clip(0, 255)
+    images = levels.reshape(-1, 1, 1, 1) + generator.normal(0, 5, (len(labels), 4, 4, 1))
+    return Split(images.clip(0, 255).astype(np.uint8), labels, ["often", "rare"], FRAME)
+
+
+@pytest.mark.parametrize(("rare", "least"), [(500, 60), (50, 30), (5, 0)])
+def test_balanced_weights_answer_both_classes_despite_smoothing(rare: int, least: int) -> None:
+    """1:10, 1:100 and 1:1000: with torch's own weights all are called rare from 1:100 on."""
+    train, judged = uneven(5000, rare=rare), uneven(300, rare=300)
+    recipe = RECIPE.model_copy(
+        update={"balance": "weights", "label_smoothing": 0.1, "batch_size": 50, "epochs": 1}
+    )
+    model = network()
+    loop.fit(model, train, judged, recipe, preprocessing=FRAME, seed=1, phase="test",
+             start=loop.UNTRAINED)  # fmt: skip
+    answers = loop.predict(model, judged, FRAME).argmax(1).numpy()
+    recalls = [100 * (answers[judged.labels == each] == each).mean() for each in (0, 1)]
+    assert recalls[0] > 60, recalls
+    assert recalls[1] > least, recalls
+
+
+def test_smoothing_does_not_prefer_a_class_of_large_weight() -> None:
+    weights = torch.tensor([0.5, 50.0])
+    logits = torch.zeros(4, 2, requires_grad=True)
+    labels = torch.tensor([0, 0, 0, 0])
+    loop.weighted_loss(logits, labels, weights, 0.1).backward()
+    assert (logits.grad[:, 0] < 0).all(), "the gradient pulls towards the right class"
+    shares = functional.one_hot(labels, 2).float()
+    same = loop.weighted_loss(logits, shares, weights, 0.1)
+    assert torch.allclose(same, loop.weighted_loss(logits, labels, weights, 0.1))
+    plain = functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    assert torch.allclose(loop.weighted_loss(logits, labels, None, 0.1), plain)
+
+
+RECALLS = loop.Score(top1=99.0, loss=0.3, mean_recall=50.0), loop.Score(88.0, 0.5, 64.0)
+
+
+@pytest.mark.parametrize(
+    ("select_by", "balance", "best"),
+    [("auto", "none", 0), ("auto", "weights", 1), ("auto", "sampler", 1), ("top1", "weights", 0),
+     ("mean_recall", "none", 1), ("loss", "weights", 0)],
+)  # fmt: skip
+def test_what_selects_a_state(select_by: str, balance: str, best: int) -> None:
+    recipe = RECIPE.model_copy(
+        update={"select_by": select_by, "balance": balance, "validations": 2}
+    )
+    scores = iter(RECALLS)
+    states = []
+
+    def score(model: nn.Module, *_: object) -> loop.Score:
+        states.append(copy.deepcopy(model.state_dict()))
+        return next(scores)
+
+    model = network()
+    done = fitted(model, recipe, start=loop.UNTRAINED, score=score)
+    assert done.kept == RECALLS[best]
+    assert torch.equal(model.state_dict()["3.weight"], states[best]["3.weight"])
+
+
+def test_mean_recall_counts_every_class_alike() -> None:
+    rare = uneven(90, rare=10)
+    constant = network()
+    with torch.no_grad():
+        constant[3].weight.zero_()
+        constant[3].bias.copy_(torch.tensor([1.0, 0.0]))
+    found = loop.measure(constant, rare, FRAME)
+    assert (found.top1, found.mean_recall) == (90.0, 50.0)
+
+
+def test_an_accelerator_is_asked_now_and_then_and_the_right_step_is_told() -> None:
+    optimizer = torch.optim.SGD(network().parameters(), 0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=100)
+    watch = loop._Watch("test", 100, schedule, is_patient=True)
+    for step in range(1, 26):
+        watch.see(torch.tensor(1.0), step)
+    watch.see(torch.tensor(torch.inf), 26)
+    watch.see(torch.tensor(torch.nan), 27)
+    with pytest.raises(TrainingError, match="step 26 of 100: the loss is inf"):
+        watch.check(network())
+
+
+def test_a_validation_loss_that_is_not_finite_ends_it() -> None:
+    with pytest.raises(TrainingError, match="step 10 of 30: the loss on validation is nan"):
+        fit(network(), score=lambda *_: loop.Score(50.0, math.nan, 50.0))

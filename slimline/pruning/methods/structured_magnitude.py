@@ -35,12 +35,12 @@ class StructuredMagnitude(PruneSettings):
 
 def magnitudes(network: nn.Module) -> Scores:
     """Return the L2 norms of every layer's rows and columns."""
-    from torch import nn
+    from slimline.pruning.channel_flow import PrunableLayer
 
     return {
         name: _norms(layer.weight.detach().double())
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+        if isinstance(layer, PrunableLayer)
     }
 
 

@@ -45,16 +45,14 @@ def loss_changes(model: Classifier, calibration: Split) -> Scores:
     first-order effect at all: its scale does not matter there.
     """
     import torch
-    from torch import nn
     from torch.nn import functional
 
+    from slimline.pruning.channel_flow import PrunableLayer
     from slimline.training import determinism, loader
 
     network, device = model.network.to(determinism.device()).eval(), determinism.device()
     layers = {
-        name: layer
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+        name: layer for name, layer in network.named_modules() if isinstance(layer, PrunableLayer)
     }
     squares: dict[str, list[Tensor]] = {}
     count = 0

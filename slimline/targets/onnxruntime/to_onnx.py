@@ -15,9 +15,11 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 from torch import Tensor, nn
 
-from slimline.targets.onnxruntime import releases
+from slimline.errors import NetworkError
+from slimline.targets.onnxruntime import releases, runtime
 
 INPUT, OUTPUT = "input", "logits"
 
@@ -63,15 +65,34 @@ def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
     model: onnx.ModelProto = program.model_proto
     model.ir_version = IR_VERSION
     _open_batch(model.graph, len(example))
+    _check_any_batch(model, example)
     return model
+
+
+def _check_any_batch(model: onnx.ModelProto, example: Tensor) -> None:
+    """Let a model answer one image and three.
+
+    Raises:
+        NetworkError: it cannot.
+    """
+    session = runtime.load(model.SerializeToString(), num_threads=1, optimised=False)
+    for count in (1, len(example) + 1):
+        images = np.zeros((count, *example.shape[1:]), np.float32)
+        try:
+            answers = len(runtime.run(session, images))
+        except RuntimeException as error:
+            raise NetworkError(f"the exported file does not take {count} images: {error}") from None
+        if answers != count:
+            raise NetworkError(f"the exported file gives {answers} answers to {count} images")
 
 
 def _open_batch(graph: onnx.GraphProto, batch: int) -> None:
     """Let the first dimension be any number: of input, output, and what is reshaped.
 
     Raises:
-        NotImplementedError: the graph has the batch in a place that is not known here.
+        NetworkError: the graph has the batch in a place that is not known here.
     """
+    shapes = {each.name: each.type.tensor_type.shape.dim for each in graph.value_info}
     for value in [*graph.input, *graph.output]:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     tensors = {each.name: each for each in graph.initializer}
@@ -82,8 +103,14 @@ def _open_batch(graph: onnx.GraphProto, batch: int) -> None:
         sizes = numpy_helper.to_array(shape).tolist() if shape is not None else []
         if sizes[:1] in ([-1], [1]):
             continue
-        if node.op_type != "Reshape" or sizes[:1] != [batch] or -1 in sizes:
-            raise NotImplementedError(f"cannot open the batch of {node.op_type} to {sizes}")
+        if -1 in sizes:
+            known = [each.dim_value for each in shapes.get(node.output[0], [])]
+            sizes = known if all(known) else sizes
+        if node.op_type != "Reshape" or not sizes or sizes[0] % batch or -1 in sizes:
+            raise NetworkError(
+                f"cannot be exported for any number of images: {node.op_type} makes {sizes} of "
+                f"{batch} images; a `view` or `expand` may say the number of images as -1"
+            )
         opened = numpy_helper.from_array(np.array([-1, *sizes[1:]]), f"shape_{node.output[0]}")
         graph.initializer.append(opened)
         node.input[1] = opened.name

@@ -1,0 +1,125 @@
+"""Whether settings, networks and data fit each other, looked at before anything is trained.
+
+Both networks are built as their stages will build them, checkpoints read, a batch sent through; so
+nothing of this is found out an hour later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from slimline import params
+from slimline.errors import ParamsError
+from slimline.params import PARAMS_PATH
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slimline.data.split_files import Split
+    from slimline.networks.classifier import Classifier
+    from slimline.pruning.settings import PruneSettings
+    from slimline.quantization.settings import QuantizerParams
+    from slimline.training.backbone_swap import BackboneSwapParams
+    from slimline.training.baseline_train import BaselineTrainParams
+    from slimline.training.recipe import Recipe
+
+_FEW = 8
+"""Images that show which layers can be pruned."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sections of the stages that make models."""
+
+    baseline: BaselineTrainParams
+    swap: BackboneSwapParams
+    prune: PruneSettings
+    quantizers: Mapping[str, QuantizerParams]
+    """By their section."""
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """All that are trained, by their place in `params.yaml`."""
+        found = {
+            "baseline_train.recipe": self.baseline.recipe,
+            "backbone_swap.frozen": self.swap.frozen,
+            "backbone_swap.unfrozen": self.swap.unfrozen,
+            "prune.recover": self.prune.recover,
+        }
+        return {place: recipe for place, recipe in found.items() if recipe.epochs > 0}
+
+
+def check(settings: Settings, train: Split, weights_folder: Path) -> None:
+    """Build both networks and compare the settings with them and with the training images.
+
+    Raises:
+        ParamsError: a batch is larger than the set, images are too small for a network, or a
+            pattern fits no layer.
+        PretrainedError: weights cannot be had, or do not fit.
+    """
+    from slimline.networks import classifier
+    from slimline.training import backbone_swap
+
+    _check_batches(settings.recipes, len(train))
+    baseline = classifier.build(
+        settings.baseline, train, weights_folder, unchanged=settings.baseline.recipe.epochs == 0
+    )
+    _check_images(baseline, "baseline_train")
+    swapped = backbone_swap.begin(baseline, train, settings.swap, weights_folder)
+    _check_images(swapped, "backbone_swap")
+    _check_layers(swapped, train, settings)
+
+
+def _check_batches(recipes: Mapping[str, Recipe], count: int) -> None:
+    written = params.read(PARAMS_PATH)
+    mistakes = {
+        params.where(f"{place}.batch_size", written): recipe.batch_size
+        for place, recipe in recipes.items()
+        if recipe.batch_size > count
+    }
+    if mistakes:
+        raise ParamsError(
+            [
+                f"{PARAMS_PATH}: {key}: must be at most {count}, as many images as there are to "
+                f"train on (given {given})"
+                for key, given in mistakes.items()
+            ]
+        )
+
+
+def _check_images(model: Classifier, section: str) -> None:
+    """Send two black images through."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            model.network.eval()(model.example)
+    except RuntimeError as error:
+        frame, reason = model.preprocessing, str(error).splitlines()[0]
+        raise ParamsError(
+            [
+                f"{PARAMS_PATH}: data.image_size: images of {frame.height} pixels do not go "
+                f"through {model.architecture.backbone} of {section} ({reason}); take larger "
+                f"ones, or {section}.stem_stride 1"
+            ]
+        ) from None
+
+
+def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
+    from slimline.quantization import mixed_precision
+
+    if settings.prune.layers and not settings.prune.is_idle:
+        rows = slice(0, _FEW)
+        few = replace(train, images=train.images[rows], labels=train.labels[rows])
+        names = [
+            name for group in settings.prune.survey(model, few).groups for name in group.layers
+        ]
+        params.check_patterns(
+            settings.prune.layers, names, key="prune.layers", kind="layer that can be pruned"
+        )
+    names = list(mixed_precision.layers(model.network))
+    for section, quantizer in settings.quantizers.items():
+        key = f"quantization.mixed.float_layers, for {section}"
+        params.check_patterns(quantizer.mixed.float_layers, names, key=key, kind="layer")

@@ -1,0 +1,337 @@
+"""A classifier that begins with weights that somebody has trained: published, a user's, or ours.
+
+What the weights cannot say (normalisation, classes, the stride of the stem) is taken from what lies
+beside them, from the settings, or from the data, and is said. A checkpoint that is to be used
+unchanged must fit entirely, else it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from slimline.errors import ArtifactError, PretrainedError
+from slimline.networks import backbones, class_order, classifier, pretrained, state
+from slimline.networks.architecture import Architecture
+from slimline.networks.checkpoint_folder import Notes
+
+if TYPE_CHECKING:
+    from slimline.data.preprocessing import Preprocessing
+    from slimline.data.split_files import Split
+    from slimline.networks.architecture import Backbone
+    from slimline.networks.checkpoint_folder import CheckpointFolder
+    from slimline.networks.classifier import Classifier
+    from slimline.networks.pretrained import Account, Checkpoint
+    from slimline.networks.settings import ModelParams
+
+
+def build(
+    settings: ModelParams, split: Split, checkpoint: Checkpoint, *, unchanged: bool
+) -> Classifier:
+    """Return a classifier for the split's classes with the checkpoint's weights.
+
+    Raises:
+        PretrainedError: they are those of another network, or do not fit as they are although they
+            are to be used unchanged.
+    """
+    folder = checkpoint.folder
+    model = (
+        _from_ours(settings, split, checkpoint, folder, unchanged=unchanged)
+        if folder is not None and folder.description is not None
+        else _from_tensors(settings, split, checkpoint, unchanged=unchanged)
+    )
+    if unchanged:
+        print(f"{checkpoint.source}: used unchanged")
+    return model
+
+
+def _from_tensors(
+    settings: ModelParams, split: Split, checkpoint: Checkpoint, *, unchanged: bool
+) -> Classifier:
+    entry, source = backbones.find(settings.backbone), checkpoint.source
+    notes = checkpoint.folder.notes if checkpoint.folder else Notes()
+    published = entry.outline(len(split.classes))
+    content = checkpoint.read(published.state_dict())
+    last = last_layer(published, entry)
+    tensors = _with_renamed_head(content.tensors, published, last, entry.head, source)
+    stem = _Stem.of(entry, published, tensors, notes)
+    channels = split.preprocessing.channels
+    if unchanged:
+        stem.refuse_changes(settings, source)
+        _refuse_other_frame(notes.image_size, notes.crop, split.preprocessing, source)
+        channels = stem.channels or channels
+        if not checkpoint.mean:
+            raise PretrainedError(
+                f"{source}: does not say how its images were normalised, and is to be used as it "
+                'is: put {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, or what '
+                "your script had, into a JSON file beside it; without normalisation a mean of 0 "
+                "and a std of 1"
+            )
+    architecture = Architecture(
+        settings.backbone,
+        len(split.classes),
+        channels,
+        stem.stride if settings.stem_stride == "keep" else settings.stem_stride,
+        stem.kernel if settings.stem_kernel == "keep" else settings.stem_kernel,
+        settings.activation,
+    )
+    labels = (checkpoint.folder.labels if checkpoint.folder else ()) or content.labels
+    tensors = _with_head(tensors, labels, split.classes, last, source, unchanged=unchanged)
+    account = pretrained.Account()
+
+    def adopt(network: nn.Module) -> None:
+        nonlocal account
+        account = pretrained.adopt(
+            network, tensors, source=source, stem=entry.stem, head=entry.head
+        )
+
+    network = classifier.make(architecture, adopt)
+    print(f"{source}: {account}")
+    if unchanged and account.random:
+        raise PretrainedError(
+            f"{source}: cannot be used as it is: {pretrained.listed(account.random)} of "
+            f"{settings.backbone} would be random; a recipe of more than 0 epochs would train them"
+        )
+    return _classifier(network, architecture, split, checkpoint, account)
+
+
+def _from_ours(
+    settings: ModelParams,
+    split: Split,
+    checkpoint: Checkpoint,
+    folder: CheckpointFolder,
+    *,
+    unchanged: bool,
+) -> Classifier:
+    """Go on from a model folder, pruned or rewritten as it is."""
+    assert folder.description is not None
+    source = checkpoint.source
+    try:
+        model = classifier.rebuild(folder.description, load_file(folder.weights))
+    except ArtifactError as error:
+        raise PretrainedError(
+            f"{folder.path}: cannot be trained further ({error}); take the folder of "
+            "baseline_train, backbone_swap or prune, as its stage wrote it"
+        ) from None
+    made, frame = model.architecture, model.preprocessing
+    for key in ("backbone", "stem_stride", "stem_kernel", "activation"):
+        given, has = getattr(settings, key), getattr(made, key)
+        if given not in {has, "keep"}:
+            raise PretrainedError(
+                f"{folder.path}: is a model of {key} {has}, params.yaml says {given}; write {has}"
+            )
+    network, channels = model.network, split.preprocessing.channels
+    account = pretrained.Account(matched=list(network.state_dict()))
+    entry = backbones.find(made.backbone)
+    if unchanged:
+        _refuse_other_frame(frame.height, frame.crop, split.preprocessing, source)
+        channels = made.channels
+    elif channels != made.channels:
+        _change_channels(network, f"{entry.stem}", channels)
+        account.resized[f"{entry.stem}.weight"] = f"{made.channels} -> {channels} channels"
+    last = last_layer(network, entry)
+    tensors = _with_head(
+        network.state_dict(), folder.labels, split.classes, last, source, unchanged=unchanged
+    )
+    account.random = [name for name in network.state_dict() if name not in tensors]
+    if account.random:
+        old = network.get_submodule(last)
+        assert isinstance(old, nn.Linear)
+        network.set_submodule(last, nn.Linear(old.in_features, len(split.classes)))
+    state.load(network, network.state_dict() | tensors)
+    print(f"{source}: {account}")
+    changed = replace(made, num_classes=len(split.classes), channels=channels)
+    return _classifier(
+        network, changed, split, replace(checkpoint, mean=frame.mean, std=frame.std), account
+    )
+
+
+def _classifier(
+    network: nn.Module,
+    architecture: Architecture,
+    split: Split,
+    checkpoint: Checkpoint,
+    account: Account,
+) -> Classifier:
+    origin = {
+        "source": checkpoint.source,
+        "licence": checkpoint.licence,
+        **account.to_dict(),
+    }
+    preprocessing = replace(
+        split.preprocessing,
+        channels=architecture.channels,
+        mean=_for_channels(checkpoint.mean or split.preprocessing.mean, architecture.channels),
+        std=_for_channels(checkpoint.std or split.preprocessing.std, architecture.channels),
+    )
+    return classifier.Classifier(network, architecture, split.classes, preprocessing, origin)
+
+
+@dataclass(frozen=True)
+class _Stem:
+    """The first convolution as a checkpoint has it, as far as that is known."""
+
+    channels: int | None
+    kernel: int
+    stride: int
+
+    @classmethod
+    def of(
+        cls, entry: Backbone, published: nn.Module, tensors: dict[str, Tensor], notes: Notes
+    ) -> _Stem:
+        """Return what the tensors and notes say, else what the published network has."""
+        layer = published.get_submodule(entry.stem)
+        assert isinstance(layer, nn.Conv2d)
+        weight = tensors.get(f"{entry.stem}.weight")
+        is_known = weight is not None and weight.dim() == 4
+        return cls(
+            int(weight.shape[1]) if weight is not None and is_known else None,
+            int(weight.shape[-1]) if weight is not None and is_known else layer.kernel_size[0],
+            notes.stem_stride or int(layer.stride[0]),
+        )
+
+    def refuse_changes(self, settings: ModelParams, source: str) -> None:
+        """Compare with the settings of a network that is used unchanged.
+
+        Raises:
+            PretrainedError: they ask for another stem, or other activations.
+        """
+        mistakes = []
+        if settings.stem_kernel not in {self.kernel, "keep"}:
+            mistakes.append(
+                f"stem_kernel: {settings.stem_kernel}, the checkpoint has {self.kernel}"
+            )
+        if settings.stem_stride not in {self.stride, "keep"}:
+            mistakes.append(
+                f"stem_stride: {settings.stem_stride}, {settings.backbone} is published with "
+                f"{self.stride}; if yours was trained with {settings.stem_stride}, say "
+                f'{{"stem_stride": {settings.stem_stride}}} in the JSON file beside it'
+            )
+        if settings.activation != "keep":
+            mistakes.append(f"activation: {settings.activation} makes it another network")
+        if self.channels not in {None, 1, 3}:
+            mistakes.append(f"its images have {self.channels} channels, ours 1 or 3")
+        if mistakes:
+            raise PretrainedError(
+                f"{source}: cannot be used as it is: {'; '.join(mistakes)}; `keep` in params.yaml "
+                "takes what the checkpoint has"
+            )
+
+
+def last_layer(network: nn.Module, entry: Backbone) -> str:
+    """Return the name of the layer that answers: the last linear one of the head."""
+    head = entry.head.rstrip(".")
+    names: list[str] = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and (name == head or name.startswith(entry.head))
+    ]
+    return names[-1]
+
+
+def _with_renamed_head(
+    tensors: Mapping[str, Tensor], published: nn.Module, last: str, head: str, source: str
+) -> dict[str, Tensor]:
+    """Return tensors with the one linear layer of a head named as the published network names it.
+
+    `model.fc = nn.Sequential(nn.Dropout(), nn.Linear(512, 5))` is how a head is exchanged; dropout
+    does nothing when a network answers. A head of more layers is another one.
+    """
+    weights = [name for name, each in tensors.items() if name.startswith(head) and each.dim() == 2]
+    layer = published.get_submodule(last)
+    assert isinstance(layer, nn.Linear)
+    if len(weights) != 1 or weights[0] == f"{last}.weight":
+        return dict(tensors)
+    old = weights[0].removesuffix(".weight")
+    if tensors[weights[0]].shape[1] != layer.in_features or old == weights[0]:
+        return dict(tensors)
+    print(f"{source}: {old} of the head is taken for {last}")
+    return {
+        f"{last}.{name.removeprefix(f'{old}.')}" if name.startswith(f"{old}.") else name: each
+        for name, each in tensors.items()
+    }
+
+
+def _with_head(
+    tensors: dict[str, Tensor],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    last: str,
+    source: str,
+    *,
+    unchanged: bool,
+) -> dict[str, Tensor]:
+    """Return tensors whose head answers the data's classes in order, or that lack its last layer.
+
+    Raises:
+        PretrainedError: the classes are others, and the checkpoint is to be used unchanged.
+    """
+    head = tensors.get(f"{last}.weight")
+    if head is None:
+        return tensors
+    told = ""
+    if not labels and len(head) != len(classes):
+        told = f"its head answers {len(head)} classes, the data has {len(classes)}"
+        rows = None
+    else:
+        if labels and len(labels) != len(head):
+            raise PretrainedError(
+                f"{source}: names {len(labels)} classes, and its head answers {len(head)}; name "
+                "them all, in the order of the head"
+            )
+        rows = class_order.match(labels, classes, source=source)
+        told = "" if rows is not None else class_order.difference(labels, classes)
+    if rows is not None:
+        return class_order.reordered(tensors, rows, last=last)
+    if unchanged:
+        raise PretrainedError(f"{source}: cannot be used as it is: {told}")
+    print(f"{source}: the last layer begins at random: {told}")
+    return {name: each for name, each in tensors.items() if not name.startswith(f"{last}.")}
+
+
+def _refuse_other_frame(
+    size: int | None, crop: float | None, frame: Preprocessing, source: str
+) -> None:
+    """Compare what a checkpoint says of its images with the data's.
+
+    Raises:
+        PretrainedError: the data is brought to another size, or cut otherwise.
+    """
+    for key, given, wanted in (
+        ("image_size", frame.height, size),
+        ("crop", frame.crop, crop),
+    ):
+        if wanted is not None and wanted != given:
+            raise PretrainedError(
+                f"params.yaml: data.{key}: must be {wanted}, as {source} was trained with, to use "
+                f"it as it is (given {given})"
+            )
+
+
+def _change_channels(network: nn.Module, name: str, channels: int) -> None:
+    old = network.get_submodule(name)
+    assert isinstance(old, nn.Conv2d)
+    kernel = int(old.kernel_size[0])
+    stem = nn.Conv2d(
+        channels,
+        old.out_channels,
+        kernel,
+        stride=old.stride,  # type: ignore[arg-type]
+        padding=old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    weight = pretrained.resize_stem(old.weight.detach(), channels=channels, kernel=kernel)
+    stem.weight = nn.Parameter(weight)
+    stem.bias = old.bias
+    network.set_submodule(name, stem)
+
+
+def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return a mean or std for grey or RGB images; grey takes the mean of the three."""
+    if len(values) == channels:
+        return tuple(values)
+    return (sum(values) / len(values),) * channels

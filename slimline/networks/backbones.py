@@ -1,0 +1,127 @@
+"""Any network by its name: an entry of the registry, or one that is looked into.
+
+`torchvision:regnet_x_400mf`, `timm:repvgg_a0`, or `own.gate:build`, a function of the user's own in
+`own/gate.py`, called with the numbers of classes and of channels.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from slimline.errors import NetworkError
+from slimline.networks.architecture import Backbone, PretrainedWeights
+from slimline.networks.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+_SIZES = (224, 96, 64, 48, 32, 28)
+"""Image sizes that are tried in order; most networks take any. Pixels."""
+
+_NUM_CLASSES = 7
+"""Of the network that is looked into."""
+
+
+@functools.cache
+def find(name: str) -> Backbone:
+    """Return what a name of `backbone` stands for; the name has been checked.
+
+    Raises:
+        NetworkError: the network cannot be built, or where it begins and ends cannot be found.
+    """
+    if name in REGISTRY:
+        return REGISTRY[name]
+    library, _, entry = name.partition(":")
+    publish, imagenet = _SOURCES.get(library, _own)(name, entry)
+    return _looked_into(name, publish, imagenet, takes_channels=library not in _SOURCES)
+
+
+def _looked_into(
+    name: str,
+    publish: Callable[..., nn.Module],
+    imagenet: PretrainedWeights,
+    *,
+    takes_channels: bool,
+) -> Backbone:
+    """Return an entry whose parts are found by running the network once."""
+    from slimline.networks import discovery
+
+    unknown = Backbone(publish, "", "", (), imagenet, is_found=True, takes_channels=takes_channels)
+    network = unknown.outline(_NUM_CLASSES)
+    reasons = []
+    for size in _SIZES:
+        try:
+            parts = discovery.find(network, channels=3, size=size)
+        except NetworkError as error:
+            reasons.append(str(error))
+            continue
+        return replace(
+            unknown,
+            stem=parts.stem,
+            head=f"{parts.head}.",
+            stages=parts.stages(network),
+            trunk=parts.trunk,
+        )
+    raise NetworkError(f"{name}: {reasons[0]}")
+
+
+def _torchvision(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWeights]:
+    from slimline.networks.published import of_torchvision
+
+    found = of_torchvision(entry, stem="", head="", stages=())
+    return _told(name, found.publish), found.imagenet
+
+
+def _timm(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWeights]:
+    from slimline.networks.published import of_timm
+
+    found = of_timm(entry, num_blocks=0)
+    return _told(name, found.publish), found.imagenet
+
+
+_SOURCES = {"torchvision": _torchvision, "timm": _timm}
+
+
+def _own(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWeights]:
+    module = name.partition(":")[0]
+    path = f"{module.replace('.', '/')}.py"
+    try:
+        build: Any = getattr(importlib.import_module(module), entry)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise NetworkError(f"{path}: {entry} cannot be had: {error}") from error
+    allowed = list(inspect.signature(build).parameters)
+    if allowed[:2] != ["num_classes", "in_channels"]:
+        raise NetworkError(
+            f"{path}: {entry} must take num_classes and in_channels (it takes {allowed})"
+        )
+    imagenet = PretrainedWeights(
+        functools.partial(_no_weights, name), (), (), source=name, licence="not stated"
+    )
+    return _told(name, lambda classes, channels=3: build(classes, channels)), imagenet
+
+
+def _no_weights(name: str) -> Any:
+    raise OSError(f"{name} is a network of your own")
+
+
+def _told(name: str, publish: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Return a builder whose mistakes name the network."""
+
+    def build(*sizes: int) -> nn.Module:
+        from torch import nn
+
+        try:
+            network = publish(*sizes)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise NetworkError(f"{name}: cannot be built: {error}") from error
+        if not isinstance(network, nn.Module):
+            raise NetworkError(f"{name}: builds a {type(network).__name__}, no nn.Module")
+        return network
+
+    return build

@@ -1,0 +1,535 @@
+"""Which channel of which layer comes from where: a network, run on the numbers of its channels.
+
+Every channel of every tensor gets a number, and the numbers are sent through the network's own
+graph: a layer makes new ones, an addition declares two of them one and the same, and
+concatenations, splits and shuffles simply move them. In the end each layer knows which numbers
+stand at its input and output. That is exact for any topology.
+
+What becomes of channels in a function that is not known here, as in attention, is opaque: the
+layers that it reads stay whole, and so do those that read what it returns as they did before.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import defaultdict
+from dataclasses import dataclass
+from math import lcm
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.nn.modules import activation, dropout, pooling
+from torchvision.ops import StochasticDepth, stochastic_depth
+
+from slimline.networks import tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    _Operators = frozenset[Callable[..., Any] | str]
+
+PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU
+"""What has weights that may be cut."""
+
+Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
+"""What has statistics as well."""
+
+_JOINS: _Operators = frozenset(
+    {
+        operator.add,
+        operator.iadd,
+        operator.sub,
+        operator.isub,
+        operator.mul,
+        operator.imul,
+        operator.truediv,
+        torch.add,
+        torch.sub,
+        torch.mul,
+        torch.div,
+        torch.maximum,
+        "add",
+        "add_",
+        "sub",
+        "sub_",
+        "mul",
+        "mul_",
+        "div",
+    }
+)
+_REDUCTIONS: _Operators = frozenset(
+    {torch.mean, torch.amax, torch.amin, torch.sum, "mean", "amax", "amin", "sum"}
+)
+_CATS: _Operators = frozenset({torch.cat, torch.concat})
+_MOVES: _Operators = frozenset(
+    {
+        torch.split,
+        torch.chunk,
+        torch.transpose,
+        torch.permute,
+        torch.reshape,
+        operator.getitem,
+        "split",
+        "chunk",
+        "transpose",
+        "permute",
+        "reshape",
+        "view",
+    }
+)
+_KEEPS_PLACES: _Operators = frozenset(
+    {
+        torch.flatten,
+        torch.squeeze,
+        torch.unsqueeze,
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "size",
+        "dim",
+        getattr,
+    }
+)
+_CHANNELWISE: _Operators = frozenset(
+    {
+        torch.relu,
+        torch.sigmoid,
+        torch.tanh,
+        torch.clamp,
+        functional.relu,
+        functional.relu6,
+        functional.leaky_relu,
+        functional.elu,
+        functional.gelu,
+        functional.silu,
+        functional.mish,
+        functional.hardswish,
+        functional.hardsigmoid,
+        functional.hardtanh,
+        functional.softplus,
+        functional.dropout,
+        functional.dropout2d,
+        functional.adaptive_avg_pool2d,
+        functional.adaptive_max_pool2d,
+        functional.avg_pool2d,
+        functional.max_pool2d,
+        functional.interpolate,
+        stochastic_depth,
+        "relu",
+        "relu_",
+        "sigmoid",
+        "tanh",
+        "clamp",
+        "float",
+    }
+)
+_CHANNELWISE_MODULES = (
+    nn.Identity,
+    StochasticDepth,
+    activation.ReLU,
+    activation.ReLU6,
+    activation.LeakyReLU,
+    activation.ELU,
+    activation.CELU,
+    activation.SELU,
+    activation.GELU,
+    activation.SiLU,
+    activation.Mish,
+    activation.Hardswish,
+    activation.Hardsigmoid,
+    activation.Hardtanh,
+    activation.Sigmoid,
+    activation.Tanh,
+    activation.Softplus,
+    activation.LogSigmoid,
+    dropout.Dropout,
+    dropout.Dropout2d,
+    dropout.AlphaDropout,
+    pooling.AdaptiveAvgPool2d,
+    pooling.AdaptiveMaxPool2d,
+    pooling.AvgPool2d,
+    pooling.MaxPool2d,
+    pooling.LPPool2d,
+    nn.Upsample,
+    nn.UpsamplingNearest2d,
+    nn.UpsamplingBilinear2d,
+    nn.ZeroPad2d,
+    nn.ReflectionPad2d,
+    nn.ReplicationPad2d,
+)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """A layer with the channel numbers at its input and output; int64 [channels].
+
+    A number stands several times where several channels can only go together.
+    """
+
+    layer: PrunableLayer
+    inputs: Tensor
+    outputs: Tensor
+
+    @property
+    def is_channelwise(self) -> bool:
+        """Whether the layer makes no numbers of its own: its outputs are those of its inputs."""
+        return is_channelwise(self.layer)
+
+    @property
+    def entries(self) -> int:
+        """How many entries the weight of a layer of these widths has."""
+        weight: Tensor | None = self.layer.weight
+        if weight is None:  # BatchNorm without an affine part
+            return 0
+        if self.is_channelwise:
+            return (len(self.outputs) if len(weight) > 1 else 1) * weight[0].numel()
+        return len(self.outputs) * len(self.inputs) * weight[0, 0].numel()
+
+    @property
+    def params(self) -> int:
+        """The same, biases included."""
+        has_bias = getattr(self.layer, "bias", None) is not None
+        return self.entries + (len(self.outputs) if has_bias else 0)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Where all channels of a network go; those of the images have the first numbers."""
+
+    num_inputs: int
+    ports: Mapping[str, Ports]
+    """Layers by name, in order of the network."""
+    made: Mapping[str, Tensor]
+    """The numbers that a layer makes, by its name; int64 [width]."""
+    lost: Mapping[str, Tensor]
+    """The numbers of what a layer reads that cannot be followed, by its name; int64 [width]."""
+    families: Sequence[tuple[Sequence[str], int]]
+    """Names of layers whose widths must stay equal, for those whose widths may change; and the
+    number of channels that can only go together."""
+    opaque: frozenset[str]
+    """Nodes of the graph whose result cannot be followed."""
+    repeats: Mapping[str, int]
+    """How many inputs of a linear layer belong to one channel, where maps were flattened."""
+
+    def homes(self) -> dict[int, tuple[str, ...]]:
+        """Return for each number the names of all layers at which it stands."""
+        homes: dict[int, list[str]] = defaultdict(list)
+        for name, port in self.ports.items():
+            for number in dict.fromkeys([*port.inputs.tolist(), *port.outputs.tolist()]):
+                homes[number].append(name)
+        return {number: tuple(names) for number, names in homes.items()}
+
+
+def follow(network: nn.Module, num_inputs: int, *, like: Flow | None = None) -> Flow:
+    """Return where the channels of a network go that takes images of `num_inputs` channels.
+
+    `like` is the flow of the same network when it was wider: what could be followed there must be
+    followed here.
+
+    Raises:
+        TracingError: what the network calls depends on its input, so that it has no graph.
+        RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
+    """
+    flow = _ChannelFlow(network, tracing.graph(network), like)
+    flow.run(torch.zeros(1, num_inputs, 1, 1))
+    return flow.result()
+
+
+def is_channelwise(layer: nn.Module) -> bool:
+    """Return whether a layer's outputs are the channels of its inputs, or stand for them."""
+    return not isinstance(layer, nn.Linear | nn.Conv2d) or getattr(layer, "groups", 1) > 1
+
+
+class _Opaque:
+    """What cannot be followed."""
+
+
+class _Constant(_Opaque):
+    """A weight of the network that no layer has."""
+
+    def __init__(self, is_scalar: bool) -> None:
+        self.is_scalar = is_scalar
+
+
+_OPAQUE = _Opaque()
+
+
+class _ChannelFlow(fx.Interpreter):
+    """Runs a graph on channel numbers, [1, channels, 1, 1], instead of on images."""
+
+    def __init__(self, network: nn.Module, graph: fx.Graph, like: Flow | None) -> None:
+        super().__init__(network, graph=graph)
+        self._like = like
+        self._numbers, self._makers = _Classes(), _Classes()
+        self._maker_of: list[int] = []
+        self._made: dict[int, str] = {}
+        self._lost: dict[str, Tensor] = {}
+        self._pinned: list[int] = []
+        self._blocks: list[tuple[int, int]] = []
+        self._moved: set[int] = set()
+        self._ports: dict[str, Ports] = {}
+        self._repeats: dict[str, int] = {}
+        self._opaque: set[str] = set()
+        self._node = ""
+        self._num_inputs = 0
+
+    def result(self) -> Flow:
+        """Return what was found, when the graph has been run."""
+        ports = {
+            name: Ports(
+                port.layer, self._numbers.roots(port.inputs), self._numbers.roots(port.outputs)
+            )
+            for name, port in self._ports.items()
+        }
+        made = {name: ports[name].outputs for name in self._made.values()}
+        pinned = {self._makers.root(maker) for maker in self._pinned}
+        blocks: dict[int, int] = defaultdict(lambda: 1)
+        for maker, size in self._blocks:
+            root = self._makers.root(maker)
+            blocks[root] = lcm(blocks[root], size)
+        families: dict[int, list[str]] = defaultdict(list)
+        for maker, name in self._made.items():
+            if self._makers.root(maker) not in pinned:
+                families[self._makers.root(maker)].append(name)
+        of_equal_width = [
+            (names, blocks[root])
+            for root, names in families.items()
+            if len({len(made[name]) for name in names}) == 1
+        ]
+        return Flow(
+            self._num_inputs,
+            ports,
+            made,
+            {name: self._numbers.roots(numbers) for name, numbers in self._lost.items()},
+            of_equal_width,
+            frozenset(self._opaque),
+            self._repeats,
+        )
+
+    def run_node(self, n: fx.Node) -> Any:
+        self._node = n.name
+        return super().run_node(n)
+
+    def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
+        images = super().placeholder(target, args, kwargs)
+        if not isinstance(images, Tensor):
+            return images
+        self._num_inputs = images.shape[1]
+        return self._pin(self._new(self._num_inputs)).view(1, -1, 1, 1)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        found = super().get_attr(target, args, kwargs)
+        return _Constant(found.numel() == 1) if isinstance(found, Tensor) else found
+
+    def output(self, target: Any, args: Any, kwargs: Any) -> Any:
+        answer = super().output(target, args, kwargs)
+        for each in _leaves(answer):
+            if isinstance(each, Tensor):
+                self._pin(each)
+        return answer
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        module, channels = self.fetch_attr(target), args[0]
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            return self._call_layer(target, module, channels)
+        if isinstance(channels, Tensor) and not isinstance(channels, _Opaque):
+            if isinstance(module, nn.Flatten):
+                return channels.flatten(module.start_dim, module.end_dim)
+            if isinstance(module, PrunableLayer):
+                self._note(target, module, channels.flatten(), channels.flatten())
+                return channels
+            if isinstance(module, _CHANNELWISE_MODULES):
+                return channels
+        return self._lose((args, kwargs))
+
+    def _call_layer(self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any) -> Tensor:
+        width = layer.weight.shape[1] * getattr(layer, "groups", 1)
+        if isinstance(channels, _Opaque):
+            self._lost[name] = self._pin(self._new(width))
+            channels = self._lost[name].view(1, -1, 1, 1)
+            if isinstance(layer, nn.Linear):
+                channels = channels.flatten(1)
+        inputs = self._repeated(name, channels.flatten(), width)
+        outputs = self._grouped(layer, inputs) if is_channelwise(layer) else self._own(name, layer)
+        self._note(name, layer, inputs, outputs)
+        if isinstance(layer, nn.Linear):
+            return outputs.view(*channels.shape[:-1], -1)
+        return outputs.view(1, -1, 1, 1)
+
+    def _repeated(self, name: str, inputs: Tensor, width: int) -> Tensor:
+        """Return a number for each input of a layer: of a flattened map, each channel has many."""
+        times = width // len(inputs) if self._like is None else self._like.repeats.get(name, 1)
+        if times > 1:
+            self._repeats[name] = times
+        return inputs.repeat_interleave(times)
+
+    def _own(self, name: str, layer: nn.Conv2d | nn.Linear) -> Tensor:
+        """Return the numbers that a layer makes: those of its first call."""
+        if name in self._ports:
+            return self._ports[name].outputs
+        outputs = self._new(layer.weight.shape[0])
+        self._made[self._maker_of[-1]] = name
+        return outputs
+
+    def _grouped(self, layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> Tensor:
+        """Return the outputs of a grouped convolution, whose groups are removed whole."""
+        assert isinstance(layer, nn.Conv2d)
+        read, made = layer.weight.shape[1], layer.weight.shape[0] // layer.groups
+        for group in inputs.view(-1, read).tolist():
+            for number in group[1:]:
+                self._numbers.join(number, group[0])
+                self._tie((group[0], number))
+            self._blocks.append((self._maker_of[group[0]], read))
+        return inputs[::read].repeat_interleave(made)
+
+    def _note(self, name: str, layer: PrunableLayer, inputs: Tensor, outputs: Tensor) -> None:
+        """Keep what stands at a layer; in a second call the same must stand there."""
+        before = self._ports.get(name)
+        if before is None:
+            self._ports[name] = Ports(layer, inputs, outputs)
+        else:
+            self._join([before.inputs, inputs])
+            self._join([before.outputs, outputs])
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return self._move(target, args, kwargs, super().call_function)
+
+    def call_method(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return self._move(target, args, kwargs, super().call_method)
+
+    def _move(self, target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
+        given = list(_leaves((args, kwargs)))
+        tensors = [each for each in given if isinstance(each, Tensor)]
+        if target in _JOINS and tensors and not self._is_lost(given):
+            return self._join_all(tensors, given)
+        if not tensors and not any(isinstance(each, _Opaque) for each in given):
+            return run(target, args, kwargs)
+        if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
+            return self._lose(given)
+        if target in _CHANNELWISE:
+            return args[0]
+        if target not in _REDUCTIONS | _CATS | _MOVES | _KEEPS_PLACES:
+            return self._lose(given)
+        try:
+            result = (
+                self._reduce(*args, **kwargs)
+                if target in _REDUCTIONS
+                else run(target, args, kwargs)
+            )
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            if self._like is not None:
+                raise
+            return self._lose(given)
+        if target in _CATS:
+            self._tie(number for number in result.flatten().tolist() if number in self._moved)
+        elif target in _MOVES:
+            numbers = tensors[0].flatten().tolist()
+            self._moved.update(numbers)
+            self._tie(numbers)
+        return result
+
+    def _is_lost(self, given: Sequence[Any]) -> bool:
+        return self._was_lost() or any(
+            isinstance(each, _Opaque) and not isinstance(each, _Constant) for each in given
+        )
+
+    def _was_lost(self) -> bool:
+        """Whether this node could not be followed in the wider network."""
+        return self._like is not None and self._node in self._like.opaque
+
+    def _reduce(self, values: Tensor, dim: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
+        """Leave out places, of which there is one; raise IndexError where channels are mixed."""
+        dims = (dim,) if isinstance(dim, int) else tuple(dim or range(values.dim()))
+        if any(values.shape[each] != 1 for each in dims):
+            raise IndexError(f"dimensions {dims} hold channels")
+        return values if keepdim else values.squeeze(dims)
+
+    def _lose(self, given: Any) -> _Opaque:
+        """Return what cannot be followed; what it is made of stays as it is."""
+        self._opaque.add(self._node)
+        for each in _leaves(given):
+            if isinstance(each, Tensor):
+                self._pin(each)
+        return _OPAQUE
+
+    def _join_all(self, tensors: Sequence[Tensor], given: Sequence[Any]) -> Any:
+        """Declare channels the same that are added or multiplied."""
+        constants = [each for each in given if isinstance(each, _Constant)]
+        if any(not each.is_scalar for each in constants):
+            for each in tensors:
+                self._pin(each)
+        return self._join(tensors)
+
+    def _join(self, tensors: Sequence[Tensor]) -> Tensor:
+        first = tensors[0]
+        for other in tensors[1:]:
+            if other.numel() != first.numel():
+                return self._spread(first, other)
+            for one, two in zip(first.flatten().tolist(), other.flatten().tolist(), strict=True):
+                self._numbers.join(one, two)
+                self._tie((one, two))
+        return first
+
+    def _spread(self, one: Tensor, two: Tensor) -> Tensor:
+        """Return what is left when a map of one channel is spread over all: a spatial gate."""
+        small, large = sorted((one, two), key=Tensor.numel)
+        if small.numel() != 1:
+            raise ValueError(f"{small.numel()} channels do not fit {large.numel()}")
+        self._pin(small)
+        return large
+
+    def _tie(self, numbers: Iterable[int]) -> None:
+        """Declare that the layers which made these numbers keep equal widths."""
+        makers = list(dict.fromkeys(self._maker_of[number] for number in numbers))
+        for maker in makers[1:]:
+            self._makers.join(makers[0], maker)
+
+    def _pin(self, numbers: Tensor) -> Tensor:
+        self._pinned += [self._maker_of[number] for number in numbers.flatten().tolist()]
+        return numbers
+
+    def _new(self, count: int) -> Tensor:
+        self._maker_of += self._makers.add(1).tolist() * count
+        return self._numbers.add(count)
+
+
+class _Classes:
+    """Numbers of which some are declared the same (union-find)."""
+
+    def __init__(self) -> None:
+        self._parent: list[int] = []
+
+    def add(self, count: int) -> Tensor:
+        """Return `count` new numbers, int64 [count]."""
+        start = len(self._parent)
+        self._parent.extend(range(start, start + count))
+        return torch.arange(start, start + count)
+
+    def join(self, one: int, two: int) -> None:
+        """Declare two numbers to be the same."""
+        self._parent[self.root(one)] = self.root(two)
+
+    def root(self, number: int) -> int:
+        """Return the number that stands for all of its class."""
+        while self._parent[number] != number:
+            self._parent[number] = self._parent[self._parent[number]]
+            number = self._parent[number]
+        return number
+
+    def roots(self, numbers: Tensor) -> Tensor:
+        """Return the roots of many numbers, in order."""
+        return torch.tensor([self.root(number) for number in numbers.tolist()], dtype=torch.int64)
+
+
+def _leaves(given: Any) -> Iterable[Any]:
+    """Yield all that stands in arguments, however nested."""
+    if isinstance(given, dict):
+        given = list(given.values())
+    if isinstance(given, tuple | list):
+        for each in given:
+            yield from _leaves(each)
+    else:
+        yield given

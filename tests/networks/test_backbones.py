@@ -1,0 +1,129 @@
+"""Networks that no table has: where they begin and end is found by looking."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from torch import Tensor, nn
+
+from slimline.data.split_files import Split
+from slimline.errors import NetworkError
+from slimline.networks import backbones, classifier
+from slimline.networks.architecture import Architecture
+from slimline.networks.settings import ModelParams
+from slimline.training import backbone_swap
+
+OWN = """
+from torch import nn
+
+
+class Mine(nn.Module):
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.answer = nn.Linear(16, num_classes)
+        self.body = nn.Sequential(nn.Conv2d(8, 12, 3), nn.BatchNorm2d(12), nn.Conv2d(12, 16, 3))
+        self.begin = nn.Conv2d(in_channels, 8, 3)
+
+    def forward(self, images):
+        maps = self.body(self.begin(images))
+        return self.answer(maps.mean((2, 3)))
+
+
+def build(num_classes, in_channels):
+    return Mine(num_classes, in_channels)
+
+
+def other(classes):
+    return None
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").touch()
+    (tmp_path / "own" / "mine.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("own", "own.mine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    backbones.find.cache_clear()
+
+
+def params(backbone: str, **stem: object) -> ModelParams:
+    plain = {"pretrained": "none", "stem_stride": "keep", "stem_kernel": "keep"}
+    return ModelParams(backbone=backbone, activation="keep", **plain | stem)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=40)["validation"]
+
+
+@pytest.mark.usefixtures("own")
+def test_the_parts_of_an_own_network_are_found_whatever_their_order(split: Split) -> None:
+    entry = backbones.find("own.mine:build")
+    assert (entry.stem, entry.head) == ("begin", "answer.")
+    assert (entry.stages, entry.trunk) == (("body.0", "body.2"), ("body.0", "body.1", "body.2"))
+    model = classifier.build(params("own.mine:build"), split, Path())
+    assert model.network.begin.in_channels == 1  # type: ignore[union-attr]
+    trained = []
+    for unfreeze in (0, 1, 2):
+        backbone_swap.freeze(model.network, "own.mine:build", unfreeze)
+        trained.append(
+            {
+                name.rpartition(".")[0]
+                for name, each in model.network.named_parameters()
+                if each.requires_grad
+            }
+        )
+    assert trained == [{"answer"}, {"answer", "body.2"}, {"answer", "body.0", "body.1", "body.2"}]
+
+
+@pytest.mark.usefixtures("own")
+def test_another_signature_is_refused() -> None:
+    with pytest.raises(
+        NetworkError, match=r"own/mine\.py: other must take num_classes and in_channels"
+    ):
+        backbones.find("own.mine:other")
+
+
+@pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:resnet10t"])
+def test_a_network_of_a_library_takes_grey_images(name: str, split: Split) -> None:
+    model = classifier.build(params(name), split, Path())
+    assert model.network(torch.zeros(3, 1, 28, 28)).shape == (3, len(split.classes))
+
+
+def test_looking_changes_no_random_number() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    backbones.find.cache_clear()
+    torch.manual_seed(0)
+    backbones.find("torchvision:squeezenet1_1")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_patches_are_not_exchanged_without_a_word() -> None:
+    name = "timm:convmixer_768_32"
+    with pytest.raises(NetworkError, match=r"patches of 7 x 7 pixels.*stem_stride: keep"):
+        classifier.make(Architecture(name, 5, 3, 1, 3))
+
+
+def test_images_that_a_network_does_not_take(split: Split) -> None:
+    with pytest.raises(
+        NetworkError, match=r"does not take images of 1 x 28 x 28.*data\.image_size"
+    ):
+        classifier.build(params("torchvision:densenet121"), split, Path())
+
+
+def test_what_depends_on_its_input_has_no_graph() -> None:
+    from slimline.networks import tracing
+
+    class Deciding(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images if images.sum() > 0 else -images
+
+    with pytest.raises(NetworkError, match="Deciding: its forward decides by what it is given"):
+        tracing.graph(Deciding())

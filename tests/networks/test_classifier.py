@@ -1,0 +1,34 @@
+"""A teacher that sees the images of its pupil as it wants them."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from slimline.data.preprocessing import Preprocessing
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
+
+RGB = Preprocessing(8, 8, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+GREY = Preprocessing(8, 8, 1, (0.3,), (0.2,))
+
+
+def seen(images: np.ndarray, given: Preprocessing, wanted: Preprocessing) -> torch.Tensor:
+    """Return what a teacher sees of images that were prepared for its pupil."""
+    teacher = Classifier(nn.Identity(), Architecture("any", 2, wanted.channels, 1, 3), [], wanted)
+    return classifier.adapted(teacher, given)(torch.from_numpy(given.normalise(images)))
+
+
+def test_grey_images_for_a_teacher_in_colour_and_back() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+    colour = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    for images, given, wanted in ((grey, GREY, RGB), (colour, RGB, GREY), (grey, RGB, GREY)):
+        expected = torch.from_numpy(wanted.normalise(images))
+        # Pillow rounds grey to whole numbers, of 255.
+        assert torch.allclose(seen(images, given, wanted), expected, atol=1 / 255 / 0.2)
+
+
+def test_a_teacher_of_the_same_images_is_left_alone() -> None:
+    network = nn.Identity()
+    teacher = Classifier(network, Architecture("any", 2, 3, 1, 3), [], RGB)
+    assert classifier.adapted(teacher, RGB) is network

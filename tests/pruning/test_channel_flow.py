@@ -1,0 +1,179 @@
+"""What networks do with channels: each kind shrinks, and computes what it did with them at zero."""
+
+import copy
+
+import cuts
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slimline.networks import classifier
+from slimline.pruning import channels, cost
+from slimline.pruning.methods.structured_magnitude import magnitudes
+
+EXAMPLE = torch.zeros(2, 3, 16, 16)
+
+
+class Grouped(nn.Module):
+    """As ResNeXt and RegNet: a grouped convolution between two others; then a multiplier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3, groups=4)
+        self.c = nn.Conv2d(64, 16, 1)
+        self.multiplier, self.head = nn.Conv2d(16, 32, 3, groups=16), nn.Linear(32, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.c(self.b(self.a(images).relu()).relu())
+        return self.head(self.multiplier(x).mean((2, 3)))
+
+
+class Flat(nn.Module):
+    """As VGG: maps are flattened with their places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.pool = nn.Conv2d(3, 32, 3), nn.AdaptiveAvgPool2d(3)
+        self.hidden, self.norm = nn.Linear(32 * 9, 40), nn.BatchNorm1d(40)
+        self.act, self.head = nn.PReLU(40), nn.Linear(40, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.pool(self.a(images).relu())
+        return self.head(self.act(self.norm(self.hidden(x.view(x.size(0), -1)))))
+
+
+class Concatenated(nn.Module):
+    """As DenseNet: BatchNorm in front of layers, of all that came before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(48, 5)  # defined first
+        self.a, self.n = nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32)
+        self.b, self.m = nn.Conv2d(32, 16, 3, padding=1), nn.BatchNorm2d(48)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.a(images)
+        x = torch.cat([x, self.b(self.n(x).relu())], 1)
+        return self.head(self.m(x).relu().amax((2, 3)))
+
+
+class Gated(nn.Module):
+    """A gate of one map, a weight per channel, a difference, a layer that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.twice = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1)
+        self.gate, self.wide = nn.Conv2d(32, 1, 1), nn.Conv2d(32, 64, 1)
+        self.scale = nn.Parameter(torch.ones(1, 32, 1, 1))
+        self.narrow, self.head = nn.Conv2d(64, 32, 1), nn.Linear(32, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.twice(self.twice(self.a(images)).relu())
+        x = x * torch.sigmoid(self.gate(x)) * self.scale
+        x = x - self.narrow(nn.functional.gelu(self.wide(x)))
+        return self.head(x.mean((2, 3)))
+
+
+class Attention(nn.Module):
+    """Tokens, LayerNorm, attention: what is not followed stays whole; hidden widths go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(3, 24, 4, stride=4), nn.LayerNorm(24)
+        self.qkv, self.out = nn.Linear(24, 72), nn.Linear(24, 24)
+        self.up, self.down, self.head = nn.Linear(24, 96), nn.Linear(96, 24), nn.Linear(24, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patches(images).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
+        x = x + self.out(torch.softmax(q @ k.transpose(1, 2), -1) @ v)
+        x = x + self.down(nn.functional.gelu(self.up(self.norm(x))))
+        return self.head(x.mean(1))
+
+
+KINDS = [Grouped, Flat, Concatenated, Gated, Attention]
+
+
+def made(kind: type[nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    network = kind()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -1, 1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.eval()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
+    network, narrow = made(kind), made(kind)
+    plan = cuts.plan(narrow, EXAMPLE)
+    for group in plan.groups:
+        group.remove(group.full_width / 2)
+    predicted = plan.predict()
+    stayed = plan.apply()
+    after = cost.count(narrow, EXAMPLE)
+    assert (after.macs, after.params) == (predicted.macs, predicted.params)
+    assert after.macs < 0.95 * cost.count(network, EXAMPLE).macs
+    for layer, rows in stayed.items():
+        module = network.get_submodule(layer)
+        weight: Tensor = network.get_submodule(layer).weight
+        gone = torch.ones(len(weight), dtype=torch.bool)
+        gone[rows] = False
+        with torch.no_grad():
+            for each in module.parameters(recurse=False):
+                each[gone] = 0
+    images = torch.randn(3, *EXAMPLE.shape[1:])
+    assert torch.allclose(narrow(images), network(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
+    network = made(kind)
+    cuts.cut(network, EXAMPLE, 0.4)
+    tensors, fresh = network.state_dict(), made(kind)
+    classifier.fit_shapes(fresh, {name: list(each.shape) for name, each in tensors.items()})
+    fresh.load_state_dict(tensors, strict=True)
+    images = torch.randn(3, *EXAMPLE.shape[1:])
+    assert torch.equal(fresh(images), network(images))
+
+
+def test_groups_of_a_convolution_go_whole() -> None:
+    network = made(Grouped)
+    cuts.cut(network, EXAMPLE, 0.4)
+    assert (network.b.groups, network.b.in_channels, network.b.out_channels) == (2, 16, 32)
+    assert network.b.weight.shape[1] == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"),
+    [
+        (Grouped, []),
+        (Flat, []),
+        (Concatenated, []),
+        (Gated, ["a", "twice", "gate", "narrow"]),
+        (Attention, ["patches", "qkv", "out", "down"]),
+    ],
+)
+def test_what_keeps_its_width_is_named(kind: type[nn.Module], whole: list[str]) -> None:
+    network = made(kind)
+    plan = channels.ChannelPlan(network, EXAMPLE, magnitudes(network), multiple=4)
+    assert plan.whole == whole
+
+
+def test_a_width_in_the_code_stays_as_it_is() -> None:
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 16, 1)
+            self.head = nn.Linear(16, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.head(self.b(self.a(images)).mean((2, 3)).view(-1, 16))
+
+    network = Written().eval()
+    before = copy.deepcopy(network)
+    cuts.cut(network, EXAMPLE, 0.5)
+    assert network.a.out_channels < before.a.out_channels
+    assert network.b.out_channels == before.b.out_channels
+    assert network(EXAMPLE).shape == (2, 5)

@@ -1,0 +1,79 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import toy
+from safetensors.torch import save_file
+
+from slimline.data import split_files
+from slimline.errors import ParamsError, PretrainedError
+from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
+from stages import check_networks
+
+Check = Callable[..., bool]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prepared")
+    split_files.save(root / "train", toy.splits(root / "raw")["train"])
+    return root / "train"
+
+
+@pytest.fixture
+def check(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Check with values of `params.yaml` changed; return whether the marker was written."""
+    shutil.copy(toy.ROOT / "params.yaml", tmp_path)
+    shutil.copytree(toy.ROOT / "data" / "raw" / "pretrained", tmp_path / "pretrained")
+    monkeypatch.chdir(tmp_path)
+
+    def run(**changes: object) -> bool:
+        values = {key.replace("__", "."): value for key, value in changes.items()}
+        small = {"baseline_train.backbone": "shufflenet_v2_x0_5", "num_threads": 1}
+        toy.set_params(tmp_path, small | values)
+        check_networks.main(prepared, tmp_path / "pretrained", tmp_path / "networks.ok")
+        return (tmp_path / "networks.ok").read_text() == "ok\n"
+
+    return run
+
+
+def test_the_default_is_feasible(check: Check) -> None:
+    assert check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"training__batch_size": 4000},
+            "training.batch_size: must be at most 1500, as many images as there are to train on "
+            "(given 4000)",
+        ),
+        ({"backbone_swap__frozen__batch_size": 4000}, "backbone_swap.frozen.batch_size: must be"),
+        ({"prune__layers": {"stage9.*": 0}}, "prune.layers: 'stage9.*' is the name of no layer"),
+        ({"quantization__mixed__float_layers": ["fd"]}, "'fd' is the name of no layer"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_training(
+    changes: dict[str, object], told: str, check: Check, tmp_path: Path
+) -> None:
+    with pytest.raises(ParamsError) as refused:
+        check(**changes)
+    assert told in str(refused.value)
+    assert not (tmp_path / "networks.ok").exists()
+
+
+def test_patterns_that_fit_are_no_mistake(check: Check) -> None:
+    assert check(prune__layers={"stage2.*": 0}, quantization__mixed__float_layers=["fc"])
+
+
+def test_a_checkpoint_for_the_swap_is_read_before_the_baseline_is_trained(
+    check: Check, tmp_path: Path
+) -> None:
+    (tmp_path / "pretrained" / "mine").mkdir()
+    other = classifier.make(Architecture("resnet18", 10, 1, 1, 3))
+    save_file(other.state_dict(), tmp_path / "pretrained" / "mine" / "mine.safetensors")
+    with pytest.raises(PretrainedError, match="was made for another network"):
+        check(backbone_swap__pretrained="mine")
