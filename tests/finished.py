@@ -130,6 +130,7 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
                 "phase": phase,
                 "step": 10 * step,
                 "epoch": step / 2,
+                "images": 640 * step,
                 "train_loss": 1 / step,
                 "validation_top1": top1,
             }

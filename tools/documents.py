@@ -2,22 +2,27 @@
 
 README.md has the results of metrics/, docs/architecture.md a line for each file, from the first
 line of its docstring. `python tools/documents.py` writes, `python tools/documents.py --check` exits
-1 if a part is stale.
+1 if a part is stale. The table of results may be that of README.md and metrics/ as they are, or as
+they are committed: a run on another machine or with another seed makes nothing stale.
 """
 
 import argparse
 import ast
+import io
 import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 # Run as a script, Python looks for modules beside it, not in the repository.
 sys.path.insert(0, str(ROOT))
 
-from slimline import variants  # noqa: E402
+from slimline import params, variants  # noqa: E402
 from slimline.measure import variant_figures  # noqa: E402
 from slimline.report import formatting as fmt  # noqa: E402
+from slimline.report import images_seen  # noqa: E402
 
 _LISTED = ("stages", "slimline", "tools", "benchmarks")
 
@@ -27,20 +32,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
     arguments = parser.parse_args()
+    if arguments.check:
+        check()
+    else:
+        renew(ROOT / "README.md", "results", results(ROOT))
+        renew(ROOT / "docs" / "architecture.md", "files", files())
+
+
+def check() -> None:
+    """Exit 1 and name what is stale, if anything is."""
     stale = []
-    for name, part, text in (
-        ("README.md", "results", results()),
-        ("docs/architecture.md", "files", files()),
-    ):
-        path = ROOT / name
-        old = path.read_text(encoding="utf-8")
-        new = with_part(old, part, text)
-        if old != new:
-            stale.append(name)
-            if not arguments.check:
-                path.write_text(new, encoding="utf-8")
-    if arguments.check and stale:
-        sys.exit(f"{', '.join(stale)}: stale, run `python tools/documents.py`")
+    with tempfile.TemporaryDirectory() as folder:
+        committed = Path(folder)
+        extract_head(
+            committed, "README.md", "metrics", *map(str, (variants.PATH, params.PARAMS_PATH))
+        )
+        if all(
+            is_stale(root / "README.md", "results", results(root)) for root in (ROOT, committed)
+        ):
+            stale.append("README.md")
+    if is_stale(ROOT / "docs" / "architecture.md", "files", files()):
+        stale.append("docs/architecture.md")
+    if stale:
+        sys.exit(f"{' and '.join(stale)}: stale, run `python tools/documents.py`")
+
+
+def extract_head(folder: Path, *names: str) -> None:
+    """Write files and folders of the last commit into a folder."""
+    archive = subprocess.run(
+        ["git", "archive", "--format=tar", "HEAD", *names],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        packed.extractall(folder, filter="data")
+
+
+def is_stale(path: Path, part: str, text: str) -> bool:
+    """Whether a document has another text between the markers of a part."""
+    old = path.read_text(encoding="utf-8")
+    return old != with_part(old, part, text)
+
+
+def renew(path: Path, part: str, text: str) -> None:
+    """Write a part of a document, if it is stale."""
+    if is_stale(path, part, text):
+        path.write_text(with_part(path.read_text(encoding="utf-8"), part, text), encoding="utf-8")
 
 
 def with_part(document: str, part: str, text: str) -> str:
@@ -52,23 +90,34 @@ def with_part(document: str, part: str, text: str) -> str:
     return f"{before}{begin}{text}{end}{after}"
 
 
-def results() -> str:
-    """Return the table of results, Markdown."""
-    declared = variants.read(ROOT / variants.PATH)
-    rows = variant_figures.load(ROOT / "metrics", [declared[name] for name in declared])
+def results(root: Path) -> str:
+    """Return the table of results that the metrics of a repository give, Markdown."""
+    declared = variants.read(root / variants.PATH)
+    rows = variant_figures.load(root / "metrics", [declared[name] for name in declared])
+    seen = images_seen.read(root / "metrics" / "history")
     lines = [
-        "| variant | top-1 on test | file | MACs | executed in int8 | p50, one thread | speedup |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| variant | images seen in training | top-1 on test | file | MACs | executed in int8 "
+        "| p50, one thread | speedup |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| `{each.name}` | {fmt.percent(each.top1)} | {fmt.kib(each.size_kib)} "
+        f"| `{each.name}` | {fmt.count(seen[each.name]) if seen else 'not counted'} "
+        f"| {fmt.percent(each.top1)} | {fmt.kib(each.size_kib)} "
         f"| {fmt.millions(each.macs_m)} | {fmt.percent(each.int8_macs, 0)} "
         f"| {fmt.milliseconds(each.p50_ms)} | {fmt.times(each.speedup)} |"
         for each in rows
     ]
     cpu = fmt.cell(rows[0].cpu)
     flags = fmt.cell(rows[0].cpu_flags) or "no int8 features known"
-    lines += ["", f"Measured on {cpu} ({flags}), the default run on Fashion-MNIST."]
+    source = fmt.cell(params.read(root / params.PARAMS_PATH)["data"]["source"])
+    lines += ["", f"Measured on {cpu} ({flags}), with data from {source}."]
+    by_role = {each.role: each for each in rows}
+    product, baseline = by_role["product"], by_role["baseline"]
+    lines += [
+        f"The product is {fmt.times(baseline.size_kib / product.size_kib)} smaller and "
+        f"{fmt.times(product.speedup)} faster than the baseline, at "
+        f"{fmt.points(product.top1 - baseline.top1)} points of accuracy."
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from slimline.report import (
     confusion,
     curves,
     gates,
+    images_seen,
     layer_losses,
     lineage,
     pareto,
@@ -61,6 +62,8 @@ class Report:
     """Test images that the baseline answers right and the product does not, some of them."""
     lineage: Sequence[Link]
     """From the first model to the product."""
+    images_seen: Mapping[str, int]
+    """Training images that each variant's weights saw."""
     data: Data
     model_sha256: str
     """Of the product's .onnx file."""
@@ -195,6 +198,7 @@ class Report:
     def notes(self) -> list[str]:
         """What a reader could be misled about, said plainly."""
         return [
+            *self._more_training(),
             *self._noisy_run(),
             *self._slow_int8(),
             *self._useless_zeros(),
@@ -203,6 +207,17 @@ class Report:
             *self._exploded_losses(),
             *self._worse_than_ptq(),
             *self._more_macs(),
+        ]
+
+    def _more_training(self) -> list[str]:
+        product, baseline = (self.images_seen[each.name] for each in (self.product, self.baseline))
+        if product <= baseline:
+            return []
+        return [
+            f"{self.product.name} was trained on {product / baseline:.1f} times as many images as "
+            f"{self.baseline.name}, {product:,} against {baseline:,}: what is between their "
+            "accuracies is the effect of compression and of more training together. A baseline "
+            f"that saw as many: baseline_train.recipe.epochs times {product / baseline:.1f}."
         ]
 
     def _noisy_run(self) -> list[str]:
@@ -317,6 +332,8 @@ def gather(
 ) -> Report:
     """Return the content from the figures and from what the stages wrote beside their models."""
     found = results.load(metrics, declared)
+    learning = [curves.read(each / description.HISTORY, each.name) for each in trained]
+    links = lineage.chain([*trained, models / declared.product])
     product = declared.product
     mistakes = files.read_json(metrics / "newly_wrong" / f"{product}.json")
     return Report(
@@ -324,9 +341,10 @@ def gather(
         gates=gates.judge(found, settings),
         descriptions={name: description.read(models / name) for name in declared},
         scan=layer_losses.read(sensitivity),
-        curves=[curves.read(each / description.HISTORY, each.name) for each in trained],
+        curves=learning,
         newly_wrong=newly_wrong.from_dict(mistakes),
-        lineage=lineage.chain([*trained, models / product]),
+        lineage=links,
+        images_seen=images_seen.count(declared, links, learning),
         data=lineage.data(raw, source),
         model_sha256=files.hash_file(description.onnx_path(models / product)),
     )

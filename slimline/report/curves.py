@@ -19,6 +19,8 @@ class LearningCurve:
     """Percent of the validation split."""
     losses: Sequence[Sequence[float]] = ()
     """Mean training losses of each phase."""
+    images: int = 0
+    """Training images seen in all phases, an image counted each time that it is seen."""
 
 
 def read(path: Path, name: str) -> LearningCurve:
@@ -32,6 +34,7 @@ def read(path: Path, name: str) -> LearningCurve:
             [float(row["train_loss"]) for row in phase]
             for _, phase in groupby(rows, key=lambda row: row["phase"])
         ],
+        images=sum({row["phase"]: int(row["images"]) for row in rows}.values()),
     )
 
 

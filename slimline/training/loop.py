@@ -58,6 +58,8 @@ class HistoryRow:
     """Percent."""
     validation_mean_recall: float
     """Percent: the mean over classes, each as if it had as many images as any other."""
+    images: int = 0
+    """Training images since the phase began, an image counted each time that it is seen."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the columns of the tsv."""
@@ -439,6 +441,7 @@ def _row(
         phase=phase,
         step=step,
         epoch=step * recipe.batch_size / len(train),
+        images=step * recipe.batch_size,
         learning_rate=float(schedule.get_last_lr()[0]),
         train_loss=torch.stack(losses).mean().item(),
         validation_loss=score.loss,

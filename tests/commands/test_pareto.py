@@ -101,11 +101,11 @@ def test_fronts_over_workspace_and_experiments(
     assert len({len(line) for line in lines}) == 1
 
 
-def test_the_table_that_the_readme_proposes_fits_a_terminal(
+def test_the_table_that_the_guide_proposes_fits_a_terminal(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (toy.ROOT / "README.md").read_text()
-    (command,) = (line for line in readme.splitlines() if line.startswith("$ dvc exp show"))
+    guide = (toy.ROOT / "docs" / "trying_variants.md").read_text()
+    (command,) = (line for line in guide.splitlines() if line.startswith("$ dvc exp show"))
     monkeypatch.setenv("COLUMNS", "120")
     shown = toy.dvc(folder, *shlex.split(command, comments=True)[2:]).stdout
     _, header, _, *rows, _ = (line.split() for line in shown.splitlines())

@@ -46,6 +46,7 @@ def test_training_that_gained_nothing(
             "phase": "qat",
             "step": step,
             "epoch": step / 10,
+            "images": step,
             "train_loss": 1.0,
             "validation_top1": top1,
         }
@@ -63,7 +64,7 @@ def test_a_loss_that_exploded(
     rows = [
         {
             "phase": "train", "step": step, "epoch": float(step), "train_loss": each,
-            "validation_top1": 90.0,
+            "validation_top1": 90.0, "images": step,
         }
         for step, each in ((1, 0.5), (2, loss), (3, 0.4))
     ]  # fmt: skip

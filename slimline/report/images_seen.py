@@ -1,0 +1,56 @@
+"""How many training images the weights of each variant saw: more of them is more training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slimline import files
+from slimline.report.curves import LearningCurve
+from slimline.report.lineage import Link
+from slimline.variants import Variants
+
+FILE = "images_seen.tsv"
+COLUMNS = ("variant", "images")
+
+
+def count(
+    declared: Variants, links: Sequence[Link], curves: Sequence[LearningCurve]
+) -> dict[str, int]:
+    """Return the images of each variant, an image counted each time that it is seen.
+
+    Counted is what its own weights were trained on, along the chain: the baseline's training
+    counts for the baseline alone, since the network that takes its place begins anew and has it as
+    a teacher. A comparator, which is quantized without training, saw what its parent saw.
+    """
+    seen = {curve.name: curve.images for curve in curves}
+    parents = {link.name: link.parent for link in links}
+    return {
+        name: _along(_trained(declared, name, parents), declared, seen, parents)
+        for name in declared
+    }
+
+
+def _trained(declared: Variants, name: str, parents: Mapping[str, str]) -> str:
+    """Return the model that a variant is or was quantized from."""
+    return name if name in parents else declared[name].parent
+
+
+def _along(
+    name: str, declared: Variants, seen: Mapping[str, int], parents: Mapping[str, str]
+) -> int:
+    total = seen.get(name, 0)
+    while (name := parents.get(name, "")) not in {"", declared.baseline}:
+        total += seen.get(name, 0)
+    return total
+
+
+def rows(images: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the lines of the table in git."""
+    return [dict(zip(COLUMNS, each, strict=True)) for each in images.items()]
+
+
+def read(history: Path) -> dict[str, int]:
+    """Return the table in git; empty where it is of a commit that did not count."""
+    path = history / FILE
+    found = files.read_table(path) if path.is_file() else []
+    return {row["variant"]: int(row["images"]) for row in found}

@@ -1,0 +1,59 @@
+"""The setting that most people know: published weights, everything frozen, a new head trained."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toy
+
+from slimline import params
+from slimline.__main__ import main
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.split_files import Split
+from slimline.networks import classifier, pretrained
+from slimline.training import backbone_swap
+from slimline.training.backbone_swap import BackboneSwapParams
+
+EXAMPLE = toy.ROOT / "examples" / "head_only.params.yaml"
+CLASSES = ("dark", "light")
+FRAME = Preprocessing(64, 64, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+def photos(count: int, seed: int) -> Split:
+    """Colour photos of 64 pixels, dark ones and light ones."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % len(CLASSES)
+    noise = generator.integers(0, 128, (count, 64, 64, 3), np.uint8)
+    images = noise + 127 * labels.astype(np.uint8)[:, None, None, None]
+    return Split(images, labels, CLASSES, FRAME)
+
+
+def test_every_tensor_of_the_backbone_is_the_published_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(toy.ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    quick = ("backbone_swap.frozen.batch_size=8", "backbone_swap.frozen.learning_rate=0.03")
+    assert main(["apply", str(EXAMPLE), *quick]) == 0
+    settings = params.load("backbone_swap", BackboneSwapParams)
+    train, validation = photos(32, seed=0), photos(16, seed=1)
+    torch.manual_seed(0)
+    teacher = classifier.build(settings, train, tmp_path)
+    model, rows, phases = backbone_swap.swap(
+        teacher, train, validation, settings, weights_folder=tmp_path, seed=1
+    )
+
+    weights = pretrained.find(settings.pretrained, settings.backbone, tmp_path)
+    assert weights is not None
+    published = pretrained.load(weights)
+    trained = model.network.state_dict()
+    backbone = [name for name in trained if not name.startswith(model.head)]
+    assert len(backbone) > 200
+    assert [name for name in backbone if not torch.equal(trained[name], published[name])] == []
+    head = [name for name in trained if name.startswith(model.head)]
+    begun = teacher.network.state_dict()
+    assert [name for name in head if torch.equal(trained[name], begun[name])] == []
+    assert [phase.name for phase in phases] == ["frozen"]
+    assert rows[-1].validation_top1 > 90
