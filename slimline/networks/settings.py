@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from slimline.networks.architecture import Activation
 from slimline.networks.registry import REGISTRY
@@ -45,3 +45,11 @@ class ModelParams(Params):
 
     activation: Activation
     """What stands where the published network has an activation function: keep, relu or relu6."""
+
+    @field_validator("pretrained")
+    @classmethod
+    def _are_published(cls, name: str, info: ValidationInfo) -> str:
+        backbone = info.data.get("backbone")
+        if name == "imagenet" and backbone is not None and REGISTRY[backbone].imagenet is None:
+            raise ValueError(f"must not be imagenet: nobody publishes weights of {backbone}")
+        return name

