@@ -77,7 +77,7 @@ CANDIDATES = [
     Candidate("mobilenet_v3_large"),
     Candidate("resnet18"),
     Candidate("resnet10"),
-    Candidate("resnet8_w32"),
+    Candidate("resnet8_w48"),
 ]
 
 

@@ -52,9 +52,9 @@ def test_resnet10_is_torchvisions_resnet_with_one_block_a_stage() -> None:
 
 
 def test_resnet8_has_three_stages_that_double_the_width() -> None:
-    network = REGISTRY["resnet8_w32"].publish(10)
+    network = REGISTRY["resnet8_w48"].publish(10)
     widths = [network.get_submodule(f"layer{n}.0.conv2").out_channels for n in (1, 2, 3)]
-    assert widths == [32, 64, 128]
+    assert widths == [48, 96, 192]
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 

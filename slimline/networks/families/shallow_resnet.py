@@ -72,5 +72,5 @@ def _shallow(*widths: int) -> Backbone:
     )
 
 
-RESNET8_W32 = _shallow(32, 64, 128)
+RESNET8_W48 = _shallow(48, 96, 192)
 RESNET10 = _shallow(64, 128, 256, 512)
