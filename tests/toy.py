@@ -48,6 +48,7 @@ _OVERRIDES: dict[str, Any] = {
     "prune.threshold": 0.3,
     "prune.steps": 2,
     "prune.max_drop": 30,
+    "prune.teacher": "backbone_swap",
     "prune.recover.optimizer": "adamw",
     "prune.recover.epochs": 1,
     "prune.recover.learning_rate": 0.006,
