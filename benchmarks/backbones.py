@@ -76,6 +76,8 @@ CANDIDATES = [
     Candidate("mobilenet_v2"),
     Candidate("mobilenet_v3_large"),
     Candidate("resnet18"),
+    Candidate("resnet10"),
+    Candidate("resnet8_w48"),
 ]
 
 

@@ -64,7 +64,8 @@ class Backbone:
     """Prefix of the parameters that classify: what is trained while the rest is frozen."""
     stages: tuple[str, ...]
     """Names of the parts between stem and head, in order: what is unfrozen from its end."""
-    imagenet: PretrainedWeights
+    imagenet: PretrainedWeights | None
+    """What `pretrained: imagenet` loads; None where nobody publishes weights."""
     rewrite: Callable[[nn.Module], None] | None = None
     """Gives the published network, in place, another form of the same function."""
     is_found: bool = False

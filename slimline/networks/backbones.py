@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    _Source = tuple[Callable[..., nn.Module], PretrainedWeights | None]
+
 _SIZES = (224, 96, 64, 48, 32, 28)
 """Image sizes that are tried in order; most networks take any. Pixels."""
 
@@ -45,7 +47,7 @@ def find(name: str) -> Backbone:
 def _looked_into(
     name: str,
     publish: Callable[..., nn.Module],
-    imagenet: PretrainedWeights,
+    imagenet: PretrainedWeights | None,
     *,
     takes_channels: bool,
 ) -> Backbone:
@@ -71,14 +73,14 @@ def _looked_into(
     raise NetworkError(f"{name}: {reasons[0]}")
 
 
-def _torchvision(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWeights]:
+def _torchvision(name: str, entry: str) -> _Source:
     from slimline.networks.published import of_torchvision
 
     found = of_torchvision(entry, stem="", head="", stages=())
     return _told(name, found.publish), found.imagenet
 
 
-def _timm(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWeights]:
+def _timm(name: str, entry: str) -> _Source:
     from slimline.networks.published import of_timm
 
     found = of_timm(entry, num_blocks=0)
@@ -88,7 +90,7 @@ def _timm(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWe
 _SOURCES = {"torchvision": _torchvision, "timm": _timm}
 
 
-def _own(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWeights]:
+def _own(name: str, entry: str) -> _Source:
     module = name.partition(":")[0]
     path = f"{module.replace('.', '/')}.py"
     try:
@@ -100,14 +102,7 @@ def _own(name: str, entry: str) -> tuple[Callable[..., nn.Module], PretrainedWei
         raise NetworkError(
             f"{path}: {entry} must take num_classes and in_channels (it takes {allowed})"
         )
-    imagenet = PretrainedWeights(
-        functools.partial(_no_weights, name), (), (), source=name, licence="not stated"
-    )
-    return _told(name, lambda classes, channels=3: build(classes, channels)), imagenet
-
-
-def _no_weights(name: str) -> Any:
-    raise OSError(f"{name} is a network of your own")
+    return _told(name, lambda classes, channels=3: build(classes, channels)), None
 
 
 def _told(name: str, publish: Callable[..., nn.Module]) -> Callable[..., nn.Module]:

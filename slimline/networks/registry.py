@@ -8,6 +8,8 @@ from slimline.networks.architecture import Backbone
 
 REGISTRY: Registry[Backbone] = Registry(
     {
+        "resnet8_w48": "slimline.networks.families.shallow_resnet:RESNET8_W48",
+        "resnet10": "slimline.networks.families.shallow_resnet:RESNET10",
         "resnet18": "slimline.networks.families.resnet:RESNET18",
         "resnet34": "slimline.networks.families.resnet:RESNET34",
         "resnet50": "slimline.networks.families.resnet:RESNET50",

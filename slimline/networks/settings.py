@@ -4,11 +4,12 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from slimline.networks import backbone_names
 from slimline.networks.architecture import Activation
 from slimline.networks.checkpoint_kind import SUFFIXES
+from slimline.networks.registry import REGISTRY
 from slimline.params import Params
 
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -54,3 +55,12 @@ class ModelParams(Params):
 
     activation: Activation
     """What stands where the published network has an activation function: keep, relu or relu6."""
+
+    @field_validator("pretrained")
+    @classmethod
+    def _are_published(cls, name: str, info: ValidationInfo) -> str:
+        backbone = str(info.data.get("backbone"))
+        is_ours = backbone in REGISTRY and REGISTRY[backbone].imagenet is None
+        if name == "imagenet" and (is_ours or backbone.startswith("own.")):
+            raise ValueError(f"must not be imagenet: nobody publishes weights of {backbone}")
+        return name

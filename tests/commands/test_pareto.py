@@ -73,6 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "make.py").write_text(_SCRIPT)
     for name in ("params.yaml", "variants.yaml"):
         shutil.copy2(toy.ROOT / name, made)
+    toy.set_params(made, {"prune.threshold": 0.15})
     toy.git(made, "init", "--quiet", "--initial-branch=main")
     toy.git(made, "config", "user.email", "toy@example.org")
     toy.git(made, "config", "user.name", "Toy")
@@ -127,7 +128,7 @@ def test_a_limit_is_switched_off_as_any_param_is_set(folder: Path) -> None:
     after = (folder / "params.yaml").read_text()
     toy.git(folder, "restore", ".")
     # DVC leaves a comment in its column as long as there is room for it.
-    assert after == before.replace("  min_speedup: 5  #", "  min_speedup: none #")
+    assert after == before.replace("  min_speedup: 10  #", "  min_speedup: none #")
 
 
 def test_a_project_without_figures_is_one_sentence(

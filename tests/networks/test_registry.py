@@ -6,6 +6,7 @@ import timm
 import torch
 import torchvision
 import toy
+from pydantic import ValidationError
 
 from slimline.networks import classifier, tracing
 from slimline.networks.architecture import Architecture
@@ -39,6 +40,22 @@ def test_stages_are_parts_of_the_network_in_its_order(name: str) -> None:
         place for place, key in enumerate(parameters) if key.startswith(REGISTRY[name].head)
     )
     assert head > starts[-1]
+
+
+def test_resnet10_is_torchvisions_resnet_with_one_block_a_stage() -> None:
+    blocks = torchvision.models.resnet
+    theirs = blocks.ResNet(blocks.BasicBlock, [1, 1, 1, 1], num_classes=7).eval()
+    ours = REGISTRY["resnet10"].publish(7).eval()
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(ours(images), theirs(images))
+
+
+def test_resnet8_has_three_stages_that_double_the_width() -> None:
+    network = REGISTRY["resnet8_w48"].publish(10)
+    widths = [network.get_submodule(f"layer{n}.0.conv2").out_channels for n in (1, 2, 3)]
+    assert widths == [48, 96, 192]
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_the_downloaded_weights_of_lite3_are_named_as_ours() -> None:
@@ -79,3 +96,14 @@ def test_shufflenet_without_shuffles_is_the_same_function(name: str) -> None:
     graph = tracing.trace(network).graph
     moves = {node.target for node in graph.nodes if node.op in {"call_function", "call_method"}}
     assert not moves & {"view", "reshape", "transpose", torch.transpose, "chunk"}
+
+
+def test_imagenet_is_refused_where_nobody_publishes_weights() -> None:
+    with pytest.raises(ValidationError, match="nobody publishes weights of resnet10"):
+        ModelParams(
+            backbone="resnet10",
+            pretrained="imagenet",
+            stem_stride=1,
+            stem_kernel=3,
+            activation="keep",
+        )

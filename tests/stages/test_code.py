@@ -12,7 +12,7 @@ def test_a_file_for_each_stage_that_waits_for_it(tmp_path: Path) -> None:
     assert set(found) == scripts - {"__init__", "code", "validate_params"}
     for name, text in found.items():
         assert f"  stages/{name}.py\n" in text
-    assert "slimline/networks/families/resnet.py" in found["baseline_train"]
+    assert "slimline/networks/families/shallow_resnet.py" in found["baseline_train"]
     assert "shufflenet" not in found["baseline_train"]
     assert "slimline/pruning/methods/taylor.py" not in found["prune"]
     assert "slimline/report/templates/report.html.jinja2" in found["report"]
