@@ -12,7 +12,7 @@ from slimline import params
 from slimline.__main__ import main
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.networks import classifier, pretrained
+from slimline.networks import backbones, classifier, pretrained
 from slimline.training import backbone_swap
 from slimline.training.backbone_swap import BackboneSwapParams
 
@@ -45,9 +45,7 @@ def test_every_tensor_of_the_backbone_is_the_published_one(
         teacher, train, validation, settings, weights_folder=tmp_path, seed=1
     )
 
-    weights = pretrained.find(settings.pretrained, settings.backbone, tmp_path)
-    assert weights is not None
-    published = pretrained.load(weights)
+    published = pretrained.load(backbones.find(settings.backbone).imagenet)
     trained = model.network.state_dict()
     backbone = [name for name in trained if not name.startswith(model.head)]
     assert len(backbone) > 200
