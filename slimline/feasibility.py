@@ -110,7 +110,7 @@ def _check_images(model: Classifier, section: str) -> None:
 def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
     from slimline.quantization import mixed_precision
 
-    if settings.prune.layers and not settings.prune.is_idle:
+    if settings.prune.layers:
         rows = slice(0, _FEW)
         few = replace(train, images=train.images[rows], labels=train.labels[rows])
         names = [

@@ -45,7 +45,9 @@ def read(root: Path) -> list[Stage]:
         ParamsError: the file is missing, is no YAML, or uses `matrix`, which is not read here.
     """
     content = params.read(root / PIPELINE)
-    context: dict[str, Any] = {}
+    # As in DVC, params are there for templates too.
+    defaults = root / params.PARAMS_PATH
+    context: dict[str, Any] = params.read(defaults) if defaults.is_file() else {}
     for each in content.get("vars", []):
         context |= params.read(root / each) if isinstance(each, str) else each
     stages = content.get("stages") or {}

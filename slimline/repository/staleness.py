@@ -124,9 +124,9 @@ class _Comparison:
             before, now = params.flat(before), params.flat(now)
             for name in dict.fromkeys([*now, *before]):
                 if name.partition(".")[0] != _IDLE_SECTION and now.get(name) != before.get(name):
-                    yield (
-                        f"{file}: {name} is {_told(now, name)}, it ran with {_told(before, name)}"
-                    )
+                    ran_with = f"with {before[name]!r}" if name in before else "without"
+                    given = repr(now[name]) if name in now else "not there"
+                    yield f"{file}: {name} is {given}, it ran {ran_with}"
 
     def _content(self, file: str) -> Mapping[str, Any]:
         if file not in self._files:
@@ -243,7 +243,3 @@ def _picked(content: Mapping[str, Any], key: str, *, is_dotted: bool = True) -> 
             return {}
         value = value[part]
     return {key: value}
-
-
-def _told(values: Mapping[str, Any], name: str) -> str:
-    return repr(values[name]) if name in values else "not there"

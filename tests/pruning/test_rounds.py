@@ -1,5 +1,4 @@
 import copy
-from math import nan
 from typing import Any
 
 import cuts
