@@ -39,7 +39,7 @@ def main() -> None:
             determinism.start(params.load_run().model_copy(update={"seed": seed}))
             taught = settings.unfrozen.model_copy(update={"distill": teacher})
             start = time.perf_counter()
-            _, rows, _ = backbone_swap.swap(
+            _, fitted, _ = backbone_swap.swap(
                 model_folder.load(BASELINE),
                 train,
                 validation,
@@ -48,7 +48,7 @@ def main() -> None:
                 seed=seed,
             )
             seconds = time.perf_counter() - start
-            best = max(row.validation_top1 for row in rows)
+            best = max(row.validation_top1 for row in fitted.rows)
             print(
                 f"| {teacher.weight} | {teacher.temperature} | {teacher.last} | {seed} "
                 f"| {best:.2f} | {seconds:.0f} |",

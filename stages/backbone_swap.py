@@ -15,7 +15,7 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
     run = params.load_run()
     determinism.start(run)
     images, unseen = split_files.load(train), split_files.load(validation)
-    model, history, phases = backbone_swap.swap(
+    model, fitted, phases = backbone_swap.swap(
         model_folder.load(baseline),
         images,
         unseen,
@@ -30,7 +30,8 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
         data=images,
         settings=settings,
         parent=baseline,
-        history=history,
+        history=fitted.rows,
+        validation_top1=fitted.kept.top1,
         extra=extra,
         check=float_parity.checker(model, unseen, num_threads=run.num_threads),
     )

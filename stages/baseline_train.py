@@ -34,6 +34,7 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
         data=images,
         settings=settings,
         history=fitted.rows,
+        validation_top1=fitted.kept.top1,
         check=float_parity.checker(model, unseen, num_threads=run.num_threads),
     )
 

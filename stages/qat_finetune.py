@@ -33,7 +33,7 @@ def main(
     images, pruned = split_files.load(train), model_folder.load(source)
     tables = MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times))
     choices = mixed_precision.choose(pruned, settings.mixed, tables, section="qat_finetune")
-    model, history = qat.finetune(
+    model, fitted = qat.finetune(
         pruned,
         images,
         split_files.load(calibration),
@@ -48,7 +48,8 @@ def main(
         data=images,
         settings=settings,
         parent=source,
-        history=history,
+        history=fitted.rows,
+        validation_top1=fitted.kept.top1,
         extra={"mixed": [each.to_dict() for each in choices]},
         with_onnx=False,
     )

@@ -36,12 +36,14 @@ def save(
     settings: Params,
     parent: Path | None = None,
     history: Sequence[HistoryRow] | None = None,
+    validation_top1: float | None = None,
     extra: Mapping[str, Any] | None = None,
     with_onnx: bool = True,
     check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a trained model's folder at once; `extra` goes into `model.json`.
 
+    `validation_top1` is of the state that training kept, percent.
     `check` is given the .onnx; nothing is written if it raises.
     """
     with files.replacing(target) as folder:
@@ -56,16 +58,10 @@ def save(
                 folder / HISTORY, rows, header=[each.name for each in fields(HistoryRow)]
             )
         content = describe(model, data=data, settings=settings, parent=parent)
-        if history:
-            content[description.VALIDATION_TOP1] = _reached(history)
+        if validation_top1 is not None:
+            content[description.VALIDATION_TOP1] = validation_top1
         content |= dict(extra or {})
         description.write(folder, content)
-
-
-def _reached(history: Sequence[HistoryRow]) -> float:
-    """Return the accuracy of the state that training kept: the best of its last phase, percent."""
-    last = [row for row in history if row.phase == history[-1].phase]
-    return max(row.validation_top1 for row in last)
 
 
 def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -26,7 +26,7 @@ from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.schemes import SCHEMES, ActivationType, WeightScales
 from slimline.training import loader, loop
-from slimline.training.loop import HistoryRow, Score
+from slimline.training.loop import Fitted, Score
 
 _PHASE = "qat"
 
@@ -40,13 +40,13 @@ def finetune(
     *,
     seed: int,
     float_layers: Collection[str] = (),
-) -> tuple[Classifier, list[HistoryRow]]:
-    """Return the model with trained fake-quant, not yet converted, and its learning curve."""
+) -> tuple[Classifier, Fitted]:
+    """Return the model with trained fake-quant, not yet converted, and what training did."""
     network = prepare_as(settings, model, float_layers)
-    rows = finetune_prepared(
+    fitted = finetune_prepared(
         network, model, train, calibration_images, validation, settings, seed=seed
     )
-    return model.with_network(network), rows
+    return model.with_network(network), fitted
 
 
 def finetune_prepared(
@@ -58,8 +58,8 @@ def finetune_prepared(
     settings: QatFinetuneParams,
     *,
     seed: int,
-) -> list[HistoryRow]:
-    """Train a prepared network of a classifier in place, and return the learning curve.
+) -> Fitted:
+    """Train a prepared network of a classifier in place, and return what that did.
 
     The curve begins at step 0, which is quantization without training; if nothing that training
     does is better on validation, that is what the network is left with.
@@ -78,7 +78,7 @@ def finetune_prepared(
         score=_score,
     )
     finish(network)
-    return fitted.rows
+    return fitted
 
 
 def prepare_as(

@@ -7,7 +7,7 @@ features with its first gradients, so it is trained alone until it fits.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, field_validator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from slimline.data.split_files import Split
     from slimline.networks.architecture import Backbone
     from slimline.networks.classifier import Classifier
-    from slimline.training.loop import HistoryRow
+    from slimline.training.loop import Fitted
 
 
 Unfreeze: TypeAlias = Literal["all"] | int
@@ -98,7 +98,7 @@ def swap(
     *,
     weights_folder: Path,
     seed: int,
-) -> tuple[Classifier, list[HistoryRow], list[Phase]]:
+) -> tuple[Classifier, Fitted, list[Phase]]:
     """Return a trained classifier on the new backbone, its learning curve, and what was trained.
 
     Raises:
@@ -140,7 +140,7 @@ def swap(
         rows += fitted.rows
         score = fitted.kept
     student.network.requires_grad_(True)
-    return student, rows, phases
+    return student, replace(fitted, rows=rows), phases
 
 
 def begin(

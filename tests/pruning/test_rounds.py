@@ -1,4 +1,5 @@
 import copy
+from math import nan
 from typing import Any
 
 import cuts

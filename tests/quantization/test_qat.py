@@ -74,7 +74,8 @@ def finetuned(
         mixed=ALL_INT8, observe=observe, recipe=recipe,
     )  # fmt: skip
     parts = (splits[name] for name in ("train", "calibration", "validation"))
-    quantized, rows = qat.finetune(model, *parts, settings, seed=1)
+    quantized, fitted = qat.finetune(model, *parts, settings, seed=1)
+    rows = fitted.rows
     return quantized.network, rows
 
 

@@ -107,7 +107,7 @@ def test_a_phase_of_no_epochs_is_left_out(
     parts: dict[str, split_files.Split], tmp_path: Path, phase: str, other: str
 ) -> None:
     model, rows, phases = swap(parts, tmp_path, **{phase: 0})
-    assert {row.phase for row in rows} == {each.name for each in phases} == {other}
+    assert {row.phase for row in fitted.rows} == {each.name for each in phases} == {other}
     assert ("conv1" in changed(model)) == (other == "unfrozen")
 
 
@@ -121,13 +121,13 @@ def test_the_baseline_itself_may_go_on(
     torch.manual_seed(0)
     teacher = classifier.build(ModelParams(**MODEL), parts["train"], tmp_path)
     before = copy.deepcopy(teacher.network.state_dict())
-    model, rows, phases = backbone_swap.swap(
+    model, fitted, phases = backbone_swap.swap(
         teacher, parts["train"], parts["validation"],
         settings(**KEPT, frozen=0, unfrozen=epochs), weights_folder=tmp_path, seed=1,
     )  # fmt: skip
     assert model.architecture == teacher.architecture
     assert (
-        {row.phase for row in rows}
+        {row.phase for row in fitted.rows}
         == {each.name for each in phases}
         == (set() if is_same else {"unfrozen"})
     )

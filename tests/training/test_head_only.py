@@ -41,7 +41,7 @@ def test_every_tensor_of_the_backbone_is_the_published_one(
     train, validation = photos(32, seed=0), photos(16, seed=1)
     torch.manual_seed(0)
     teacher = classifier.build(settings, train, tmp_path)
-    model, rows, phases = backbone_swap.swap(
+    model, fitted, phases = backbone_swap.swap(
         teacher, train, validation, settings, weights_folder=tmp_path, seed=1
     )
 
@@ -54,4 +54,4 @@ def test_every_tensor_of_the_backbone_is_the_published_one(
     begun = teacher.network.state_dict()
     assert [name for name in head if torch.equal(trained[name], begun[name])] == []
     assert [phase.name for phase in phases] == ["frozen"]
-    assert rows[-1].validation_top1 > 90
+    assert fitted.rows[-1].validation_top1 > 90
