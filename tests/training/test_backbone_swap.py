@@ -77,8 +77,8 @@ def changed(model: classifier.Classifier) -> set[str]:
 def test_what_each_phase_trained_is_recorded(
     parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
-    model, rows, phases = swap(parts, tmp_path, unfreeze=2)
-    assert [row.phase for row in rows] == ["frozen", "unfrozen"]
+    model, fitted, phases = swap(parts, tmp_path, unfreeze=2)
+    assert [row.phase for row in fitted.rows] == ["frozen", "unfrozen"]
     assert [phase.parts for phase in phases] == [["fc"], ["stage4", "conv5", "fc"]]
     total = sum(weight.numel() for weight in model.network.parameters())
     assert all(each.trained_params + each.frozen_params == total for each in phases)
@@ -96,8 +96,8 @@ def test_all_is_unfrozen_unless_said_otherwise(
 
 
 def test_the_head_alone(parts: dict[str, split_files.Split], tmp_path: Path) -> None:
-    model, rows, phases = swap(parts, tmp_path, unfreeze=0)
-    assert [row.phase for row in rows] == ["frozen", "unfrozen"]
+    model, fitted, phases = swap(parts, tmp_path, unfreeze=0)
+    assert [row.phase for row in fitted.rows] == ["frozen", "unfrozen"]
     assert [phase.parts for phase in phases] == [["fc"], ["fc"]]
     assert changed(model) == {"fc"}
 
@@ -106,7 +106,7 @@ def test_the_head_alone(parts: dict[str, split_files.Split], tmp_path: Path) -> 
 def test_a_phase_of_no_epochs_is_left_out(
     parts: dict[str, split_files.Split], tmp_path: Path, phase: str, other: str
 ) -> None:
-    model, rows, phases = swap(parts, tmp_path, **{phase: 0})
+    model, fitted, phases = swap(parts, tmp_path, **{phase: 0})
     assert {row.phase for row in fitted.rows} == {each.name for each in phases} == {other}
     assert ("conv1" in changed(model)) == (other == "unfrozen")
 
