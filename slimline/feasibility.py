@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimline import params
-from slimline.errors import ParamsError
+from slimline.errors import ParamsError, PretrainedError
 from slimline.params import PARAMS_PATH
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
+    from slimline.networks.settings import ModelParams
     from slimline.pruning.settings import PruneSettings
     from slimline.quantization.settings import QuantizerParams
     from slimline.training.backbone_swap import BackboneSwapParams
@@ -36,6 +37,7 @@ class Settings:
     baseline: BaselineTrainParams
     swap: BackboneSwapParams
     prune: PruneSettings
+    qat: Recipe
     quantizers: Mapping[str, QuantizerParams]
     """By their section."""
 
@@ -47,6 +49,7 @@ class Settings:
             "backbone_swap.frozen": self.swap.frozen,
             "backbone_swap.unfrozen": self.swap.unfrozen,
             "prune.recover": self.prune.recover,
+            "qat_finetune.recipe": self.qat,
         }
         return {place: recipe for place, recipe in found.items() if recipe.epochs > 0}
 
@@ -63,6 +66,8 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     from slimline.training import backbone_swap
 
     _check_batches(settings.recipes, len(train))
+    for section in (settings.baseline, settings.swap):
+        _check_head(section)
     baseline = classifier.build(
         settings.baseline, train, weights_folder, unchanged=settings.baseline.recipe.epochs == 0
     )
@@ -70,6 +75,26 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     swapped = backbone_swap.begin(baseline, train, settings.swap, weights_folder)
     _check_images(swapped, "backbone_swap")
     _check_layers(swapped, train, settings)
+
+
+def _check_head(section: ModelParams) -> None:
+    """Refuse a checkpoint for a network whose head is no linear layer: it cannot be exchanged.
+
+    Raises:
+        PretrainedError: the last layer is a convolution, as SqueezeNet's.
+    """
+    from slimline.networks import backbones
+    from slimline.training.backbone_swap import KEEP
+
+    if section.pretrained == "none" or section.backbone == KEEP:
+        return
+    entry = backbones.find(section.backbone)
+    layer = entry.outline(2).get_submodule(entry.head.removesuffix("."))
+    if type(layer).__name__ == "Conv2d":
+        raise PretrainedError(
+            f"params.yaml: pretrained: {section.pretrained}: {section.backbone} answers by a "
+            "convolution, and heads are exchanged only where they are linear; write none"
+        )
 
 
 def _check_batches(recipes: Mapping[str, Recipe], count: int) -> None:

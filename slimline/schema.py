@@ -13,6 +13,7 @@ from slimline.data.splitting import DataParams
 from slimline.errors import ParamsError
 from slimline.measure.latency import BenchmarkParams
 from slimline.networks import checkpoint_folder
+from slimline.networks.registry import REGISTRY
 from slimline.params import RunParams
 from slimline.pruning.registry import METHODS
 from slimline.pruning.settings import PruneSettings, SensitivityParams
@@ -71,7 +72,8 @@ def check_content(written: Mapping[str, Any], path: Path) -> ParamsFile:
     content = params.check(
         params.with_shared(written, path, written), ParamsFile, path, written=written
     )
-    check_unfreeze(content.backbone_swap, content.baseline_train.backbone, str(path))
+    _check_stages(content, path)
+    _check_published(content, path)
     _check_untrained(content, path)
     if content.prune.rates == "auto" and not content.sensitivity.shares:
         raise ParamsError(
@@ -101,6 +103,35 @@ def check_files(content: ParamsFile, pretrained: Path) -> None:
     for section in (content.baseline_train, content.backbone_swap):
         if section.pretrained not in {"none", "imagenet"}:
             checkpoint_folder.read(pretrained, section.pretrained)
+
+
+def _check_stages(content: ParamsFile, path: Path) -> None:
+    """Compare `unfreeze` with a network of the registry; of others the stages are not known yet.
+
+    Raises:
+        ParamsError: the network has fewer stages.
+    """
+    swap, baseline = content.backbone_swap, content.baseline_train.backbone
+    if (baseline if swap.backbone == KEEP else swap.backbone) in REGISTRY:
+        check_unfreeze(swap, baseline, str(path))
+
+
+def _check_published(content: ParamsFile, path: Path) -> None:
+    """Refuse published weights of which nothing here says how their images were normalised.
+
+    Raises:
+        ParamsError: a network that is not in the registry shall begin with them.
+    """
+    sections = {"baseline_train": content.baseline_train, "backbone_swap": content.backbone_swap}
+    mistakes = [
+        f"{path}: {section}.pretrained: imagenet is for the names of "
+        f"slimline/networks/registry.py; put the weights of {chosen.backbone} into a folder under "
+        "data/raw/pretrained, with their mean and std, and name it"
+        for section, chosen in sections.items()
+        if chosen.pretrained == "imagenet" and chosen.backbone not in {*REGISTRY, KEEP}
+    ]
+    if mistakes:
+        raise ParamsError(mistakes)
 
 
 def _check_untrained(content: ParamsFile, path: Path) -> None:

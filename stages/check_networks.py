@@ -14,12 +14,14 @@ from slimline.training.baseline_train import BaselineTrainParams
 
 def main(train: Path, pretrained: Path, marker: Path) -> None:
     """Check; the marker's content is constant, so that nothing else runs again."""
+    qat = params.load("qat_finetune", QatFinetuneParams)
     settings = Settings(
         params.load("baseline_train", BaselineTrainParams),
         params.load("backbone_swap", BackboneSwapParams),
         registry.load(params.PARAMS_PATH),
+        qat.recipe,
         {
-            "qat_finetune": params.load("qat_finetune", QatFinetuneParams),
+            "qat_finetune": qat,
             "int8_ptq": params.load("int8_ptq", Int8PtqParams),
         },
     )

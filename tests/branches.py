@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import repository
 import toy
 from ruamel.yaml import YAML
 
@@ -80,6 +81,7 @@ def make(folder: Path) -> Path:
     toy.dvc(work, "remote", "modify", "storage", "verify", "true")
     for name in ("params.yaml", "variants.yaml"):
         shutil.copy2(toy.ROOT / name, work)
+    toy.set_params(work, repository.SETTINGS)
     (work / "dvc.yaml").write_text(_PIPELINE)
     (work / "make.py").write_text(_SCRIPT)
     (work / "baseline.txt").write_text("weights")

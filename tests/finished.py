@@ -100,7 +100,7 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
         "architecture": {"backbone": "resnet18" if name == BASELINE else "shufflenet_v2_x1_0"},
         "input": {"name": "input", "dtype": "float32", "shape": ["batch", 1, 8, 8]},
         "pretrained": None,
-        "settings": {"of": name},
+        "settings": {"of": name} | ({"backbone": "small"} if name == "backbone_swap" else {}),
         "sha256": {
             "data": "d" * 64,
             "parent": files.hash_file(models / parent / description.DESCRIPTION)

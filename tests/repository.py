@@ -92,11 +92,16 @@ class State:
     """Whether the times are called noisy; they are the same."""
 
 
+SETTINGS = {"prune.threshold": 0.15, "gates.min_size_ratio": 20, "gates.min_speedup": 5}
+"""What tests speak of, whatever the default is."""
+
+
 def make(folder: Path, state: State | None = None) -> Path:
     """Return a repository with one commit on main."""
     folder.mkdir(parents=True)
     for name in ("params.yaml", "variants.yaml"):
         shutil.copy2(toy.ROOT / name, folder)
+    toy.set_params(folder, SETTINGS)
     (folder / "dvc.yaml").write_text(_PIPELINE)
     toy.git(folder, "init", "--quiet", "--initial-branch=main")
     for key, value in {

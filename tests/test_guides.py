@@ -120,7 +120,7 @@ def test_the_list_of_photos_is_read(tmp_path: Path) -> None:
     names = [line.split(",")[0] for line in block.splitlines()[1:]]
     for name in names:
         small_photos.save(tmp_path / "shoes" / name)
-    found = sources.read("shoes", tmp_path, tmp_path, size=8, crop=1.0, skip_bad=False)
+    found = sources.read("shoes", tmp_path, tmp_path, size=8, crop=1.0, skip_bad=False, looks=False)
     assert sorted(found.classes) == ["boot", "sandal"]
 
 

@@ -8,6 +8,7 @@ import toy
 EVALUATE_KEYS = {
     "top1", "top1_low", "top1_high", "agreement", "mean_recall", "least_recall", "ece",
     "loss", "size_kib", "size_zip_kib", "params", "sparsity", "macs_m", "int8_macs",
+    "validation_top1",
 }  # fmt: skip
 LATENCY_KEYS = {
     "p50_ms", "p95_ms", "images_per_s", "peak_rss_mib", "speedup", "cpu", "cpu_flags",

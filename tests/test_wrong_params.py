@@ -111,18 +111,20 @@ def test_a_file_from_before_shared_sections_is_told_where_its_keys_went(tmp_path
         schema.check(path)
     first, second = str(refused.value).splitlines()
     assert "section 'training' is missing" in first
-    assert "augment, balance and num_workers of all recipes now stand there once" in first
+    assert "num_workers of all recipes now stand there once" in first
     assert "section 'quantization' is missing" in second
 
 
 def test_a_recipe_keeps_what_it_says_itself(tmp_path: Path) -> None:
     path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
-    toy.set_params(tmp_path, {"training.augment.flip": True, "prune.recover.augment.shift": 2})
+    toy.set_params(
+        tmp_path, {"training.augment.flip": True, "backbone_swap.frozen.augment.shift": 2}
+    )
     checked = schema.check(path)
-    recipes = checked.baseline_train.recipe, checked.prune.recover
+    recipes = checked.baseline_train.recipe, checked.backbone_swap.frozen
     assert [each.augment.flip for each in recipes] == [True, True]
     assert [each.augment.shift for each in recipes] == [0, 2]
-    assert [each.optimizer for each in recipes] == ["sgd", "adamw"]
+    assert [each.batch_size for each in recipes] == [64, 128]
 
 
 def test_a_target_of_macs_is_refused_for_single_weights(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@
   python -m slimline apply examples/photos.params.yaml data.source=shoes
 
 The file holds the keys that differ, laid out as in params.yaml; those that it leaves out stay as
-they are. Single values may follow, or stand alone, keys joined by dots; they win. Prints what
-changed; nothing is written if one value is wrong. `git restore params.yaml` is the way back.
+they are. Single values may follow, or stand alone, keys joined by dots; what comes later wins.
+Prints what changed; nothing is written if one value is wrong. `git restore params.yaml` is the
+way back.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import ArtifactError
     from slimline.measure import training_noise
     from slimline.report import seeds
-    from slimline.repository import commit_results, experiments
+    from slimline.repository import commit_results, dvc_files, experiments, staleness
 
+    for note in staleness.check(Path(), dvc_files.read_lock(Path())):
+        print(note, file=sys.stderr)
     shown = experiments.show(all_commits=arguments.all_commits)
     found = seeds.gather(shown, variants.read().product)
     repeated = [each for each in found if each.is_repeated]

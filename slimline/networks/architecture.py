@@ -23,7 +23,7 @@ class Architecture:
     """All that decides which layers a model has, before pruning; plain values, kept in JSON."""
 
     backbone: str
-    """A key of the registry."""
+    """A name that `slimline.networks.backbones` knows."""
     num_classes: int
     channels: int
     """Of the input: 1 for grey, 3 for RGB."""
@@ -53,7 +53,7 @@ class PretrainedWeights:
 
 @dataclass(frozen=True)
 class Backbone:
-    """One entry of the registry."""
+    """A network that can be chosen: of the registry, or found by its name."""
 
     publish: Callable[..., nn.Module]
     """Builds the network as published, for so many classes, with random weights; one of the user's

@@ -1,4 +1,4 @@
-"""Which channel of which layer comes from where: a network, run on the numbers of its channels.
+"""Which channels can only go together: a network, run on the numbers of its channels.
 
 Every channel of every tensor gets a number, and the numbers are sent through the network's own
 graph: a layer makes new ones, an addition declares two of them one and the same, and

@@ -1,6 +1,6 @@
-"""Which channels of a network must be removed together, and their removal.
+"""A plan of channels that could go, and their removal.
 
-`slimline.pruning.channel_flow` says which channel of which layer comes from where.
+`slimline.pruning.channel_flow` says which of them can only go together.
 
 To narrow a network, layers get new widths, and numbers are sent through it once more: the
 network's own code says what the narrower layers are connected to. Then each new channel takes the

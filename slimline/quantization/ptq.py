@@ -36,7 +36,7 @@ def save(
 
     Raises:
         ArtifactError: `source` is no folder of a float model.
-        ParamsError: which layers stay float cannot be said, as in `mixed.choose`.
+        ParamsError: which layers stay float cannot be said, as in `mixed_precision.choose`.
     """
     model = model_folder.load(source)
     choices = mixed_precision.choose(model, settings.mixed, tables, section="int8_ptq")

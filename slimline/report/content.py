@@ -213,6 +213,11 @@ class Report:
         product, baseline = (self.images_seen[each.name] for each in (self.product, self.baseline))
         if product <= baseline:
             return []
+        if baseline == 0:
+            return [
+                f"{self.product.name} was trained on {product:,} images; {self.baseline.name} is a "
+                "checkpoint as it was given, and what it saw before is not counted."
+            ]
         return [
             f"{self.product.name} was trained on {product / baseline:.1f} times as many images as "
             f"{self.baseline.name}, {product:,} against {baseline:,}: what is between their "

@@ -7,6 +7,7 @@ from typing import Any
 from slimline import files
 from slimline.report.curves import LearningCurve
 from slimline.report.lineage import Link
+from slimline.training.backbone_swap import KEEP
 from slimline.variants import Variants
 
 FILE = "images_seen.tsv"
@@ -20,14 +21,12 @@ def count(
 
     Counted is what its own weights were trained on, along the chain: the baseline's training
     counts for the baseline alone, since the network that takes its place begins anew and has it as
-    a teacher. A comparator, which is quantized without training, saw what its parent saw.
+    a teacher; with `backbone_swap.backbone: keep` the baseline itself goes on. A comparator, which
+    is quantized without training, saw what its parent saw.
     """
     seen = {curve.name: curve.images for curve in curves}
-    parents = {link.name: link.parent for link in links}
-    return {
-        name: _along(_trained(declared, name, parents), declared, seen, parents)
-        for name in declared
-    }
+    parents = {link.name: "" if _begins_anew(link) else link.parent for link in links}
+    return {name: _along(_trained(declared, name, parents), seen, parents) for name in declared}
 
 
 def _trained(declared: Variants, name: str, parents: Mapping[str, str]) -> str:
@@ -35,12 +34,16 @@ def _trained(declared: Variants, name: str, parents: Mapping[str, str]) -> str:
     return name if name in parents else declared[name].parent
 
 
-def _along(
-    name: str, declared: Variants, seen: Mapping[str, int], parents: Mapping[str, str]
-) -> int:
-    total = seen.get(name, 0)
-    while (name := parents.get(name, "")) not in {"", declared.baseline}:
+def _begins_anew(link: Link) -> bool:
+    """Return whether a model has a backbone of its own, and not that of its parent."""
+    return link.content["settings"].get("backbone", KEEP) != KEEP
+
+
+def _along(name: str, seen: Mapping[str, int], parents: Mapping[str, str]) -> int:
+    total = 0
+    while name:
         total += seen.get(name, 0)
+        name = parents.get(name, "")
     return total
 
 

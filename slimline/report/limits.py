@@ -9,7 +9,6 @@ from slimline import params
 from slimline.report.gates import OFF, GatesParams
 
 _SECTION = "gates"
-_SETTINGS = ("burden", "confidence")
 
 
 @dataclass(frozen=True)

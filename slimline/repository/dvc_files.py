@@ -62,11 +62,6 @@ class Lock:
         found = (each.md5 for each in (*self.outs, *self.deps) if each.path == path)
         return next(found, None)
 
-    def params(self, stage: str, file: str) -> dict[str, Any]:
-        """Return the params that a stage ran with, none if it never ran."""
-        found: dict[str, Any] = self.stages.get(stage, {}).get("params", {}).get(file, {})
-        return found
-
     def of(self, kind: str, stage: str) -> list[Record]:
         """Return the `deps` or `outs` of one stage, none if it never ran."""
         told = f"{LOCK}, stage {stage}"

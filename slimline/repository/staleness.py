@@ -21,7 +21,7 @@ from slimline.repository import declared_stages, dvc_files
 from slimline.repository.declared_stages import Out, Stage
 from slimline.repository.dvc_files import LOCK, Lock, Record, within
 
-_CODE, _CODE_HASHES, _SCRIPTS = ("slimline", "stages"), "metrics/code", "stages"
+_CODE, _CODE_HASHES, _SCRIPTS = ("slimline", "stages", "own"), "metrics/code", "stages"
 """Our code is compared by its hashes, which a comment does not change (decision 18)."""
 
 _IDLE_SECTION = "gates"

@@ -88,8 +88,8 @@ def test_what_no_stage_runs_runs_nothing(workspace: Path) -> None:
             "is_end = unit == num_units",
             "is_end = unit >= num_units",
             {
-                "baseline_train", "backbone_swap", "sensitivity", "prune", "int8_sensitivity",
-                "qat_finetune", "int8_export", "int8_ptq",
+                "check_networks", "baseline_train", "backbone_swap", "sensitivity", "prune",
+                "int8_sensitivity", "qat_finetune", "int8_export", "int8_ptq",
             },
         ),
     ],

@@ -59,7 +59,7 @@ def test_only_the_lines_of_changed_values_change(capsys: pytest.CaptureFixture[s
 
 def test_a_new_key_leaves_all_comments_where_they_were() -> None:
     before = lines()
-    changes = ["prune.recover.augment.flip=true", "backbone_swap.unfrozen.optimizer=sgd"]
+    changes = ["prune.recover.augment.flip=true", "backbone_swap.frozen.optimizer=sgd"]
     assert main(["apply", *changes, "prune.layers={conv1: 0.1}"]) == 0
     now = lines()
     added = [line for line in difflib.ndiff(before, now) if line[0] in "+-"]

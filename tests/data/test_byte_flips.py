@@ -58,7 +58,9 @@ def refusal(path: Path) -> str | None:
 def test_there_are_twenty_formats() -> None:
     assert len(FORMATS) == 20
     for kind in FORMATS:
-        assert set(Image.open(io.BytesIO(sound(kind))).size) == {24, 32}
+        image = Image.open(io.BytesIO(sound(kind)))
+        assert image.format == kind
+        image.load()
 
 
 @pytest.mark.slow

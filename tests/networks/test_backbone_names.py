@@ -18,7 +18,7 @@ def test_a_name_that_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("resnet19", "must be one of resnet18, .* torchvision:<name>, timm:<name>, or own"),
+        ("resnet99", "must be one of resnet8_w48, .* torchvision:<name>, timm:<name>, or own"),
         ("torchvision:resnet19", r"torchvision has no classifier resnet19; did you mean resnet18"),
         ("timm:nothing_like_it_at_all", "timm has no classifier"),
         ("own.mine", "must be torchvision:<name>"),

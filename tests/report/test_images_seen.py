@@ -17,7 +17,8 @@ def write_history(folder: Path, name: str, images: list[int]) -> None:
         }
         for phase, count in enumerate(images)
     ]
-    files.write_table(folder / "models" / name / "history.tsv", rows)
+    header = ["phase", "epoch", "images", "train_loss", "validation_top1"]
+    files.write_table(folder / "models" / name / "history.tsv", rows, header=header)
 
 
 def test_a_variant_saw_what_its_own_weights_were_trained_on(
@@ -52,3 +53,38 @@ def test_no_note_where_the_baseline_saw_as_many(
     for name in finished.TRAINED:
         write_history(folder, name, [3000 if name == "baseline_train" else 1000])
     assert "times as many images" not in finished.run(folder, monkeypatch)["report.md"]
+
+
+def test_a_baseline_that_goes_on_itself_is_counted_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished.make(tmp_path / "run")
+    path = folder / "models" / "backbone_swap" / "model.json"
+    content = files.read_json(path)
+    files.write_json(path, content | {"settings": {"backbone": "keep"}})
+    _adopt(folder, path)
+    for name, images in zip(finished.TRAINED, (1000, 0, 500, 0), strict=True):
+        write_history(folder, name, [images])
+    finished.run(folder, monkeypatch)
+    table = files.read_table(folder / "metrics" / "history" / "images_seen.tsv")
+    assert {row["variant"]: row["images"] for row in table}["int8_export"] == "1500"
+
+
+def _adopt(folder: Path, parent: Path) -> None:
+    """Name a model.json that was changed as the parent of those made from it, down to the end."""
+    for name in ("prune", "qat_finetune", "int8_export"):
+        path = folder / "models" / name / "model.json"
+        content = files.read_json(path)
+        content["sha256"]["parent"] = files.hash_file(parent)
+        files.write_json(path, content)
+        parent = path
+
+
+def test_a_checkpoint_used_as_it_is_has_no_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished.make(tmp_path / "run")
+    for name in finished.TRAINED:
+        write_history(folder, name, [] if name == "baseline_train" else [1000])
+    told = finished.run(folder, monkeypatch)["report.md"]
+    assert "what it saw before is not counted" in told

@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_told_before_training(
 
 
 def test_patterns_that_fit_are_no_mistake(check: Check) -> None:
-    assert check(prune__layers={"stage2.*": 0}, quantization__mixed__float_layers=["fc"])
+    assert check(prune__layers={"layer2.*": 0}, quantization__mixed__float_layers=["fc"])
 
 
 def test_a_checkpoint_for_the_swap_is_read_before_the_baseline_is_trained(
