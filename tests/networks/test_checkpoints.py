@@ -120,7 +120,14 @@ ANOTHER = {
 }
 
 
-@pytest.mark.parametrize("case", ANOTHER)
+QUICK = {"resnet50 as resnet18", "b0 as lite0"}
+"""One that fills tensors by name, one that has more than the network."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in ANOTHER],
+)
 def test_weights_of_a_neighbour_are_refused(case: str, tmp_path: Path) -> None:
     import timm
 

@@ -95,7 +95,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name == "mobilenet_v3_small" else pytest.mark.slow)
+        pytest.param(name, marks=() if name == "mobilenet_v2" else pytest.mark.slow)
         for name in entries.ONE_PER_FAMILY
     ],
 )
