@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import Field
 
 from slimline import params
+from slimline.artifacts import description
 from slimline.data.splitting import DataParams
 from slimline.errors import ParamsError
 from slimline.measure.latency import BenchmarkParams
@@ -99,10 +100,13 @@ def check_files(content: ParamsFile, pretrained: Path) -> None:
 
     Raises:
         PretrainedError: a checkpoint is missing, or something in its folder cannot be used.
+        ArtifactError: the weights of a model folder are not those that its `model.json` describes.
     """
     for section in (content.baseline_train, content.backbone_swap):
         if section.pretrained not in {"none", "imagenet"}:
-            checkpoint_folder.read(pretrained, section.pretrained)
+            found = checkpoint_folder.read(pretrained, section.pretrained)
+            if found.description is not None:
+                description.check(found.weights)
 
 
 def _check_stages(content: ParamsFile, path: Path) -> None:

@@ -36,7 +36,7 @@ def _trained(declared: Variants, name: str, parents: Mapping[str, str]) -> str:
 
 def _begins_anew(link: Link) -> bool:
     """Return whether a model has a backbone of its own, and not that of its parent."""
-    return link.content["settings"].get("backbone", KEEP) != KEEP
+    return bool(link.content["settings"].get("backbone", KEEP) != KEEP)
 
 
 def _along(name: str, seen: Mapping[str, int], parents: Mapping[str, str]) -> int:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import toy
 
-from slimline.errors import ParamsError, PretrainedError, SlimlineError
+from slimline import files
+from slimline.errors import ArtifactError, ParamsError, PretrainedError, SlimlineError
 from stages import validate_params
 
 
@@ -70,3 +71,39 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
     (loose / "mine.pth").rename(loose / "mine" / "mine.pth")
     with pytest.raises(PretrainedError, match=r"mine\.pth: is empty"):
         validate_params.main(tmp_path / "params.yaml", tmp_path, marker)
+
+
+def test_a_model_folder_with_the_weights_of_another_is_refused(tmp_path: Path) -> None:
+    mine = tmp_path / "pretrained" / "mine"
+    mine.mkdir(parents=True)
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    weights = len(header).to_bytes(8, "little") + header + bytes(4)
+    (mine / "weights.safetensors").write_bytes(weights)
+    described = {
+        "architecture": {}, "preprocessing": {}, "classes": ["a"], "sha256": {"weights": "0" * 64},
+    }  # fmt: skip
+    files.write_json(mine / "model.json", described)
+    text = (toy.ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("pretrained: none", "pretrained: mine", 1))
+    with pytest.raises(
+        ArtifactError, match=r"is not the file that model\.json beside it describes"
+    ):
+        validate_params.main(tmp_path / "params.yaml", tmp_path, tmp_path / "params.ok")
+
+
+@pytest.mark.parametrize("name", ["timm:repvgg_a0", "torchvision:regnet_x_400mf"])
+def test_other_networks_are_checked_without_torch(name: str, tmp_path: Path) -> None:
+    path = Path(shutil.copy(toy.ROOT / "params.yaml", tmp_path))
+    keep = {"stem_stride": "keep", "stem_kernel": "keep"}
+    toy.set_params(
+        tmp_path,
+        {f"baseline_train.{key}": value for key, value in (keep | {"backbone": name}).items()},
+    )
+    code = (
+        "import sys; from pathlib import Path; from slimline import schema;"
+        f"schema.check(Path({str(path)!r})); sys.exit('torch' in sys.modules)"
+    )
+    toy.run_command(toy.ROOT, "-c", code)
+    toy.set_params(tmp_path, {"baseline_train.pretrained": "imagenet"})
+    with pytest.raises(ParamsError, match=r"baseline_train\.pretrained: imagenet is for the names"):
+        validate_params.main(path, toy.ROOT / "data" / "raw", tmp_path / "params.ok")
