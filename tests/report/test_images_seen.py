@@ -4,6 +4,8 @@ import finished
 import pytest
 
 from slimline import files
+from slimline.report import images_seen
+from slimline.training import backbone_swap
 
 
 def write_history(folder: Path, name: str, images: list[int]) -> None:
@@ -53,6 +55,10 @@ def test_no_note_where_the_baseline_saw_as_many(
     for name in finished.TRAINED:
         write_history(folder, name, [3000 if name == "baseline_train" else 1000])
     assert "times as many images" not in finished.run(folder, monkeypatch)["report.md"]
+
+
+def test_what_keeps_the_backbone_is_called_alike() -> None:
+    assert images_seen.KEEP == backbone_swap.KEEP
 
 
 def test_a_baseline_that_goes_on_itself_is_counted_on(
