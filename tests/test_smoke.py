@@ -11,7 +11,8 @@ EVALUATE_KEYS = {
     "validation_top1",
 }  # fmt: skip
 LATENCY_KEYS = {
-    "p50_ms", "p95_ms", "images_per_s", "peak_rss_mib", "base_rss_mib", "speedup", "cpu", "cpu_flags",
+    "p50_ms", "p95_ms", "images_per_s", "peak_rss_mib", "base_rss_mib", "speedup",
+    "cpu", "cpu_flags",
 }  # fmt: skip
 
 
