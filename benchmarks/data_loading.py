@@ -31,7 +31,7 @@ from slimline.data.splitting import DataParams
 from slimline.networks import classifier
 from slimline.training import determinism, loader
 from slimline.training.backbone_swap import BackboneSwapParams
-from slimline.training.recipe import Recipe
+from slimline.training.settings import Recipe
 
 PREPARED = Path("data/prepared")
 _INPUT_SIZE = 96

@@ -15,7 +15,7 @@ from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.training import backbone_swap, determinism
 from slimline.training.backbone_swap import BackboneSwapParams
-from slimline.training.recipe import Distill
+from slimline.training.settings import Distill
 
 PREPARED, BASELINE = Path("data/prepared"), Path("models/baseline_train")
 TEACHERS = [

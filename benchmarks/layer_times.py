@@ -29,7 +29,7 @@ from slimline.data.split_files import Split
 from slimline.measure import machine
 from slimline.networks.classifier import Classifier
 from slimline.pruning import cost, layer_times, registry, widths
-from slimline.pruning.channels import ChannelPlan
+from slimline.pruning.channel_plan import ChannelPlan
 from slimline.pruning.cost import Cost
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.structured_magnitude import magnitudes

@@ -37,7 +37,7 @@ from slimline.targets import runtimes
 from slimline.targets.onnxruntime import exporter, runtime, to_onnx
 from slimline.training import determinism, loop
 from slimline.training.augmentation import Augment
-from slimline.training.recipe import Recipe
+from slimline.training.settings import Recipe
 
 FAMILIES = ("shufflenet_v2_x0_5", "resnet18", "mobilenet_v3_small", "mobilenet_v4_conv_small")
 DRAWS: Mapping[int, int] = {50: 10, 200: 10, 1000: 4, 5000: 1}

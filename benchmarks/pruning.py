@@ -35,7 +35,7 @@ from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
 from slimline.pruning import batchnorm, cost, registry, rounds, widths
-from slimline.pruning.channels import ChannelPlan
+from slimline.pruning.channel_plan import ChannelPlan
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.structured_magnitude import magnitudes
 from slimline.pruning.sensitivity_table import SensitivityScan

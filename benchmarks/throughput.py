@@ -8,7 +8,7 @@ from slimline.data import split_files
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.training import loop
-from slimline.training.recipe import Recipe
+from slimline.training.settings import Recipe
 
 
 def images_per_second(model: Classifier, train: Split, recipe: Recipe, *, steps: int = 10) -> float:

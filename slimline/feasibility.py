@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slimline.quantization.settings import QuantizerParams
     from slimline.training.backbone_swap import BackboneSwapParams
     from slimline.training.baseline_train import BaselineTrainParams
-    from slimline.training.recipe import Recipe
+    from slimline.training.settings import Recipe
 
 _FEW = 8
 """Images that show which layers can be pruned."""

@@ -28,7 +28,7 @@ from slimline.quantization.settings import (
 from slimline.report.gates import GatesParams
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
-from slimline.training.recipe import SharedRecipe
+from slimline.training.settings import SharedRecipe
 
 if TYPE_CHECKING:
     AnyMethod: TypeAlias = PruneSettings

@@ -6,14 +6,14 @@ import torch
 import toy
 from torch import nn
 
-from slimline.pruning import channels, widths
+from slimline.pruning import channel_plan, widths
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.magnitude import Magnitude
 from slimline.pruning.methods.structured_magnitude import StructuredMagnitude, magnitudes
 from slimline.pruning.methods.taylor import Taylor
 from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.widths import PruningTables
-from slimline.training.recipe import Distill, DistilledRecipe
+from slimline.training.settings import Distill, DistilledRecipe
 
 RECOVER = DistilledRecipe(
     epochs=0.2, batch_size=32, optimizer="adamw", learning_rate=0.003, weight_decay=0.0,
@@ -41,8 +41,8 @@ def settings(method: str, **changes: Any) -> Any:
     return METHODS[method](method=method, **plain | changes)
 
 
-def plan(network: nn.Module, example: torch.Tensor, multiple: int = 4) -> channels.ChannelPlan:
-    return channels.ChannelPlan(network, example, magnitudes(network), multiple=multiple)
+def plan(network: nn.Module, example: torch.Tensor, multiple: int = 4) -> channel_plan.ChannelPlan:
+    return channel_plan.ChannelPlan(network, example, magnitudes(network), multiple=multiple)
 
 
 def cut(network: nn.Module, example: torch.Tensor, share: float, multiple: int = 4) -> None:

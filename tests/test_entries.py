@@ -23,7 +23,7 @@ from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
 from slimline.targets.onnxruntime import onnx_file, profile
 from slimline.training import backbone_swap, loop
-from slimline.training.recipe import Distill, DistilledRecipe
+from slimline.training.settings import Distill, DistilledRecipe
 
 NUM_IMAGES = 150
 RECIPE = DistilledRecipe(

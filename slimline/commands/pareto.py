@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slimline.report.pareto import Point
+    from slimline.report.pareto_front import Point
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,18 +37,18 @@ def run(arguments: Namespace) -> int:
     from slimline import variants
     from slimline.errors import ArtifactError
     from slimline.report import formatting as fmt
-    from slimline.report import pareto
+    from slimline.report import pareto_front
     from slimline.repository import dvc_files, experiments, staleness
 
     for note in staleness.check(Path(), dvc_files.read_lock(Path())):
         print(note, file=sys.stderr)
     shown = experiments.show(all_commits=arguments.all_commits)
-    found = pareto.points(shown, variants.read())
+    found = pareto_front.points(shown, variants.read())
     if not found:
         raise ArtifactError("there are no figures yet; run `dvc repro`")
-    timed = pareto.comparable(found)
-    small = pareto.front(found, lambda point: point.size_kib)
-    fast = pareto.front(timed, lambda point: point.p50_ms or 0)
+    timed = pareto_front.comparable(found)
+    small = pareto_front.front(found, lambda point: point.size_kib)
+    fast = pareto_front.front(timed, lambda point: point.p50_ms or 0)
     rows = [
         [
             fmt.cell(point.source),

@@ -1,7 +1,7 @@
 """Raw sets of image files in a folder per class, as users have them.
 
 Either `<class>/...` or `train/<class>/...` with optional `val/` and `test/` of the same classes,
-also by the other names of `slimline.data.split_names`. A layout that could mean two things is
+also by the other names of `slimline.data.part_names`. A layout that could mean two things is
 refused with a sentence, never guessed. What the files hold is judged in `slimline.data.user_files`.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimline.data import image_search, split_names, user_files
+from slimline.data import image_search, part_names, user_files
+from slimline.data.file_check import Bad, UserFile
+from slimline.data.part_names import TRAIN
 from slimline.data.raw_set import RawSet
-from slimline.data.split_names import TRAIN
-from slimline.data.user_files import Bad, UserFile
 from slimline.errors import DataError
 
 
@@ -63,7 +63,7 @@ def _parts(folder: Path) -> dict[str, Path]:
         DataError: there are folders that look like parts but cannot be used as such.
     """
     below = _folders(folder)
-    named = {path: part for path in below if (part := split_names.part_of(path.name))}
+    named = {path: part for path in below if (part := part_names.part_of(path.name))}
     others = [path for path in below if path not in named]
     if others and _is_class(named):
         print(f"{TRAIN}/ holds photos itself and is taken as a class")
@@ -111,7 +111,7 @@ def _check_parts(folder: Path, named: Mapping[Path, str], others: Sequence[Path]
     if others:
         raise DataError(
             f"{folder}: {first} beside {TRAIN}/ would not be used: parts are "
-            f"{split_names.ALLOWED}; move classes into {TRAIN}/, and all else out of the set"
+            f"{part_names.ALLOWED}; move classes into {TRAIN}/, and all else out of the set"
         )
 
 
@@ -143,15 +143,15 @@ def _refuse_resembling(folder: Path, below: Sequence[Path]) -> None:
     Raises:
         DataError: folders of the same classes are named after different parts.
     """
-    alike = [path for path in below if split_names.resembles_part(path.name)]
-    if len({split_names.resembles_part(path.name) for path in alike}) < 2:
+    alike = [path for path in below if part_names.resembles_part(path.name)]
+    if len({part_names.resembles_part(path.name) for path in alike}) < 2:
         return
     inner = [{each.name for each in _folders(path)} for path in alike if not _holds_photos(path)]
     if len(inner) > 1 and set.intersection(*inner):
         names = user_files.some([repr(path.name) for path in alike])
         raise DataError(
             f"{folder}: {names} hold the same folders, as parts of a split do: call them "
-            f"{split_names.ALLOWED}, or put them into {TRAIN}/ if they are classes"
+            f"{part_names.ALLOWED}, or put them into {TRAIN}/ if they are classes"
         )
 
 

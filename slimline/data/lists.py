@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimline.data import image_search, split_names, user_files
+from slimline.data import image_search, part_names, user_files
+from slimline.data.file_check import Bad, UserFile
+from slimline.data.part_names import TRAIN
 from slimline.data.raw_set import RawSet
-from slimline.data.split_names import TRAIN
-from slimline.data.user_files import Bad, UserFile
 from slimline.errors import DataError
 
 _LABELS, _METADATA = "labels.csv", "metadata.csv"
@@ -51,7 +51,7 @@ def find(folder: Path) -> list[Path]:
     own = [path for path in below if path.is_file() and path.name.lower() == _LABELS]
     if own:
         return own
-    parts = [path for path in below if path.is_dir() and split_names.part_of(path.name)]
+    parts = [path for path in below if path.is_dir() and part_names.part_of(path.name)]
     candidates = [folder / _METADATA, *(part / _METADATA for part in parts)]
     return [path for path in candidates if path.is_file() and _is_metadata(path)]
 
@@ -116,7 +116,7 @@ def _open(folder: Path, path: Path) -> _List:
         DataError: a column is unknown, missing or there twice.
     """
     header, delimiter = _header(path)
-    part = split_names.part_of(path.parent.name) if path.parent != folder else None
+    part = part_names.part_of(path.parent.name) if path.parent != folder else None
     if path.name.lower() == _METADATA:
         unused = [repr(name) for name in header if name not in {"file_name", *_COLUMNS[1:]}]
         if unused:
@@ -192,10 +192,10 @@ def _row(opened: _List, where: str, cells: Sequence[str], width: int) -> tuple[s
         raise DataError(f"{where}: {empty[0]} is empty")
     part = opened.part
     if "split" in given:
-        named = split_names.part_of(given["split"])
+        named = part_names.part_of(given["split"])
         if named is None:
             raise DataError(
-                f"{where}: split is {given['split']!r}, and must be {split_names.ALLOWED}"
+                f"{where}: split is {given['split']!r}, and must be {part_names.ALLOWED}"
             )
         part = named
     label = unicodedata.normalize("NFC", given["label"])

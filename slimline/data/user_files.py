@@ -5,26 +5,23 @@ goes on without it. Which file is of which class is known by `slimline.data.fold
 `slimline.data.lists`.
 """
 
-import hashlib
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from slimline.data import image_search, near_copies, preprocessing
+from slimline.data import exact_copies, file_check, image_search
+from slimline.data.file_check import Bad, UserFile, UserImage
+from slimline.data.part_names import TEST, TRAIN, VALIDATION
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
-from slimline.data.split_files import ImageFile, ImageFiles
-from slimline.data.split_names import PARTS, TEST, TRAIN, VALIDATION
+from slimline.data.split_files import ImageFiles
 from slimline.errors import DataError
 
 _SHOWN = 50
@@ -35,44 +32,6 @@ _NAMED = 5
 _WHITE_FROM = 2**15
 """A set of 16 bits in which no value reaches half of white is one of fewer bits."""
 _DARK_BELOW = 2**12
-
-
-@dataclass(frozen=True)
-class UserFile:
-    """A file that a user put among the images."""
-
-    path: Path
-    part: str
-    label: str
-    name: str
-    """Its path within the set, safe to print."""
-    group: str = ""
-    """What it must not be parted from; of empty ones each stands alone."""
-
-
-@dataclass(frozen=True)
-class Bad:
-    """A file that cannot be used."""
-
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Name it with its reason."""
-        return f"{self.name}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class _Image:
-    """A file that can be used."""
-
-    found: UserFile
-    file: ImageFile
-    is_grey: bool
-    highest: int | None
-    """The highest value of a file of 16 bits."""
-    pixels: str
-    """SHA-256 of what a person sees, whatever the format of the file."""
 
 
 def read(
@@ -96,9 +55,9 @@ def read(
             skipped.
     """
     _check_labels(folder, labels)
-    checked = _check_all(found, looks=looks)
-    images = [each for each in checked if isinstance(each, _Image)]
-    images, copies = _without_copies(images)
+    checked = file_check.check_all(found, looks=looks)
+    images = [each for each in checked if isinstance(each, UserImage)]
+    images, copies = exact_copies.without_copies(images)
     undecodable = [each for each in checked if isinstance(each, Bad)]
     _report(folder, [*bad, *undecodable, *copies], skip_bad=skip_bad)
     _refuse_dark(folder, images)
@@ -197,34 +156,7 @@ def printable(path: Path) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def _check_all(found: Sequence[UserFile], *, looks: bool) -> list[_Image | Bad]:
-    """Decode all files, as many at once as there are CPUs."""
-    with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(partial(_check, looks=looks), found))
-
-
-def _check(found: UserFile, *, looks: bool) -> _Image | Bad:
-    """Decode a file wholly, as training will."""
-    if not found.path.is_file():
-        return Bad(found.name, "is no file, or a link to nothing")
-    try:
-        digest = hashlib.sha256(found.path.read_bytes()).hexdigest()
-        with preprocessing.opened(found.path) as image:
-            suffix, is_grey = f".{(image.format or '').lower()}", preprocessing.is_grey(image)
-            highest = preprocessing.highest_of_16_bits(image)
-            seen = preprocessing.upright(image, channels=3)
-            pixels = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).hexdigest()
-            look = near_copies.look(seen) if looks else b""
-    except UnidentifiedImageError:
-        return Bad(found.name, "is no image that Pillow can read")
-    # Of damaged files Pillow's readers raise anything: struct.error, TypeError, zlib.error, ...
-    except Exception as error:
-        return Bad(found.name, f"cannot be decoded: {preprocessing.reason(error)}")
-    file = ImageFile(found.path, found.name, digest, suffix, look)
-    return _Image(found, file, is_grey, highest, pixels)
-
-
-def _refuse_dark(folder: Path, images: Sequence[_Image]) -> None:
+def _refuse_dark(folder: Path, images: Sequence[UserImage]) -> None:
     """Refuse photos of, say, 12 bits in files of 16, of which preprocessing would keep 4 bits.
 
     Scaling each file by its own values would make one scene differ from photo to photo, and what
@@ -249,33 +181,6 @@ def _refuse_dark(folder: Path, images: Sequence[_Image]) -> None:
             f"{len(dark)} files of 16 bits hold no value above {_DARK_BELOW - 1} though others "
             f"reach {highest}, and are nearly black: {some(dark)}"
         )
-
-
-def _without_copies(images: Sequence[_Image]) -> tuple[list[_Image], list[Bad]]:
-    """Return each image once, and what is wrong with its copies, also in other formats.
-
-    A copy of the same class in the same part is harmless and dropped with a line; the same image in
-    two classes is in none, and in two parts it stays in the one that judges.
-    """
-    by_pixels: Mapping[str, list[_Image]] = defaultdict(list)
-    for each in images:
-        by_pixels[each.pixels].append(each)
-    kept, bad, num_dropped = set(), [], 0
-    for same in by_pixels.values():
-        if len({each.found.label for each in same}) > 1:
-            names = " and ".join(each.found.name for each in same)
-            bad.append(Bad(names, "are the same image in different classes"))
-            continue
-        first = min(same, key=lambda each: PARTS.index(each.found.part))
-        kept.add(first.found.path)
-        for other in same:
-            if other.found.part != first.found.part:
-                bad.append(Bad(other.found.name, f"is the same image as {first.found.name}"))
-            elif other is not first:
-                num_dropped += 1
-    if num_dropped:
-        print(f"{num_dropped} images are there more than once in their class, and are used once")
-    return [each for each in images if each.found.path in kept], bad
 
 
 def _report(folder: Path, bad: Sequence[Bad], *, skip_bad: bool) -> None:
@@ -314,7 +219,7 @@ def _require_training(
 
 def _parts(
     folder: Path,
-    images: Sequence[_Image],
+    images: Sequence[UserImage],
     found: Sequence[UserFile],
     labels: Sequence[str],
     frame: Preprocessing,
@@ -335,7 +240,7 @@ def _parts(
 
 
 def _part(
-    images: Sequence[_Image], labels: Sequence[str], frame: Preprocessing, has_groups: bool
+    images: Sequence[UserImage], labels: Sequence[str], frame: Preprocessing, has_groups: bool
 ) -> Part:
     positions = {label: position for position, label in enumerate(labels)}
     return Part(
@@ -345,7 +250,7 @@ def _part(
     )
 
 
-def _group_numbers(images: Sequence[_Image]) -> NDArray[np.int64]:
+def _group_numbers(images: Sequence[UserImage]) -> NDArray[np.int64]:
     """Return a number for each group, and one of its own for each image without a group."""
     numbers: dict[tuple[str, str], int] = {}
     keys = [(each.found.group, "" if each.found.group else each.found.name) for each in images]

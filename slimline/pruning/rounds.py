@@ -16,7 +16,7 @@ from slimline.pruning.settings import PruneSettings
 from slimline.pruning.widths import Progress, PruningTables
 from slimline.training import loop
 from slimline.training.loop import HistoryRow, Score
-from slimline.training.recipe import Selection
+from slimline.training.settings import Selection
 
 
 @dataclass(frozen=True)

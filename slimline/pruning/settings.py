@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from slimline.params import Params
-from slimline.training.recipe import DistilledRecipe
+from slimline.training.settings import DistilledRecipe
 
 if TYPE_CHECKING:
     from slimline.data.split_files import Split

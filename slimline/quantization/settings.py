@@ -15,7 +15,7 @@ from slimline.targets.onnxruntime.releases import (
     oldest_ir_version,
 )
 from slimline.targets.schemes import ActivationType, Scheme, WeightScales
-from slimline.training.recipe import DistilledRecipe
+from slimline.training.settings import DistilledRecipe
 
 _ANY_DROP = 100
 """Percentage points: more cannot be lost."""

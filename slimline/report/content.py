@@ -24,7 +24,7 @@ from slimline.report import (
     images_seen,
     layer_losses,
     lineage,
-    pareto,
+    pareto_front,
     recall,
     waterfall,
 )
@@ -154,12 +154,12 @@ class Report:
     @property
     def smallest(self) -> list[Variant]:
         """The front of accuracy against size: no other is as accurate and smaller."""
-        return pareto.front(self.variants, lambda each: each.size_kib)
+        return pareto_front.front(self.variants, lambda each: each.size_kib)
 
     @property
     def fastest(self) -> list[Variant]:
         """The front of accuracy against latency."""
-        return pareto.front(self.variants, lambda each: each.p50_ms)
+        return pareto_front.front(self.variants, lambda each: each.p50_ms)
 
     @property
     def rounds(self) -> list[Round]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from slimline.report import comment_formatting, plots, report_formatting
+from slimline.report import comment_formatting, drawings, report_formatting
 from slimline.report import formatting as fmt
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def markdown(report: Report) -> str:
 
 def html(report: Report) -> str:
     """Return `metrics/report.html`: one file that opens offline."""
-    return _report("report.html.jinja2", report, drawings=plots.draw(report))
+    return _report("report.html.jinja2", report, drawings=drawings.draw(report))
 
 
 def model_card(report: Report) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from slimline.pruning.record import LayerChange, Round
     from slimline.quantization.mixed_record import LayerChoice
     from slimline.report.content import Report
+    from slimline.report.drawings import Drawing
     from slimline.report.gates import Gate
-    from slimline.report.plots import Drawing
     from slimline.report.recall import ClassChange
     from slimline.report.waterfall import Step
 

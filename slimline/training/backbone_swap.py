@@ -15,7 +15,7 @@ from pydantic import AfterValidator, PlainValidator, ValidationInfo, field_valid
 from slimline.errors import ParamsError
 from slimline.networks import backbone_names, backbones
 from slimline.networks.settings import ModelParams
-from slimline.training.recipe import Recipe, TransferRecipe
+from slimline.training.settings import Recipe, TransferRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 """Settings of the reference model: a network, and how it is trained."""
 
 from slimline.networks.settings import ModelParams
-from slimline.training.recipe import Recipe
+from slimline.training.settings import Recipe
 
 
 class BaselineTrainParams(ModelParams):

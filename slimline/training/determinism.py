@@ -8,6 +8,9 @@ import torch
 
 from slimline.params import RunParams
 
+MEMORY_FORMAT = torch.channels_last
+"""Of networks and images; depthwise convolutions are several times faster with it on a CPU."""
+
 
 def start(run: RunParams) -> None:
     """Seed every generator, fix the number of threads, refuse kernels that do not repeat."""

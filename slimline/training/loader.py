@@ -18,7 +18,7 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import ImageFiles, Split
 from slimline.training import augmentation
 from slimline.training.augmentation import Augment
-from slimline.training.recipe import Recipe
+from slimline.training.settings import Recipe
 
 Batch = tuple[Tensor, Tensor]
 """Images float32 [batch, channels, height, width]; labels int64 [batch].

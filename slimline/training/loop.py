@@ -22,25 +22,17 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import TrainingError
 from slimline.training import determinism, divergence, loader
-from slimline.training.recipe import (
-    Distill,
-    DistilledRecipe,
-    Recipe,
-    Selection,
-    TransferRecipe,
-)
-
-_WARMUP = 0.2
-"""Share of a run in which the learning rate rises."""
+from slimline.training import optimizer as optimizers
+from slimline.training.losses import Lesson
+from slimline.training.settings import Recipe, Selection
 
 _LOG_LINES = 10
 """Lines of progress in a log, where a terminal has a bar."""
 
+_LAYOUT = determinism.MEMORY_FORMAT
+
 _PATIENCE = 20
 """Steps of an accelerator between two looks at its losses."""
-
-_CPU_LAYOUT = torch.channels_last
-"""Depthwise convolutions are several times faster with it."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ def fit(
     divergence.refuse_infinite_normalisation(preprocessing.mean, preprocessing.std)
     divergence.refuse_infinite(network, what=f"{phase}: the network that training begins with")
     device = determinism.device()
-    network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
+    network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
     steps = loader.num_steps(train, recipe)
     rows: list[HistoryRow] = []
     if start is None:
@@ -150,12 +142,11 @@ def fit(
         network.to("cpu")
         _set_eval(network)
         return Fitted([], start, start)
-    optimizer = _optimizer(network, recipe, head)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    schedule = OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_warmup(steps))
+    optimizer = optimizers.optimizer(network, recipe, head)
+    schedule = optimizers.schedule(optimizer, steps)
     keep_zeros = _zero_keeper(network)
     batches = loader.training_batches(train, preprocessing, recipe, seed=seed)
-    lesson = _Lesson(train, recipe, teacher, device, steps)
+    lesson = Lesson(train, recipe, teacher, device, steps)
     by = recipe.selects
     best = start, copy.deepcopy(network.state_dict())
     reached: list[Score] = []
@@ -163,7 +154,7 @@ def fit(
     losses: list[Tensor] = []
     _set_mode(network)
     for step, (images, labels) in enumerate(_with_progress(batches, steps, phase), start=1):
-        images, labels = images.to(device, memory_format=_CPU_LAYOUT), labels.to(device)
+        images, labels = images.to(device, memory_format=_LAYOUT), labels.to(device)
         optimizer.zero_grad()
         loss = lesson.loss(network(images), images, labels, step)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -197,12 +188,11 @@ def fit(
 def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Tensor:
     """Return the logits of a whole split, float32 [count, classes], on the CPU."""
     device = determinism.device()
-    network.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
+    network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
     _set_eval(network)
     batches = loader.fixed_batches(split, preprocessing)
-    layout = _CPU_LAYOUT
     return torch.cat(
-        [network(images.to(device, memory_format=layout)).float().cpu() for images, _ in batches]
+        [network(images.to(device, memory_format=_LAYOUT)).float().cpu() for images, _ in batches]
     )
 
 
@@ -229,99 +219,6 @@ def _mean_recall(answers: Tensor, labels: Tensor) -> float:
 def top1(network: nn.Module, split: Split, preprocessing: Preprocessing) -> float:
     """Return the percentage of a split's images that a network gets right."""
     return measure(network, split, preprocessing).top1
-
-
-class _Lesson:
-    """What a step is graded by: the labels, and late in the run a teacher as well."""
-
-    def __init__(
-        self,
-        train: Split,
-        recipe: Recipe,
-        teacher: nn.Module | None,
-        device: torch.device,
-        steps: int,
-    ) -> None:
-        self._smoothing = recipe.label_smoothing
-        self._class_weights: Tensor | None = None
-        if recipe.balance == "weights":
-            weights = loader.class_weights(train)
-            self._class_weights = torch.from_numpy(weights).to(device, torch.float32)
-        self._distill: Distill | None = None
-        if isinstance(recipe, DistilledRecipe) and recipe.distill.weight > 0:
-            assert teacher is not None, "a recipe with distillation needs a teacher"
-            self._distill, self._teacher = recipe.distill, teacher.eval()
-            divergence.refuse_infinite(self._teacher, what="the teacher")
-            self._teacher.to(device, memory_format=_CPU_LAYOUT)  # type: ignore[call-overload]
-            self._first_step = steps - round(recipe.distill.last * steps) + 1
-
-    def loss(self, logits: Tensor, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        loss = weighted_loss(logits, labels, self._class_weights, self._smoothing)
-        if self._distill is None or step < self._first_step:
-            return loss
-        with torch.no_grad():
-            answers = self._teacher(images)
-        return (
-            self._distill.weight * distillation_loss(logits, answers, self._distill.temperature)
-            + (1 - self._distill.weight) * loss
-        )
-
-
-def weighted_loss(
-    logits: Tensor, labels: Tensor, class_weights: Tensor | None, smoothing: float
-) -> Tensor:
-    """Return the cross-entropy with smoothed labels, images weighted by their class.
-
-    `labels` are int64 [batch], or shares of classes, float32 [batch, classes]. torch's own
-    `weight` counts within the sum over classes as well: with smoothing a class of weight 100 is
-    then the best answer to every image. Here a weight is one of images: smoothing is the same for
-    all.
-    """
-    if class_weights is None:
-        return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-    losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
-    weights = labels @ class_weights if labels.is_floating_point() else class_weights[labels]
-    return (losses * weights).sum() / weights.sum()
-
-
-def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
-    """Return the divergence of softened answers, times temperature squared.
-
-    Both are [batch, classes]. The square keeps the gradient's size independent of the temperature
-    (Hinton et al., 2015, arXiv:1503.02531, section 2).
-    """
-    student = functional.log_softmax(logits / temperature, dim=1)
-    teacher = functional.log_softmax(answers / temperature, dim=1)
-    divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
-    return divergence * temperature**2
-
-
-def _warmup(steps: int) -> float:
-    """Return `_WARMUP`, or two steps where that is a single one, for which torch divides by 0."""
-    return _WARMUP if round(_WARMUP * steps, 6) != 1 else 2 / steps
-
-
-def _optimizer(network: nn.Module, recipe: Recipe, head: str) -> torch.optim.Optimizer:
-    groups = _groups(network, recipe, head)
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True
-        )
-    return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=True)
-
-
-def _groups(network: nn.Module, recipe: Recipe, head: str) -> list[dict[str, Any]]:
-    """Return what is trained, each with its peak learning rate; the head comes first."""
-    trained = [each for each in network.named_parameters() if each[1].requires_grad]
-    share = recipe.backbone_rate if isinstance(recipe, TransferRecipe) else 1
-    if share == 1:
-        return [{"params": [weight for _, weight in trained]}]
-    heads = [weight for name, weight in trained if name.startswith(head)]
-    others = [weight for name, weight in trained if not name.startswith(head)]
-    rate = recipe.learning_rate
-    groups = [{"params": heads, "lr": rate}, {"params": others, "lr": share * rate}]
-    return [group for group in groups if group["params"]]
 
 
 def _zero_keeper(network: nn.Module) -> Callable[[], None]:

@@ -8,8 +8,8 @@ import pytest
 import toy
 
 from slimline.__main__ import main
-from slimline.report import pareto
-from slimline.report.pareto import Point
+from slimline.report import pareto_front
+from slimline.report.pareto_front import Point
 
 _STAGE = """\
 stages:
@@ -144,7 +144,7 @@ def test_a_project_without_figures_is_one_sentence(
 def test_equal_points_do_not_dominate_each_other() -> None:
     same = [Point(name, name, 90, 100, 1, 0.5, ("", "")) for name in "ab"]
     worse = Point("c", "c", 90, 101, 1, 0.5, ("", ""))
-    assert pareto.front([*same, worse], lambda point: point.size_kib) == same
+    assert pareto_front.front([*same, worse], lambda point: point.size_kib) == same
 
 
 def test_what_dvc_could_not_read_is_left_out() -> None:
@@ -153,4 +153,4 @@ def test_what_dvc_could_not_read_is_left_out() -> None:
         {"rev": "workspace", "data": {"metrics": broken}, "experiments": None},
         {"rev": "a" * 40, "error": {"msg": "z"}, "experiments": [{"revs": [{"rev": "b"}]}]},
     ]
-    assert pareto.points(shown, toy.VARIANTS) == []
+    assert pareto_front.points(shown, toy.VARIANTS) == []

@@ -9,9 +9,9 @@ import small_photos
 from PIL import Image
 
 from slimline import predict
-from slimline.data import folders, preprocessing, user_files
+from slimline.data import file_check, folders, preprocessing
+from slimline.data.file_check import Bad, UserFile
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.user_files import Bad, UserFile
 from slimline.errors import DataError
 
 FORMATS = {
@@ -71,7 +71,7 @@ def test_no_exception_escapes_and_each_refused_file_is_named(kind: str, tmp_path
         for seed in range(COUNT):
             path = tmp_path / f"{seed}.{kind.lower()}"
             path.write_bytes(damaged(kind, seed))
-            found = user_files._check(UserFile(path, "train", "oak", path.name), looks=True)
+            found = file_check._check(UserFile(path, "train", "oak", path.name), looks=True)
             told = refusal(path)
             if isinstance(found, Bad):
                 refused += 1

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline.networks import classifier
-from slimline.pruning import channels, cost
+from slimline.pruning import channel_plan, cost
 from slimline.pruning.methods.structured_magnitude import magnitudes
 
 EXAMPLE = torch.zeros(2, 3, 16, 16)
@@ -157,7 +157,7 @@ def test_groups_of_a_convolution_go_whole() -> None:
 )
 def test_what_keeps_its_width_is_named(kind: type[nn.Module], whole: list[str]) -> None:
     network = made(kind)
-    plan = channels.ChannelPlan(network, EXAMPLE, magnitudes(network), multiple=4)
+    plan = channel_plan.ChannelPlan(network, EXAMPLE, magnitudes(network), multiple=4)
     assert plan.whole == whole
 
 

@@ -15,7 +15,7 @@ from slimline.networks.classifier import Classifier
 from slimline.quantization import qat
 from slimline.quantization.settings import ALL_INT8, QatFinetuneParams
 from slimline.training import loop
-from slimline.training.recipe import Distill, DistilledRecipe
+from slimline.training.settings import Distill, DistilledRecipe
 
 RECIPE = DistilledRecipe(
     epochs=2, batch_size=30, optimizer="adamw", learning_rate=0.01, weight_decay=0.0,

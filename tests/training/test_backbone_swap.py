@@ -14,7 +14,7 @@ from slimline.networks.architecture import Activation, Architecture
 from slimline.networks.settings import ModelParams
 from slimline.training import backbone_swap, loop
 from slimline.training.backbone_swap import BackboneSwapParams
-from slimline.training.recipe import Distill, Recipe, TransferRecipe
+from slimline.training.settings import Distill, Recipe, TransferRecipe
 
 MODEL = {
     "backbone": "shufflenet_v2_x0_5", "pretrained": "none", "stem_stride": 2, "stem_kernel": 3,

@@ -11,7 +11,7 @@ from PIL import Image
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import ImageFile, ImageFiles, Split
 from slimline.training import augmentation, loader
-from slimline.training.recipe import Recipe
+from slimline.training.settings import Recipe
 
 FRAME = Preprocessing(8, 8, 1, mean=(0.0,), std=(1.0,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), np.uint8)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
-    from slimline.pruning.channels import Scores
+    from slimline.pruning.channel_plan import Scores
     from slimline.pruning.plan import Plan
 
 
@@ -27,7 +27,7 @@ class StructuredMagnitude(PruneSettings):
 
     def survey(self, model: Classifier, calibration: Split) -> Plan:  # noqa: ARG002
         """Rank channels by the L2 norm of the weights that make and read them."""
-        from slimline.pruning.channels import ChannelPlan
+        from slimline.pruning.channel_plan import ChannelPlan
 
         scores = magnitudes(model.network)
         return ChannelPlan(model.network, model.example, scores, multiple=self.channel_multiple)

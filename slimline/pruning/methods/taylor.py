@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
-    from slimline.pruning.channels import Scores
+    from slimline.pruning.channel_plan import Scores
     from slimline.pruning.plan import Plan
 
 _BATCH = 50
@@ -32,7 +32,7 @@ class Taylor(PruneSettings):
 
     def survey(self, model: Classifier, calibration: Split) -> Plan:
         """Rank channels by what the loss would change by without them."""
-        from slimline.pruning.channels import ChannelPlan
+        from slimline.pruning.channel_plan import ChannelPlan
 
         scores = loss_changes(model, calibration)
         return ChannelPlan(model.network, model.example, scores, multiple=self.channel_multiple)

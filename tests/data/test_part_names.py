@@ -1,6 +1,6 @@
 import pytest
 
-from slimline.data import split_names
+from slimline.data import part_names
 
 
 @pytest.mark.parametrize(
@@ -18,17 +18,17 @@ from slimline.data import split_names
     ],
 )
 def test_names_of_parts(name: str, part: str) -> None:
-    assert split_names.part_of(name) == part
+    assert part_names.part_of(name) == part
 
 
 @pytest.mark.parametrize(
     "name", ["train_station", "test tube", "invalid", "trainer", "train_test", "train2017", "data"]
 )
 def test_what_may_mean_something_else_is_no_part(name: str) -> None:
-    assert split_names.part_of(name) is None
+    assert part_names.part_of(name) is None
 
 
 def test_some_names_resemble_a_part() -> None:
-    assert split_names.resembles_part("train2017") == "train"
-    assert split_names.resembles_part("my-test-2") == "test"
-    assert split_names.resembles_part("contest") is None
+    assert part_names.resembles_part("train2017") == "train"
+    assert part_names.resembles_part("my-test-2") == "test"
+    assert part_names.resembles_part("contest") is None

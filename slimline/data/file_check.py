@@ -1,0 +1,79 @@
+"""Whether a file of a user can be used: nothing about it is trusted, it is decoded once."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from PIL import UnidentifiedImageError
+
+from slimline.data import near_copies, preprocessing
+from slimline.data.split_files import ImageFile
+
+
+@dataclass(frozen=True)
+class UserFile:
+    """A file that a user put among the images."""
+
+    path: Path
+    part: str
+    label: str
+    name: str
+    """Its path within the set, safe to print."""
+    group: str = ""
+    """What it must not be parted from; of empty ones each stands alone."""
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A file that cannot be used."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Name it with its reason."""
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class UserImage:
+    """A file that can be used."""
+
+    found: UserFile
+    file: ImageFile
+    is_grey: bool
+    highest: int | None
+    """The highest value of a file of 16 bits."""
+    pixels: str
+    """SHA-256 of what a person sees, whatever the format of the file."""
+
+
+def check_all(found: Sequence[UserFile], *, looks: bool) -> list[UserImage | Bad]:
+    """Decode all files, as many at once as there are CPUs."""
+    with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(partial(_check, looks=looks), found))
+
+
+def _check(found: UserFile, *, looks: bool) -> UserImage | Bad:
+    """Decode a file wholly, as training will."""
+    if not found.path.is_file():
+        return Bad(found.name, "is no file, or a link to nothing")
+    try:
+        digest = hashlib.sha256(found.path.read_bytes()).hexdigest()
+        with preprocessing.opened(found.path) as image:
+            suffix, is_grey = f".{(image.format or '').lower()}", preprocessing.is_grey(image)
+            highest = preprocessing.highest_of_16_bits(image)
+            seen = preprocessing.upright(image, channels=3)
+            pixels = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).hexdigest()
+            look = near_copies.look(seen) if looks else b""
+    except UnidentifiedImageError:
+        return Bad(found.name, "is no image that Pillow can read")
+    # Of damaged files Pillow's readers raise anything: struct.error, TypeError, zlib.error, ...
+    except Exception as error:
+        return Bad(found.name, f"cannot be decoded: {preprocessing.reason(error)}")
+    file = ImageFile(found.path, found.name, digest, suffix, look)
+    return UserImage(found, file, is_grey, highest, pixels)
