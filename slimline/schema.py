@@ -28,7 +28,7 @@ from slimline.quantization.settings import (
 from slimline.report.gates import GatesParams
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
-from slimline.training.settings import SharedRecipe
+from slimline.training.settings import ProgressParams, SharedRecipe
 
 if TYPE_CHECKING:
     AnyMethod: TypeAlias = PruneSettings
@@ -42,6 +42,7 @@ class ParamsFile(RunParams):
 
     data: DataParams
     training: SharedRecipe
+    progress: ProgressParams
     quantization: QuantizationParams
     baseline_train: BaselineTrainParams
     backbone_swap: BackboneSwapParams

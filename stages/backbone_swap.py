@@ -6,7 +6,8 @@ from slimline import params, stage
 from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.parity import float_parity
-from slimline.training import backbone_swap, determinism
+from slimline.training import backbone_swap, checkpoints, determinism
+from slimline.training.settings import ProgressParams
 
 
 def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target: Path) -> None:
@@ -14,6 +15,10 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
     settings = params.load("backbone_swap", backbone_swap.BackboneSwapParams)
     run = params.load_run()
     determinism.start(run)
+    progress = params.load("progress", ProgressParams)
+    saved = checkpoints.of_stage(
+        "backbone_swap", [settings, run], minutes=progress.checkpoint_minutes
+    )
     images, unseen = split_files.load(train), split_files.load(validation)
     model, fitted, phases = backbone_swap.swap(
         model_folder.load(baseline),
@@ -22,6 +27,7 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
         settings,
         weights_folder=pretrained,
         seed=run.seed,
+        checkpoints=saved,
     )
     extra = {"phases": [each.to_dict() for each in phases]}
     model_folder.save(
@@ -35,6 +41,7 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
         extra=extra,
         check=float_parity.checker(model, unseen, num_threads=run.num_threads),
     )
+    saved.remove()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.parity import float_parity
-from slimline.training import determinism, loop
+from slimline.training import checkpoints, determinism, loop
 from slimline.training.baseline_train import BaselineTrainParams
+from slimline.training.scores import UNTRAINED
+from slimline.training.settings import ProgressParams
 
 
 def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
@@ -16,6 +18,10 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
     settings = params.load("baseline_train", BaselineTrainParams)
     run = params.load_run()
     determinism.start(run)
+    progress = params.load("progress", ProgressParams)
+    saved = checkpoints.of_stage(
+        "baseline_train", [settings, run], minutes=progress.checkpoint_minutes
+    )
     images, unseen = split_files.load(train), split_files.load(validation)
     model = classifier.build(settings, images, pretrained, unchanged=settings.recipe.epochs == 0)
     fitted = loop.fit(
@@ -26,7 +32,8 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
         preprocessing=model.preprocessing,
         seed=run.seed,
         phase="train",
-        start=loop.UNTRAINED if model.pretrained is None else None,
+        start=UNTRAINED if model.pretrained is None else None,
+        checkpoints=saved,
     )
     model_folder.save(
         target,
@@ -37,6 +44,7 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
         validation_top1=fitted.kept.top1,
         check=float_parity.checker(model, unseen, num_threads=run.num_threads),
     )
+    saved.remove()
 
 
 if __name__ == "__main__":

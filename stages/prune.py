@@ -9,7 +9,8 @@ from slimline.networks import classifier
 from slimline.parity import float_parity
 from slimline.pruning import layer_times, registry, rounds, sensitivity_table
 from slimline.pruning.widths import PruningTables
-from slimline.training import determinism
+from slimline.training import checkpoints, determinism
+from slimline.training.settings import ProgressParams
 
 
 def main(
@@ -26,6 +27,8 @@ def main(
     settings = registry.load(params.PARAMS_PATH)
     run = params.load_run()
     determinism.start(run)
+    progress = params.load("progress", ProgressParams)
+    saved = checkpoints.of_stage("prune", [settings, run], minutes=progress.checkpoint_minutes)
     model, images, unseen = (
         model_folder.load(source),
         split_files.load(train),
@@ -41,6 +44,7 @@ def main(
         teacher=classifier.adapted(teacher, model.preprocessing),
         tables=PruningTables(sensitivity_table.read(sensitivity), layer_times.read(times)),
         seed=run.seed,
+        checkpoints=saved,
     )
     model_folder.save(
         target,
@@ -52,6 +56,7 @@ def main(
         extra=outcome.account(),
         check=float_parity.checker(outcome.model, unseen, num_threads=run.num_threads),
     )
+    saved.remove()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from slimline.quantization import (
 )
 from slimline.quantization.mixed_precision import MixedTables
 from slimline.quantization.settings import QatFinetuneParams
-from slimline.training import determinism
+from slimline.training import checkpoints, determinism
+from slimline.training.settings import ProgressParams
 
 
 def main(
@@ -30,6 +31,10 @@ def main(
     settings = params.load("qat_finetune", QatFinetuneParams)
     run = params.load_run()
     determinism.start(run)
+    progress = params.load("progress", ProgressParams)
+    saved = checkpoints.of_stage(
+        "qat_finetune", [settings, run], minutes=progress.checkpoint_minutes
+    )
     images, pruned = split_files.load(train), model_folder.load(source)
     tables = MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times))
     choices = mixed_precision.choose(pruned, settings.mixed, tables, section="qat_finetune")
@@ -40,6 +45,7 @@ def main(
         split_files.load(validation),
         settings,
         seed=run.seed,
+        checkpoints=saved,
         float_layers=mixed_record.float_layers(choices),
     )
     model_folder.save(
@@ -53,6 +59,7 @@ def main(
         extra={"mixed": [each.to_dict() for each in choices]},
         with_onnx=False,
     )
+    saved.remove()
 
 
 if __name__ == "__main__":

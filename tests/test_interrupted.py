@@ -1,6 +1,7 @@
 """Killed at any moment, the next `dvc repro` ends with the same bytes, and nothing is left over."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,20 +13,24 @@ import pytest
 import toy
 
 TRAINED = Path("models", "baseline_train")
+TRAINING = ("baseline_train", "backbone_swap", "prune", "qat_finetune")
+KILLS = 5
+"""Of each stage that trains."""
 
 
-def kill_dvc(dvc: subprocess.Popen[bytes], _: int) -> None:
+def kill_dvc(dvc: subprocess.Popen[bytes], _: Path) -> None:
     dvc.kill()
 
 
-def kill_stage(_: subprocess.Popen[bytes], stage: int) -> None:
-    os.kill(stage, signal.SIGKILL)
+def kill_stages(_: subprocess.Popen[bytes], folder: Path) -> None:
+    for stage in stages_in(folder):
+        os.kill(stage, signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("kill", [kill_dvc, pytest.param(kill_stage, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kill", [kill_dvc, pytest.param(kill_stages, marks=pytest.mark.slow)])
 def test_killed_in_the_middle_of_training(
-    pipeline: Path, tmp_path: Path, kill: Callable[[subprocess.Popen[bytes], int], None]
+    pipeline: Path, tmp_path: Path, kill: Callable[[subprocess.Popen[bytes], Path], None]
 ) -> None:
     folder = toy.make(tmp_path / "toy")
     command = [sys.executable, "-m", "dvc", "repro", "baseline_train"]
@@ -33,8 +38,7 @@ def test_killed_in_the_middle_of_training(
         command, cwd=folder, env=toy.of_stages(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     wait_for_output(dvc, b"train: step")
-    stage = stages_in(folder)[0]
-    kill(dvc, stage)
+    kill(dvc, folder)
     dvc.wait()
     assert dvc.stdout is not None
     dvc.stdout.close()
@@ -52,12 +56,50 @@ def test_killed_in_the_middle_of_training(
         assert again.read_bytes() == first.read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    """Twenty times, DVC and the stage by turns, whatever they are about."""
+    folder, moments = toy.make(tmp_path / "toy"), random.Random(0)
+    toy.set_params(folder, {"progress.checkpoint_minutes": 0.0001})
+    toy.dvc(folder, "repro", "check_networks")
+    for stage in TRAINING:
+        told = tmp_path / f"{stage}.txt"
+        kills = 0
+        while kills < KILLS:
+            with told.open("wb") as output:
+                # Forced, since a stage may be done before it is killed: then it begins once more.
+                command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage]
+                dvc = subprocess.Popen(
+                    command, cwd=folder, env=toy.of_stages(), stdout=output, stderr=output
+                )
+            wait_for_training(told, dvc)
+            time.sleep(moments.uniform(0, 2))
+            kills += dvc.poll() is None
+            (kill_dvc if kills % 2 else kill_stages)(dvc, folder)
+            dvc.wait()
+            wait_until(lambda: not stages_in(folder))
+        done = toy.dvc(folder, "repro", stage)
+        assert "an interrupted training" in done.stdout
+        assert not (folder / ".slimline" / "checkpoints" / stage).exists()
+    again, first = toy.results(folder), toy.results(pipeline)
+    trained = [name for name in first if name.split("/")[1] in TRAINING]
+    assert {name: again[name] for name in trained} == {name: first[name] for name in trained}
+
+
 def wait_for_output(process: subprocess.Popen[bytes], text: bytes) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if text in line:
             return
     raise AssertionError(f"{text!r} was never printed")
+
+
+def wait_for_training(told: Path, dvc: subprocess.Popen[bytes]) -> None:
+    """Wait until a stage says that it trains, or has ended."""
+    wait_until(lambda: dvc.poll() is not None or b": step " in told.read_bytes(), seconds=300)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
@@ -76,6 +118,6 @@ def stages_in(folder: Path) -> list[int]:
             is_here = (process / "cwd").resolve() == folder.resolve()
         except OSError:  # it has just ended
             continue
-        if is_here and command.split(b"\0")[1:3] == [b"-m", b"stages.baseline_train"]:
+        if is_here and b"-m\0stages." in command:
             found.append(int(process.name))
     return found

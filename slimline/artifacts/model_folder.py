@@ -25,7 +25,7 @@ from slimline.params import Params
 from slimline.targets.onnxruntime import releases, to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.training import determinism
-from slimline.training.loop import HistoryRow
+from slimline.training.scores import HistoryRow
 
 
 def save(

@@ -15,7 +15,8 @@ from slimline.pruning.record import LayerChange, Round
 from slimline.pruning.settings import PruneSettings
 from slimline.pruning.widths import Progress, PruningTables
 from slimline.training import loop
-from slimline.training.loop import HistoryRow, Score
+from slimline.training.checkpoints import Checkpoints
+from slimline.training.scores import HistoryRow, Score
 from slimline.training.settings import Selection
 
 
@@ -48,6 +49,7 @@ def prune(
     teacher: nn.Module,
     tables: PruningTables,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> Outcome:
     """Prune and recover in rounds, until all are done or one loses too much accuracy.
 
@@ -87,6 +89,7 @@ def prune(
             phase=f"round {number}",
             teacher=teacher,
             start=cut,
+            checkpoints=checkpoints,
         )
         history += fitted.rows
         is_kept = fitted.kept.percent(by) >= lowest

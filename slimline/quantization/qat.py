@@ -26,7 +26,9 @@ from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.schemes import SCHEMES, ActivationType, WeightScales
 from slimline.training import loader, loop
-from slimline.training.loop import Fitted, Score
+from slimline.training.checkpoints import Checkpoints
+from slimline.training.loop import Fitted
+from slimline.training.scores import Score
 
 _PHASE = "qat"
 
@@ -40,11 +42,19 @@ def finetune(
     *,
     seed: int,
     float_layers: Collection[str] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Classifier, Fitted]:
     """Return the model with trained fake-quant, not yet converted, and what training did."""
     network = prepare_as(settings, model, float_layers)
     fitted = finetune_prepared(
-        network, model, train, calibration_images, validation, settings, seed=seed
+        network,
+        model,
+        train,
+        calibration_images,
+        validation,
+        settings,
+        seed=seed,
+        checkpoints=checkpoints,
     )
     return model.with_network(network), fitted
 
@@ -58,6 +68,7 @@ def finetune_prepared(
     settings: QatFinetuneParams,
     *,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
     """Train a prepared network of a classifier in place, and return what that did.
 
@@ -76,6 +87,7 @@ def finetune_prepared(
         teacher=model.network,
         after_step=_range_freezer(network, settings.observe),
         score=_score,
+        checkpoints=checkpoints,
     )
     finish(network)
     return fitted

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from slimline.data.split_files import Split
     from slimline.networks.architecture import Backbone
     from slimline.networks.classifier import Classifier
+    from slimline.training.checkpoints import Checkpoints
     from slimline.training.loop import Fitted
 
 
@@ -98,6 +99,7 @@ def swap(
     *,
     weights_folder: Path,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Classifier, Fitted, list[Phase]]:
     """Return a trained classifier on the new backbone, its learning curve, and what was trained.
 
@@ -107,6 +109,7 @@ def swap(
     """
     from slimline.networks import classifier
     from slimline.training import loop
+    from slimline.training.scores import UNTRAINED
 
     is_kept = settings.backbone == KEEP
     student = begin(teacher, train, settings, weights_folder)
@@ -120,7 +123,7 @@ def swap(
             classifier.adapted(teacher, student.preprocessing),
         ),
     ]
-    score = None if is_kept or student.pretrained else loop.UNTRAINED
+    score = None if is_kept or student.pretrained else UNTRAINED
     for name, recipe, unfreeze, asked in plan:
         freeze(student.network, student.architecture.backbone, unfreeze)
         if recipe.epochs > 0:
@@ -136,6 +139,7 @@ def swap(
             head=student.head,
             teacher=asked,
             start=score,
+            checkpoints=checkpoints,
         )
         rows += fitted.rows
         score = fitted.kept

@@ -1,12 +1,21 @@
 """What makes two runs give the same bytes: seeds, threads, deterministic kernels, the device."""
 
 import os
+import platform
 import random
+from importlib import metadata
+from typing import Any
 
 import numpy as np
 import torch
 
 from slimline.params import RunParams
+
+_PACKAGES = ("torchvision", "torchao", "timm", "numpy", "pillow")
+"""What computes in a training, beside torch, which tells its build as well."""
+
+_ISA_LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
+"""Variables of the environment by which torch's libraries choose other kernels."""
 
 MEMORY_FORMAT = torch.channels_last
 """Of networks and images; depthwise convolutions are several times faster with it on a CPU."""
@@ -29,3 +38,22 @@ def start(run: RunParams) -> None:
 def device() -> torch.device:
     """Return the accelerator of this machine, or the CPU where there is none."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def identity() -> dict[str, Any]:
+    """Return what decides the bytes of a training beside code, settings and data."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "threads": torch.get_num_threads(),
+        "cpu": dict(torch.cpu.get_capabilities()),
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "limits": {name: os.environ.get(name) for name in _ISA_LIMITS},
+        "device": _device_name(),
+    }
+
+
+def _device_name() -> str:
+    kind = device().type
+    return torch.cuda.get_device_name() if kind == "cuda" else kind

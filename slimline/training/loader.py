@@ -29,11 +29,14 @@ _VALIDATION_BATCH = 250
 
 
 def training_batches(
-    split: Split, preprocessing: Preprocessing, recipe: Recipe, *, seed: int
+    split: Split, preprocessing: Preprocessing, recipe: Recipe, *, seed: int, done: int = 0
 ) -> DataLoader[Batch]:
-    """Return a loader of `num_steps(split, recipe)` shuffled and augmented batches."""
+    """Return a loader of `num_steps(split, recipe)` shuffled and augmented batches.
+
+    Of these the first `done` are left out: they were seen before an interruption.
+    """
     dataset = _Samples(split, preprocessing, recipe.augment, seed)
-    keys = _Keys(split, recipe, seed)
+    keys = _Keys(split, recipe, seed, done)
     return DataLoader(
         dataset,
         batch_sampler=keys,
@@ -116,23 +119,25 @@ class _Keys:
     A balanced epoch is as long, and draws with replacement, all classes equally often.
     """
 
-    def __init__(self, split: Split, recipe: Recipe, seed: int) -> None:
+    def __init__(self, split: Split, recipe: Recipe, seed: int, done: int) -> None:
         self._batch_size, self._steps = recipe.batch_size, num_steps(split, recipe)
+        self._done = done
         self._count, self._seed = len(split), seed
         self._chance = (
             class_weights(split)[split.labels] / len(split) if recipe.balance == "sampler" else None
         )
 
     def __len__(self) -> int:
-        return self._steps
+        return self._steps - self._done
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         batch: list[tuple[int, int]] = []
-        left = self._steps * self._batch_size
-        for epoch in itertools.count():
-            order = self._order(epoch)[:left]
+        left = len(self) * self._batch_size
+        first, place = divmod(self._done * self._batch_size, self._count)
+        for epoch in itertools.count(first):
+            order = self._order(epoch)[place : place + left]
             left -= len(order)
-            start = 0
+            start = place = 0
             while start < len(order):
                 taken = order[start : start + self._batch_size - len(batch)]
                 batch += [(epoch, index) for index in taken.tolist()]

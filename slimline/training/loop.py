@@ -5,7 +5,6 @@ before (`requires_grad`). To drive several devices, wrap network, optimizer and 
 makes them: nothing outside this function knows them.
 """
 
-import copy
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -21,9 +20,13 @@ from tqdm import tqdm
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import TrainingError
+from slimline.training import checkpoints as saved_states
 from slimline.training import determinism, divergence, loader
 from slimline.training import optimizer as optimizers
+from slimline.training.checkpoints import Checkpoints, TrainingCheckpoints
 from slimline.training.losses import Lesson
+from slimline.training.run_state import RunState
+from slimline.training.scores import UNTRAINED, HistoryRow, Score
 from slimline.training.settings import Recipe, Selection
 
 _LOG_LINES = 10
@@ -33,55 +36,6 @@ _LAYOUT = determinism.MEMORY_FORMAT
 
 _PATIENCE = 20
 """Steps of an accelerator between two looks at its losses."""
-
-
-@dataclass(frozen=True)
-class HistoryRow:
-    """A line of a learning curve."""
-
-    phase: str
-    step: int
-    epoch: float
-    learning_rate: float
-    train_loss: float
-    """Mean since the last row."""
-    validation_loss: float
-    validation_top1: float
-    """Percent."""
-    validation_mean_recall: float
-    """Percent: the mean over classes, each as if it had as many images as any other."""
-    images: int = 0
-    """Training images since the phase began, an image counted each time that it is seen."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the columns of the tsv."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Score:
-    """How a network does on a split."""
-
-    top1: float
-    """Percent."""
-    loss: float
-    """Mean cross-entropy, natural logarithm."""
-    mean_recall: float
-    """Percent: the mean over classes, each as if it had as many images as any other."""
-
-    def rank(self, by: Selection) -> tuple[float, float]:
-        """Return what makes a state better than another."""
-        if by == "loss":
-            return -self.loss, self.top1
-        return self.percent(by), -self.loss
-
-    def percent(self, by: Selection) -> float:
-        """Return the figure that is selected by; of a loss, which is no percentage, top-1."""
-        return self.mean_recall if by == "mean_recall" else self.top1
-
-
-UNTRAINED = Score(top1=-math.inf, loss=math.inf, mean_recall=-math.inf)
-"""Of a network whose weights are random: whatever training does is better."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +68,7 @@ def fit(
     after_step: Callable[[int, int], None] | None = None,
     score: Scorer | None = None,
     start: Score | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
     """Train what is not frozen, in place, and return how it went.
 
@@ -123,6 +78,7 @@ def fit(
     faster than the rest. `after_step(step, steps)` is called after each optimizer step; `score`
     measures in place of `measure`. `start` is the network's score as it is given, or `UNTRAINED`;
     where it is not known it is measured, and the learning curve begins with it, at step 0.
+    `checkpoints` are those of the stage: a training that was interrupted goes on from there.
 
     A recipe of no epochs leaves the network as it is.
 
@@ -131,29 +87,35 @@ def fit(
     """
     divergence.refuse_infinite_normalisation(preprocessing.mean, preprocessing.std)
     divergence.refuse_infinite(network, what=f"{phase}: the network that training begins with")
+    own = None
+    if checkpoints is not None:
+        own = checkpoints.of_training(
+            phase,
+            _decided_by(
+                network, train, validation, recipe, preprocessing, seed, head, teacher, start
+            ),
+        )
     device = determinism.device()
     network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
     steps = loader.num_steps(train, recipe)
-    rows: list[HistoryRow] = []
-    if start is None:
-        start = (score or measure)(network, validation, preprocessing)
-        rows = [_first_row(phase, start)] if steps else []
     if steps == 0:
+        start = start or (score or measure)(network, validation, preprocessing)
         network.to("cpu")
         _set_eval(network)
         return Fitted([], start, start)
     optimizer = optimizers.optimizer(network, recipe, head)
     schedule = optimizers.schedule(optimizer, steps)
     keep_zeros = _zero_keeper(network)
-    batches = loader.training_batches(train, preprocessing, recipe, seed=seed)
     lesson = Lesson(train, recipe, teacher, device, steps)
     by = recipe.selects
-    best = start, copy.deepcopy(network.state_dict())
-    reached: list[Score] = []
+    run = RunState(network, optimizer, schedule, steps=steps, by=by)
+    if not _went_on(run, own, phase):
+        run.begin(start or (score or measure)(network, validation, preprocessing))
+        run.rows = [_first_row(phase, run.start)] if start is None else []
+    batches = loader.training_batches(train, preprocessing, recipe, seed=seed, done=run.step)
     watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
-    losses: list[Tensor] = []
     _set_mode(network)
-    for step, (images, labels) in enumerate(_with_progress(batches, steps, phase), start=1):
+    for step, (images, labels) in _with_progress(batches, run, phase):
         images, labels = images.to(device, memory_format=_LAYOUT), labels.to(device)
         optimizer.zero_grad()
         loss = lesson.loss(network(images), images, labels, step)
@@ -161,8 +123,9 @@ def fit(
         optimizer.step()
         schedule.step()
         keep_zeros()
-        losses.append(loss.detach())
-        watch.see(losses[-1], step)
+        run.step = step
+        run.losses.append(loss.detach())
+        watch.see(run.losses[-1], step)
         if after_step is not None:
             after_step(step, steps)
         if step in _milestones(steps, recipe.validations):
@@ -170,18 +133,58 @@ def fit(
             found = (score or measure)(network, validation, preprocessing)
             watch.check_score(found)
             _set_mode(network)
-            rows.append(_row(phase, step, recipe, train, schedule, losses, found))
-            losses.clear()
-            reached.append(found)
-            if found.rank(by) > best[0].rank(by):
-                best = found, copy.deepcopy(network.state_dict())
-    network.load_state_dict(best[1])
+            run.rows.append(_row(phase, step, recipe, train, schedule, run.losses, found))
+            run.losses.clear()
+            run.judge(found)
+        if own is not None and (run.has_ended or own.is_due):
+            watch.check(network)
+            own.save(run.save(), step=step, is_last=run.has_ended)
+    network.load_state_dict(run.best[1])
     network.to("cpu")
     _set_eval(network)
-    if divergence.explodes([row.train_loss for row in rows]):
+    if divergence.explodes([row.train_loss for row in run.rows]):
         print(f"{phase}: the loss exploded on the way; a lower learning_rate would keep it down")
-    print(_told(phase, start, max(reached, key=lambda each: each.rank(by)), by), end="")
-    return Fitted(rows, start, best[0])
+    assert run.reached is not None, "the last step is a milestone"
+    print(_told(phase, run.start, run.reached, by), end="")
+    return Fitted(run.rows, run.start, run.best[0])
+
+
+def _went_on(run: RunState, own: TrainingCheckpoints | None, phase: str) -> bool:
+    """Restore what the last checkpoint saved, and say so; return whether there is one."""
+    saved = None if own is None else own.load()
+    if saved is None:
+        return False
+    run.restore(saved)
+    where = "is done" if run.has_ended else f"goes on from step {run.step} of {run.steps}"
+    print(f"{phase}: an interrupted training {where}", flush=True)
+    return True
+
+
+def _decided_by(
+    network: nn.Module,
+    train: Split,
+    validation: Split,
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    seed: int,
+    head: str,
+    teacher: nn.Module | None,
+    start: Score | None,
+) -> dict[str, Any]:
+    """Return what decides the result of a training, beside the code, settings and machine."""
+    trained = [name for name, weight in network.named_parameters() if weight.requires_grad]
+    return {
+        "network": saved_states.digest(network.state_dict()),
+        "trained": trained,
+        "teacher": saved_states.digest(teacher.state_dict()) if teacher else None,
+        "data": [train.digest, validation.digest],
+        "recipe": recipe.model_dump(mode="json", exclude={"num_workers"}),
+        "preprocessing": preprocessing.to_dict(),
+        "seed": seed,
+        "head": head,
+        "start": asdict(start) if start else None,
+        "random": saved_states.digest({"torch": torch.get_rng_state()}),
+    }
 
 
 @torch.no_grad()
@@ -299,7 +302,7 @@ class _Watch:
 
 def _told(phase: str, start: Score, best: Score, by: Selection) -> str:
     """Say what training gained or lost; nothing of weights that were random before."""
-    if start is UNTRAINED:
+    if start == UNTRAINED:
         return ""
     name = "mean recall" if by == "mean_recall" else "top-1"
     before, after = f"{start.percent(by):.2f} %", f"{best.percent(by):.2f} %"
@@ -347,11 +350,18 @@ def _row(
     )
 
 
-def _with_progress(batches: Any, steps: int, phase: str) -> Iterator[loader.Batch]:
-    """Yield the batches with a bar in a terminal, and with a line now and then in a log."""
+def _with_progress(batches: Any, run: RunState, phase: str) -> Iterator[tuple[int, loader.Batch]]:
+    """Yield steps and batches with a bar in a terminal, and with a line now and then in a log."""
     is_terminal = sys.stderr.isatty()
-    bar = tqdm(batches, total=steps, desc=phase, unit="step", disable=not is_terminal)
-    for step, batch in enumerate(bar, start=1):
-        yield batch
-        if not is_terminal and step in _milestones(steps, min(steps, _LOG_LINES)):
-            print(f"{phase}: step {step} of {steps}", flush=True)
+    bar = tqdm(
+        batches,
+        total=run.steps,
+        initial=run.step,
+        desc=phase,
+        unit="step",
+        disable=not is_terminal,
+    )
+    for step, batch in enumerate(bar, start=run.step + 1):
+        yield step, batch
+        if not is_terminal and step in _milestones(run.steps, min(run.steps, _LOG_LINES)):
+            print(f"{phase}: step {step} of {run.steps}", flush=True)

@@ -58,6 +58,16 @@ class SharedRecipe(Params):
         return self.select_by
 
 
+class ProgressParams(Params):
+    """Section `progress`: what a long training leaves behind while it runs.
+
+    Nothing of it changes a result, and no stage depends on it.
+    """
+
+    checkpoint_minutes: Annotated[float, Field(ge=0, le=1440)]
+    """Minutes from one checkpoint to the next; 0 writes none."""
+
+
 class Recipe(SharedRecipe):
     """One run of the training loop."""
 
