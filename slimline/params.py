@@ -59,7 +59,10 @@ class RunParams(Params):
     `data.seed`."""
 
     num_threads: Annotated[int, Field(ge=1, le=256)]
-    """CPU threads of a stage. Another count gives other bytes."""
+    """CPU threads of a stage, of each of its processes. Another count gives other bytes."""
+
+    processes: Annotated[int, Field(ge=1, le=4096)]
+    """Processes of a stage that trains, one for each GPU. Another count gives other bytes."""
 
 
 def load(section: str, schema: type[T], path: Path = PARAMS_PATH) -> T:
@@ -118,7 +121,7 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def load_run(path: Path = PARAMS_PATH) -> RunParams:
-    """Return `seed` and `num_threads`.
+    """Return `seed`, `num_threads` and `processes`.
 
     Raises:
         ParamsError: one of them is missing or not allowed.

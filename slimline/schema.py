@@ -77,6 +77,7 @@ def check_content(written: Mapping[str, Any], path: Path) -> ParamsFile:
     _check_stages(content, path)
     _check_published(content, path)
     _check_untrained(content, path)
+    _check_batches(content, path, written)
     if content.prune.rates == "auto" and not content.sensitivity.shares:
         raise ParamsError(
             [
@@ -162,6 +163,34 @@ def _check_untrained(content: ParamsFile, path: Path) -> None:
     ]
     if mistakes:
         raise ParamsError(mistakes)
+
+
+def _check_batches(content: ParamsFile, path: Path, written: Mapping[str, Any]) -> None:
+    """Refuse batches of which a process would have fewer than two images: BatchNorm needs them.
+
+    Raises:
+        ParamsError: one line per batch size.
+    """
+    recipes = {
+        "baseline_train.recipe": content.baseline_train.recipe,
+        "backbone_swap.frozen": content.backbone_swap.frozen,
+        "backbone_swap.unfrozen": content.backbone_swap.unfrozen,
+        "prune.recover": content.prune.recover,
+        "qat_finetune.recipe": content.qat_finetune.recipe,
+    }
+    small = {
+        params.where(f"{place}.batch_size", written): recipe.batch_size
+        for place, recipe in recipes.items()
+        if recipe.batch_size < 2 * content.processes
+    }
+    if small:
+        raise ParamsError(
+            [
+                f"{path}: {key}: is shared by {content.processes} processes, and each needs two "
+                f"images at least: {2 * content.processes} or more (given {given})"
+                for key, given in small.items()
+            ]
+        )
 
 
 def for_editors() -> dict[str, Any]:

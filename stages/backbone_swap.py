@@ -6,7 +6,7 @@ from slimline import params, stage
 from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.parity import float_parity
-from slimline.training import backbone_swap, checkpoints, determinism
+from slimline.training import backbone_swap, checkpoints, determinism, processes
 from slimline.training.settings import ProgressParams
 
 
@@ -30,6 +30,7 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
         checkpoints=saved,
     )
     extra = {"phases": [each.to_dict() for each in phases]}
+    processes.end_others()
     model_folder.save(
         target,
         model,
@@ -45,4 +46,4 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(processes.spread(main))

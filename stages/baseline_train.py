@@ -7,7 +7,7 @@ from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.parity import float_parity
-from slimline.training import checkpoints, determinism, loop
+from slimline.training import checkpoints, determinism, loop, processes
 from slimline.training.baseline_train import BaselineTrainParams
 from slimline.training.scores import UNTRAINED
 from slimline.training.settings import ProgressParams
@@ -35,6 +35,7 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
         start=UNTRAINED if model.pretrained is None else None,
         checkpoints=saved,
     )
+    processes.end_others()
     model_folder.save(
         target,
         model,
@@ -48,4 +49,4 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(processes.spread(main))

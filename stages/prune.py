@@ -9,7 +9,7 @@ from slimline.networks import classifier
 from slimline.parity import float_parity
 from slimline.pruning import layer_times, registry, rounds, sensitivity_table
 from slimline.pruning.widths import PruningTables
-from slimline.training import checkpoints, determinism
+from slimline.training import checkpoints, determinism, processes
 from slimline.training.settings import ProgressParams
 
 
@@ -46,6 +46,7 @@ def main(
         seed=run.seed,
         checkpoints=saved,
     )
+    processes.end_others()
     model_folder.save(
         target,
         outcome.model,
@@ -60,4 +61,4 @@ def main(
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(processes.spread(main))

@@ -14,7 +14,7 @@ from slimline.quantization import (
 )
 from slimline.quantization.mixed_precision import MixedTables
 from slimline.quantization.settings import QatFinetuneParams
-from slimline.training import checkpoints, determinism
+from slimline.training import checkpoints, determinism, processes
 from slimline.training.settings import ProgressParams
 
 
@@ -48,6 +48,7 @@ def main(
         checkpoints=saved,
         float_layers=mixed_record.float_layers(choices),
     )
+    processes.end_others()
     model_folder.save(
         target,
         model,
@@ -63,4 +64,4 @@ def main(
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(processes.spread(main))

@@ -89,6 +89,56 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
     assert {name: again[name] for name in trained} == {name: first[name] for name in trained}
 
 
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy repository whose baseline is trained, without interruption, by two processes."""
+    folder = toy.make(tmp_path_factory.mktemp("two") / "toy")
+    toy.set_params(
+        folder,
+        {
+            "processes": 2,
+            "progress.checkpoint_minutes": 0.0001,
+            "baseline_train.recipe.epochs": 1,
+            "baseline_train.backbone": "resnet8_w48",
+        },
+    )
+    toy.dvc(folder, "repro", "baseline_train")
+    toy.commit(folder, "Train")
+    return folder
+
+
+def is_rank(process: int) -> bool:
+    return b"\0RANK=" in Path("/proc", str(process), "environ").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("victim", ["dvc", "launcher", "rank"])
+def test_of_several_processes_none_is_left_and_it_goes_on(
+    two_processes: Path, tmp_path: Path, victim: str
+) -> None:
+    expected = toy.results(two_processes)
+    told = tmp_path / "told.txt"
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "baseline_train"]
+    with told.open("wb") as output:
+        dvc = subprocess.Popen(
+            command, cwd=two_processes, env=toy.of_stages(), stdout=output, stderr=output
+        )
+    wait_for_training(told, dvc)
+    running = stages_in(two_processes)
+    assert len([each for each in running if is_rank(each)]) == 2
+    victims = {
+        "dvc": [dvc.pid],
+        "launcher": [each for each in running if not is_rank(each)],
+        "rank": [each for each in running if is_rank(each)][-1:],
+    }
+    os.kill(victims[victim][0], signal.SIGKILL)
+    wait_until(lambda: not stages_in(two_processes), seconds=10)
+    dvc.wait()
+    assert "an interrupted training" in toy.dvc(two_processes, "repro", "baseline_train").stdout
+    assert toy.results(two_processes) == expected
+
+
 def wait_for_output(process: subprocess.Popen[bytes], text: bytes) -> None:
     assert process.stdout is not None
     for line in process.stdout:

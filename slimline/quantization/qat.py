@@ -25,7 +25,7 @@ from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
 from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.schemes import SCHEMES, ActivationType, WeightScales
-from slimline.training import loader, loop
+from slimline.training import loader, loop, processes
 from slimline.training.checkpoints import Checkpoints
 from slimline.training.loop import Fitted
 from slimline.training.scores import Score
@@ -245,13 +245,29 @@ def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> S
 
 
 def _range_freezer(network: fx.GraphModule, observe: float) -> Callable[[int, int], None]:
-    """Return a hook that freezes all ranges at the given share of the run."""
+    """Return a hook that freezes all ranges at the given share of the run.
+
+    Of several processes each has seen its share of a batch: the range of all is that of the batch.
+    """
 
     def freeze(step: int, steps: int) -> None:
+        if processes.count() > 1 and step <= round(observe * steps):
+            _widen_to_all(network)
         if step == round(observe * steps):
             freeze_ranges(network)
 
     return freeze
+
+
+def _widen_to_all(network: nn.Module) -> None:
+    """Make every range the one that all processes together have seen."""
+    fake_quants = [each for each in network.modules() if isinstance(each, FakeQuantizeBase)]
+    observers = [each.activation_post_process for each in fake_quants]
+    processes.widen((each.min_val for each in observers), (each.max_val for each in observers))
+    for each in fake_quants:
+        scale, zero_point = each.calculate_qparams()
+        each.scale.copy_(scale)
+        each.zero_point.copy_(zero_point)
 
 
 def _for_each_fake_quant(network: nn.Module, action: Callable[[FakeQuantizeBase], object]) -> None:

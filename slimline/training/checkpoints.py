@@ -9,19 +9,20 @@ is in `slimline.training.run_state`, why so in docs/decisions/0030-checkpoints.m
 import hashlib
 import json
 import shutil
+import struct
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from slimline import code_hashes, files
 from slimline.params import PARAMS_PATH, Params
-from slimline.training import determinism
+from slimline.training import determinism, processes
 
 FOLDER = Path(".slimline", "checkpoints")
 """Relative to the workspace: an experiment in a folder of its own (`--temp`, `--queue`) begins
@@ -99,26 +100,36 @@ class TrainingCheckpoints:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to write one."""
-        return self._stage.is_due
+        """Whether it is time to write one; of several processes the first decides."""
+        return processes.first_decides(self._stage.is_due)
 
     def load(self) -> Saved | None:
-        """Return what the last one that is whole has saved, if there is one."""
+        """Return what the last one that is whole has saved, if there is one.
+
+        Of several processes the first reads it, since the others may be on other machines.
+        """
+        content = processes.of_first(self._read() if processes.rank() == 0 else None)
+        if content is None:
+            self._stage.say_if_others()
+            return None
+        return _parse(content)
+
+    def _read(self) -> bytes | None:
         for path in self._by_step():
-            if files.hash_file(path)[:32] != path.stem.partition(".")[2]:
-                print(f"{self._phase}: checkpoint {path} is damaged, and passed over")
-                continue
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                return tensors, json.loads(file.metadata()[_HEADER])
-        self._stage.say_if_others()
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest()[:32] == path.stem.partition(".")[2]:
+                return content
+            print(f"{self._phase}: checkpoint {path} is damaged, and passed over")
         return None
 
     def save(self, saved: Saved, *, step: int, is_last: bool = False) -> None:
         """Write one, and remove those before it: all but one, of the last step all.
 
-        A disk that is full ends no training: it is said, and training goes on.
+        A disk that is full ends no training: it is said, and training goes on. Of several
+        processes the first writes.
         """
+        if processes.rank() > 0:
+            return
         tensors, content = saved
         partial = self._folder / ".partial"
         own = {
@@ -154,6 +165,13 @@ def of_stage(stage: str, settings: Iterable[Params], *, minutes: float) -> Check
         "machine": determinism.identity(),
     }
     return Checkpoints(FOLDER / stage, decided_by, minutes=minutes)
+
+
+def _parse(content: bytes) -> Saved:
+    """Return what is in a file of safetensors: its size of header, header, tensors."""
+    (size,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + size])
+    return load(content), json.loads(header["__metadata__"][_HEADER])
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import ImageFiles, Split
-from slimline.training import augmentation
+from slimline.training import augmentation, processes
 from slimline.training.augmentation import Augment
 from slimline.training.settings import Recipe
 
@@ -33,7 +33,8 @@ def training_batches(
 ) -> DataLoader[Batch]:
     """Return a loader of `num_steps(split, recipe)` shuffled and augmented batches.
 
-    Of these the first `done` are left out: they were seen before an interruption.
+    Of these the first `done` are left out: they were seen before an interruption. Of several
+    processes each has its own share of every batch.
     """
     dataset = _Samples(split, preprocessing, recipe.augment, seed)
     keys = _Keys(split, recipe, seed, done)
@@ -54,15 +55,30 @@ def num_steps(split: Split, recipe: Recipe) -> int:
 
 
 def fixed_batches(
-    split: Split, preprocessing: Preprocessing, *, size: int = _VALIDATION_BATCH
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    size: int = _VALIDATION_BATCH,
+    rank: int = 0,
+    count: int = 1,
 ) -> Iterator[Batch]:
-    """Yield the whole split in order, without augmentation, `size` images at a time."""
-    for start in range(0, len(split), size):
-        rows = slice(start, start + size)
+    """Yield the whole split in order, without augmentation, `size` images at a time.
+
+    Of `count` processes each has its own batches, the same as one process would make.
+    """
+    for rows in rows_of(split, size=size, rank=rank, count=count):
         yield (
             torch.from_numpy(preprocessing.normalise(split.images[rows])),
             torch.from_numpy(np.asarray(split.labels[rows])),
         )
+
+
+def rows_of(
+    split: Split, *, size: int = _VALIDATION_BATCH, rank: int = 0, count: int = 1
+) -> Iterator[slice]:
+    """Yield the rows of each of the batches that `fixed_batches` yields."""
+    for start in range(rank * size, len(split), count * size):
+        yield slice(start, start + size)
 
 
 class _Samples(Dataset[Batch]):
@@ -143,7 +159,7 @@ class _Keys:
                 batch += [(epoch, index) for index in taken.tolist()]
                 start += len(taken)
                 if len(batch) == self._batch_size:
-                    yield batch
+                    yield batch[processes.rank() :: processes.count()]
                     batch = []
             if not left:
                 return

@@ -1,8 +1,8 @@
 """THE training loop: every stage that trains calls `fit`, and none has a loop of its own.
 
 All that differs between stages is data in a `Recipe`; what a stage forbids to change is frozen
-before (`requires_grad`). To drive several devices, wrap network, optimizer and loader where `fit`
-makes them: nothing outside this function knows them.
+before (`requires_grad`). Several processes train together as `slimline.training.processes`
+says: each step averages their gradients.
 """
 
 import math
@@ -21,7 +21,7 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import TrainingError
 from slimline.training import checkpoints as saved_states
-from slimline.training import determinism, divergence, loader
+from slimline.training import determinism, divergence, loader, processes
 from slimline.training import optimizer as optimizers
 from slimline.training.checkpoints import Checkpoints, TrainingCheckpoints
 from slimline.training.losses import Lesson
@@ -105,6 +105,7 @@ def fit(
         return Fitted([], start, start)
     optimizer = optimizers.optimizer(network, recipe, head)
     schedule = optimizers.schedule(optimizer, steps)
+    forward = processes.wrap(network)
     keep_zeros = _zero_keeper(network)
     lesson = Lesson(train, recipe, teacher, device, steps)
     by = recipe.selects
@@ -115,16 +116,19 @@ def fit(
     batches = loader.training_batches(train, preprocessing, recipe, seed=seed, done=run.step)
     watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
     _set_mode(network)
+    common = processes.begin_own_random(seed, done=run.step)
     for step, (images, labels) in _with_progress(batches, run, phase):
         images, labels = images.to(device, memory_format=_LAYOUT), labels.to(device)
         optimizer.zero_grad()
-        loss = lesson.loss(network(images), images, labels, step)
+        loss = lesson.loss(forward(images), images, labels, step)
+        loss = processes.weighted(loss, len(images), of=recipe.batch_size)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         keep_zeros()
+        processes.average(_statistics(network))
         run.step = step
-        run.losses.append(loss.detach())
+        run.losses.append(processes.mean(loss.detach()))
         watch.see(run.losses[-1], step)
         if after_step is not None:
             after_step(step, steps)
@@ -136,9 +140,10 @@ def fit(
             run.rows.append(_row(phase, step, recipe, train, schedule, run.losses, found))
             run.losses.clear()
             run.judge(found)
-        if own is not None and (run.has_ended or own.is_due):
+        if own is not None and (run.has_ended or (watch.looks(step) and own.is_due)):
             watch.check(network)
             own.save(run.save(), step=step, is_last=run.has_ended)
+    processes.end_own_random(common)
     network.load_state_dict(run.best[1])
     network.to("cpu")
     _set_eval(network)
@@ -193,10 +198,17 @@ def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> T
     device = determinism.device()
     network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
     _set_eval(network)
-    batches = loader.fixed_batches(split, preprocessing)
-    return torch.cat(
-        [network(images.to(device, memory_format=_LAYOUT)).float().cpu() for images, _ in batches]
-    )
+    rank, count = processes.rank(), processes.count()
+    batches = loader.fixed_batches(split, preprocessing, rank=rank, count=count)
+    parts = [
+        network(images.to(device, memory_format=_LAYOUT)).float().cpu() for images, _ in batches
+    ]
+    if count == 1:
+        return torch.cat(parts)
+    logits = torch.zeros(len(split), len(split.classes))
+    for batch, rows in zip(parts, loader.rows_of(split, rank=rank, count=count), strict=True):
+        logits[rows] = batch
+    return processes.total(logits)
 
 
 def measure(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Score:
@@ -240,6 +252,17 @@ def _zero_keeper(network: nn.Module) -> Callable[[], None]:
     return keep
 
 
+def _statistics(network: nn.Module) -> Iterator[Tensor]:
+    """Yield what BatchNorm learns of images; what is frozen learns nothing."""
+    for module in network.modules():
+        if module.training:
+            yield from (
+                each
+                for name, each in module.named_buffers(recurse=False)
+                if name in {"running_mean", "running_var"}
+            )
+
+
 def _set_mode(network: nn.Module) -> None:
     """Put into training mode what is trained: BatchNorm of frozen layers keeps its statistics."""
     for module in network.modules():
@@ -272,8 +295,12 @@ class _Watch:
     def see(self, loss: Tensor, step: int) -> None:
         self._seen.append(loss)
         self._last = step
-        if step % self._every == 0:
+        if self.looks(step):
             self._check_losses()
+
+    def looks(self, step: int) -> bool:
+        """Return whether this is a step at which the device may be waited for."""
+        return step % self._every == 0
 
     def check(self, network: nn.Module) -> None:
         self._check_losses()
@@ -352,7 +379,7 @@ def _row(
 
 def _with_progress(batches: Any, run: RunState, phase: str) -> Iterator[tuple[int, loader.Batch]]:
     """Yield steps and batches with a bar in a terminal, and with a line now and then in a log."""
-    is_terminal = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty() and processes.rank() == 0
     bar = tqdm(
         batches,
         total=run.steps,

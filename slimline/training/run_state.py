@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from slimline.networks import state
+from slimline.training import processes
 from slimline.training.checkpoints import Saved
 from slimline.training.scores import HistoryRow, Score
 from slimline.training.settings import Selection
@@ -125,10 +126,18 @@ class RunState:
 def _random() -> dict[str, Tensor]:
     """Return the states of the generators of torch and numpy, uint8 and int64."""
     words = np.random.get_state(legacy=False)["state"]["key"]
-    found = {_TORCH: torch.get_rng_state(), _NUMPY: torch.from_numpy(words.astype(np.int64))}
+    found = {
+        _TORCH: _of_all(torch.get_rng_state()),
+        _NUMPY: torch.from_numpy(words.astype(np.int64)),
+    }
     if torch.accelerator.is_available():
-        found[_DEVICE] = torch.get_device_module().get_rng_state()
+        found[_DEVICE] = _of_all(torch.get_device_module().get_rng_state())
     return found
+
+
+def _of_all(state: Tensor) -> Tensor:
+    """Return the state of a generator in each process, [processes, bytes]."""
+    return torch.stack(processes.gathered(state))
 
 
 def _without_words(state: dict[str, Any]) -> dict[str, Any]:
@@ -142,9 +151,10 @@ def _set_random(tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
     state = content["random.numpy"]
     state["state"]["key"] = tensors[_NUMPY].numpy().astype(np.uint32)
     np.random.set_state(state)
-    torch.set_rng_state(tensors[_TORCH])
+    # A copy, since torch reads from the beginning of the memory, wherever a view of it begins.
+    torch.set_rng_state(tensors[_TORCH][processes.rank()].clone())
     if _DEVICE in tensors:
-        torch.get_device_module().set_rng_state(tensors[_DEVICE])
+        torch.get_device_module().set_rng_state(tensors[_DEVICE][processes.rank()].clone())
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     architecture = Architecture("shufflenet_v2_x0_5", 2, 1, 1, 3)
     model = Classifier(classifier.make(architecture).eval(), architecture, ["a", "b"], FRAME)
     target = tmp_path_factory.mktemp("models") / "net"
-    settings = RunParams(seed=1, num_threads=1)
+    settings = RunParams(seed=1, num_threads=1, processes=1)
     model_folder.save(target, model, data=SPLIT, settings=settings, with_onnx=False)
     return target
 
@@ -40,7 +40,7 @@ def test_it_comes_back_as_it_was(folder: Path) -> None:
 
 def test_the_same_model_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     model = model_folder.load(folder)
-    settings = RunParams(seed=1, num_threads=1)
+    settings = RunParams(seed=1, num_threads=1, processes=1)
     model_folder.save(tmp_path / "again", model, data=SPLIT, settings=settings, with_onnx=False)
     for name in ("weights.safetensors", "model.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
@@ -72,7 +72,7 @@ def test_weights_of_another_model_are_refused(folder: Path, tmp_path: Path) -> N
     with torch.no_grad():
         next(model.network.parameters()).mul_(1.5)
     other = tmp_path / "other"
-    settings = RunParams(seed=1, num_threads=1)
+    settings = RunParams(seed=1, num_threads=1, processes=1)
     model_folder.save(other, model, data=SPLIT, settings=settings, with_onnx=False)
     names = [files.hash_file(each / "model.json") for each in (folder, other)]
     assert names[0] != names[1], "who names its parent by this hash names it to the byte"

@@ -29,7 +29,7 @@ def test_a_fresh_process_rebuilds_the_same_model(pipeline: Path) -> None:
         "import sys, hashlib, torch; from pathlib import Path;"
         "from slimline.artifacts import model_folder; from slimline.params import RunParams;"
         "from slimline.training import determinism;"
-        "determinism.start(RunParams(seed=0, num_threads=1));"
+        "determinism.start(RunParams(seed=0, num_threads=1, processes=1));"
         "model = model_folder.load(Path(sys.argv[1])); torch.manual_seed(0);"
         "print(hashlib.sha256(model.network(torch.randn(3, 1, 28, 28))"
         ".detach().numpy().tobytes()).hexdigest())"
@@ -41,7 +41,7 @@ def test_a_fresh_process_rebuilds_the_same_model(pipeline: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    determinism.start(RunParams(seed=0, num_threads=1))
+    determinism.start(RunParams(seed=0, num_threads=1, processes=1))
     model = model_folder.load(folder)
     torch.manual_seed(0)
     own = model.network(torch.randn(3, 1, 28, 28)).detach().numpy().tobytes()
