@@ -37,7 +37,7 @@ from slimline.targets import runtimes
 from slimline.targets.onnxruntime import exporter, runtime, to_onnx
 from slimline.training import determinism, loop
 from slimline.training.augmentation import Augment
-from slimline.training.settings import Recipe
+from slimline.training.settings import Recipe, Step
 
 FAMILIES = ("shufflenet_v2_x0_5", "resnet18", "mobilenet_v3_small", "mobilenet_v4_conv_small")
 DRAWS: Mapping[int, int] = {50: 10, 200: 10, 1000: 4, 5000: 1}
@@ -253,9 +253,13 @@ def export(name: str, splits: Mapping[str, Split], seed: int, folder: Path) -> E
 
 def recipe() -> Recipe:
     """Return how networks are trained here."""
+    step = Step(
+        precision="float32", accumulate=1, clip_norm=0, ema=0, decay_all=True, compile=False
+    )
     augment = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
     return Recipe(
-        batch_size=64, optimizer="adamw", label_smoothing=0.0, augment=augment, balance="none",
+        batch_size=64, optimizer="adamw", label_smoothing=0.0, augment=augment, step=step,
+        balance="none", select_by="auto",
         num_workers=0, epochs=EPOCHS, learning_rate=0.003, weight_decay=0.0, validations=1,
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ SHARED: Mapping[str, Sequence[str]] = {
 """Sections that stand once for several places; a place that has a key itself keeps its own."""
 
 _MOVED = {
-    "training": "batch_size, optimizer, label_smoothing, augment, balance, select_by and "
+    "training": "batch_size, optimizer, label_smoothing, augment, step, balance, select_by and "
     "num_workers of all "
     "recipes now stand there once",
     "quantization": "activation_type, weight_bits, weights, calibrator and mixed of qat_finetune "

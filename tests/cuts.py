@@ -17,7 +17,7 @@ from slimline.training.settings import Distill, DistilledRecipe
 
 RECOVER = DistilledRecipe(
     epochs=0.2, batch_size=32, optimizer="adamw", learning_rate=0.003, weight_decay=0.0,
-    label_smoothing=0.0, validations=1, augment=toy.NO_AUGMENT, balance="none",
+    label_smoothing=0.0, validations=1, augment=toy.NO_AUGMENT, step=toy.PLAIN_STEP, balance="none",
     select_by="auto", num_workers=0,
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip

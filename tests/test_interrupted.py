@@ -13,7 +13,13 @@ import pytest
 import toy
 
 TRAINED = Path("models", "baseline_train")
-TRAINING = ("baseline_train", "backbone_swap", "prune", "qat_finetune")
+TRAINING = {
+    "baseline_train": "check_networks",
+    "backbone_swap": "baseline_train",
+    "prune": "sensitivity",
+    "qat_finetune": "int8_sensitivity",
+}
+"""The stages that train, each with the last that runs before it."""
 KILLS = 5
 """Of each stage that trains."""
 
@@ -64,29 +70,39 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(
     """Twenty times, DVC and the stage by turns, whatever they are about."""
     folder, moments = toy.make(tmp_path / "toy"), random.Random(0)
     toy.set_params(folder, {"progress.checkpoint_minutes": 0.0001})
-    toy.dvc(folder, "repro", "check_networks")
-    for stage in TRAINING:
-        told = tmp_path / f"{stage}.txt"
-        kills = 0
-        while kills < KILLS:
-            with told.open("wb") as output:
-                # Forced, since a stage may be done before it is killed: then it begins once more.
-                command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage]
-                dvc = subprocess.Popen(
-                    command, cwd=folder, env=toy.of_stages(), stdout=output, stderr=output
-                )
-            wait_for_training(told, dvc)
-            time.sleep(moments.uniform(0, 2))
-            kills += dvc.poll() is None
-            (kill_dvc if kills % 2 else kill_stages)(dvc, folder)
-            dvc.wait()
-            wait_until(lambda: not stages_in(folder))
-        done = toy.dvc(folder, "repro", stage)
-        assert "an interrupted training" in done.stdout
+    for stage, before in TRAINING.items():
+        toy.dvc(folder, "repro", before)
+        kill_again_and_again(folder, stage, moments)
+        assert "an interrupted training" in toy.dvc(folder, "repro", stage).stdout
         assert not (folder / ".slimline" / "checkpoints" / stage).exists()
     again, first = toy.results(folder), toy.results(pipeline)
     trained = [name for name in first if name.split("/")[1] in TRAINING]
     assert {name: again[name] for name in trained} == {name: first[name] for name in trained}
+
+
+def kill_again_and_again(folder: Path, stage: str, moments: random.Random) -> None:
+    told, kills = folder.parent / f"{stage}.txt", 0
+    while kills < KILLS:
+        dvc = begin(folder, stage, told)
+        time.sleep(moments.uniform(0, 2))
+        if dvc.poll() is None:
+            kills += 1
+            (kill_dvc if kills % 2 else kill_stages)(dvc, folder)
+            dvc.wait()
+        else:
+            assert dvc.returncode == 0, told.read_text()
+        wait_until(lambda: not stages_in(folder))
+
+
+def begin(folder: Path, stage: str, told: Path) -> subprocess.Popen[bytes]:
+    """Run a stage, done or not, and wait until it trains, or has ended."""
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage]
+    with told.open("wb") as output:
+        dvc = subprocess.Popen(
+            command, cwd=folder, env=toy.of_stages(), stdout=output, stderr=output
+        )
+    wait_until(lambda: dvc.poll() is not None or b": step " in told.read_bytes(), seconds=300)
+    return dvc
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +134,7 @@ def test_of_several_processes_none_is_left_and_it_goes_on(
     two_processes: Path, tmp_path: Path, victim: str
 ) -> None:
     expected = toy.results(two_processes)
-    told = tmp_path / "told.txt"
-    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "baseline_train"]
-    with told.open("wb") as output:
-        dvc = subprocess.Popen(
-            command, cwd=two_processes, env=toy.of_stages(), stdout=output, stderr=output
-        )
-    wait_for_training(told, dvc)
+    dvc = begin(two_processes, "baseline_train", tmp_path / "told.txt")
     running = stages_in(two_processes)
     assert len([each for each in running if is_rank(each)]) == 2
     victims = {
@@ -145,11 +155,6 @@ def wait_for_output(process: subprocess.Popen[bytes], text: bytes) -> None:
         if text in line:
             return
     raise AssertionError(f"{text!r} was never printed")
-
-
-def wait_for_training(told: Path, dvc: subprocess.Popen[bytes]) -> None:
-    """Wait until a stage says that it trains, or has ended."""
-    wait_until(lambda: dvc.poll() is not None or b": step " in told.read_bytes(), seconds=300)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:

@@ -22,10 +22,14 @@ from slimline.data import splitting
 from slimline.data.split_files import Split
 from slimline.data.splitting import DataParams
 from slimline.training.augmentation import Augment
+from slimline.training.settings import Step
 
 ROOT = Path(__file__).parent.parent
 NUM_TRAIN, NUM_TEST = 1800, 300
 NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
+PLAIN_STEP = Step(
+    precision="float32", accumulate=1, clip_norm=0, ema=0, decay_all=True, compile=False
+)
 VARIANTS = tuple(variants.read(ROOT / variants.PATH))
 
 _OVERRIDES: dict[str, Any] = {

@@ -76,11 +76,13 @@ def finetune_prepared(
     does is better on validation, that is what the network is left with.
     """
     calibrate(network, calibration_images, model, settings.calibrator)
+    # What is rounded to int8 is trained in full float32, and compilers don't know fake-quant.
+    step = settings.recipe.step.model_copy(update={"precision": "float32", "compile": False})
     fitted = loop.fit(
         network,
         train,
         validation,
-        settings.recipe,
+        settings.recipe.model_copy(update={"step": step}),
         preprocessing=model.preprocessing,
         seed=seed,
         phase=_PHASE,

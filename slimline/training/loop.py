@@ -28,6 +28,7 @@ from slimline.training.losses import Lesson
 from slimline.training.run_state import RunState
 from slimline.training.scores import UNTRAINED, HistoryRow, Score
 from slimline.training.settings import Recipe, Selection
+from slimline.training.stepping import Stepper
 
 _LOG_LINES = 10
 """Lines of progress in a log, where a terminal has a bar."""
@@ -105,11 +106,11 @@ def fit(
         return Fitted([], start, start)
     optimizer = optimizers.optimizer(network, recipe, head)
     schedule = optimizers.schedule(optimizer, steps)
-    forward = processes.wrap(network)
     keep_zeros = _zero_keeper(network)
     lesson = Lesson(train, recipe, teacher, device, steps)
     by = recipe.selects
-    run = RunState(network, optimizer, schedule, steps=steps, by=by)
+    stepper = Stepper(network, optimizer, lesson, recipe)
+    run = RunState(network, optimizer, schedule, steps=steps, by=by, average=stepper.average)
     if not _went_on(run, own, phase):
         run.begin(start or (score or measure)(network, validation, preprocessing))
         run.rows = [_first_row(phase, run.start)] if start is None else []
@@ -119,22 +120,18 @@ def fit(
     common = processes.begin_own_random(seed, done=run.step)
     for step, (images, labels) in _with_progress(batches, run, phase):
         images, labels = images.to(device, memory_format=_LAYOUT), labels.to(device)
-        optimizer.zero_grad()
-        loss = lesson.loss(forward(images), images, labels, step)
-        loss = processes.weighted(loss, len(images), of=recipe.batch_size)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        run.losses.append(stepper.take(images, labels, step))
         schedule.step()
         keep_zeros()
         processes.average(_statistics(network))
+        stepper.follow()
         run.step = step
-        run.losses.append(processes.mean(loss.detach()))
         watch.see(run.losses[-1], step)
         if after_step is not None:
             after_step(step, steps)
         if step in _milestones(steps, recipe.validations):
             watch.check(network)
-            found = (score or measure)(network, validation, preprocessing)
+            found = (score or measure)(stepper.judged, validation, preprocessing)
             watch.check_score(found)
             _set_mode(network)
             run.rows.append(_row(phase, step, recipe, train, schedule, run.losses, found))

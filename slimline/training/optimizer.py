@@ -37,12 +37,22 @@ def _groups(network: nn.Module, recipe: Recipe, head: str) -> list[dict[str, Any
     trained = [each for each in network.named_parameters() if each[1].requires_grad]
     share = recipe.backbone_rate if isinstance(recipe, TransferRecipe) else 1
     if share == 1:
-        return [{"params": [weight for _, weight in trained]}]
-    heads = [weight for name, weight in trained if name.startswith(head)]
-    others = [weight for name, weight in trained if not name.startswith(head)]
-    rate = recipe.learning_rate
-    groups = [{"params": heads, "lr": rate}, {"params": others, "lr": share * rate}]
+        groups: list[dict[str, Any]] = [{"params": [weight for _, weight in trained]}]
+    else:
+        heads = [weight for name, weight in trained if name.startswith(head)]
+        others = [weight for name, weight in trained if not name.startswith(head)]
+        rate = recipe.learning_rate
+        groups = [{"params": heads, "lr": rate}, {"params": others, "lr": share * rate}]
+    if not recipe.step.decay_all:
+        groups = [part for group in groups for part in _by_decay(group)]
     return [group for group in groups if group["params"]]
+
+
+def _by_decay(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a group in two: what decays, and biases and norms, which don't."""
+    matrices = [weight for weight in group["params"] if weight.dim() > 1]
+    vectors = [weight for weight in group["params"] if weight.dim() <= 1]
+    return [group | {"params": matrices}, group | {"params": vectors, "weight_decay": 0.0}]
 
 
 def _warmup(steps: int) -> float:

@@ -123,14 +123,6 @@ def widen(lows: Iterable[Tensor], highs: Iterable[Tensor]) -> None:
         _reduce(list(highs), distributed.ReduceOp.MAX)
 
 
-def weighted(loss: Tensor, images: int, *, of: int) -> Tensor:
-    """Return the mean loss of so many images `of` a batch, weighted by their number.
-
-    The mean of it over all processes is the batch's, even where a batch cannot be divided.
-    """
-    return loss * (images * count() / of) if _are_several() else loss
-
-
 def begin_own_random(seed: int, *, done: int) -> Tensor:
     """Let what is drawn at random, as by dropout, differ between processes from now on.
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel
 
 from slimline.networks import state
 from slimline.training import processes
@@ -20,7 +21,7 @@ from slimline.training.checkpoints import Saved
 from slimline.training.scores import HistoryRow, Score
 from slimline.training.settings import Selection
 
-_NETWORK, _BEST, _OPTIMIZER = "network.", "best.", "optimizer."
+_NETWORK, _AVERAGE, _BEST, _OPTIMIZER = "network.", "average.", "best.", "optimizer."
 _LOSSES = "losses"
 _TORCH, _DEVICE, _NUMPY = "random.torch", "random.device", "random.numpy"
 
@@ -36,9 +37,10 @@ class RunState:
         *,
         steps: int,
         by: Selection,
+        average: AveragedModel | None = None,
     ) -> None:
         self.network, self.optimizer, self.schedule = network, optimizer, schedule
-        self.steps, self._by = steps, by
+        self.steps, self._by, self._average = steps, by, average
         self.step = 0
         """Of `steps`, those that are done."""
         self.start: Score
@@ -60,17 +62,18 @@ class RunState:
     def begin(self, start: Score) -> None:
         """Take the network as it is, with its score, as the state that training begins with."""
         self.start = start
-        self._keep(start)
+        self._keep(start, self.network)
 
     def judge(self, found: Score) -> None:
-        """Keep the network as it is now if its score is the best so far."""
+        """Keep the network, or its average, as it is now if its score is the best so far."""
         if self.reached is None or found.rank(self._by) > self.reached.rank(self._by):
             self.reached = found
         if found.rank(self._by) > self.best[0].rank(self._by):
-            self._keep(found)
+            average = self._average
+            self._keep(found, self.network if average is None else average.module)
 
-    def _keep(self, score: Score) -> None:
-        self.best = score, copy.deepcopy(self.network.state_dict())
+    def _keep(self, score: Score, network: nn.Module) -> None:
+        self.best = score, copy.deepcopy(network.state_dict())
 
     def save(self) -> Saved:
         """Return all that changes: tensors, and JSON types."""
@@ -89,6 +92,10 @@ class RunState:
             moments = _flat(optimizer["state"])
             tensors |= {f"{_NETWORK}{name}": e for name, e in self.network.state_dict().items()}
             tensors |= moments
+            if self._average is not None:
+                tensors |= {
+                    f"{_AVERAGE}{n}": each for n, each in self._average.state_dict().items()
+                }
             if self.losses:
                 tensors[_LOSSES] = torch.stack(self.losses)
             content |= {
@@ -109,9 +116,11 @@ class RunState:
         self.rows = [HistoryRow(**row) for row in content["rows"]]
         # The best state is kept as `state_dict` gives it, versions of modules included.
         state.load(self.network, _named(tensors, _BEST))
-        self._keep(Score(**content["best"]))
+        self._keep(Score(**content["best"]), self.network)
         if not self.has_ended:
             state.load(self.network, _named(tensors, _NETWORK))
+            if self._average is not None:
+                state.load(self._average, _named(tensors, _AVERAGE))
             self.losses = list(tensors[_LOSSES].to(device)) if _LOSSES in tensors else []
             self.optimizer.load_state_dict(
                 {"state": _nested(tensors, content["strides"]), "param_groups": content["groups"]}

@@ -24,6 +24,33 @@ class Distill(Params):
     """Share of the run, at its end, in which the teacher is asked; each question costs time."""
 
 
+class Step(Params):
+    """How a step is made."""
+
+    precision: Literal["float32", "tf32", "bfloat16"]
+    """Of forward and backward pass. float32 is exact everywhere, tf32 means on GPUs that have it
+    products of 10 bits in convolutions and matrices, bfloat16 is autocast; weights are float32
+    always. qat_finetune trains in float32 whatever this says."""
+
+    accumulate: Annotated[int, Field(ge=1, le=1024)]
+    """Parts into which a batch is cut to save memory; BatchNorm sees a part at a time."""
+
+    clip_norm: Annotated[float, Field(ge=0, le=1000)]
+    """Longest gradient, over all weights together; 0 clips none."""
+
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    """Share that an average of the weights keeps of itself at each step, as 0.999: the average is
+    validated and kept. 0: the weights themselves."""
+
+    decay_all: bool
+    """Whether weight decay pulls at biases and norms as well, or at weights of two or more
+    dimensions alone."""
+
+    compile: bool
+    """Whether torch.compile makes kernels for the network, which takes minutes and pays on GPUs.
+    Never in qat_finetune."""
+
+
 class SharedRecipe(Params):
     """Section `training`: what all recipes share, unless one has a key itself."""
 
@@ -37,6 +64,8 @@ class SharedRecipe(Params):
     """Share of the target that is spread over all classes."""
 
     augment: Augment
+
+    step: Step
 
     balance: Literal["none", "weights", "sampler"]
     """For classes of unequal size: weights counts rare classes more in the loss; sampler draws all

@@ -19,7 +19,7 @@ from slimline.training.settings import Distill, DistilledRecipe
 
 RECIPE = DistilledRecipe(
     epochs=2, batch_size=30, optimizer="adamw", learning_rate=0.01, weight_decay=0.0,
-    label_smoothing=0.0, validations=2, augment=toy.NO_AUGMENT, balance="none",
+    label_smoothing=0.0, validations=2, augment=toy.NO_AUGMENT, step=toy.PLAIN_STEP, balance="none",
     select_by="auto", num_workers=0,
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip

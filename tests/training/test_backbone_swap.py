@@ -23,7 +23,7 @@ MODEL = {
 RECIPE = {
     "epochs": 0.1, "batch_size": 20, "optimizer": "adamw", "learning_rate": 0.01,
     "weight_decay": 0.0, "label_smoothing": 0.0, "validations": 1, "augment": toy.NO_AUGMENT,
-    "balance": "none", "select_by": "auto", "num_workers": 0,
+    "step": toy.PLAIN_STEP, "balance": "none", "select_by": "auto", "num_workers": 0,
 }  # fmt: skip
 TEACHER = Distill(weight=0.0, temperature=2.0, last=1.0)
 

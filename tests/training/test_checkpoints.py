@@ -26,6 +26,7 @@ RECIPE = TransferRecipe(
     epochs=1.2, batch_size=20, optimizer="sgd", learning_rate=0.05, weight_decay=0.01,
     label_smoothing=0.1, validations=3, balance="none", select_by="auto", num_workers=0,
     augment=toy.NO_AUGMENT.model_copy(update={"shift": 1, "mixup": 0.5}), backbone_rate=0.5,
+    step=toy.PLAIN_STEP,
     distill=Distill(weight=0.5, temperature=2.0, last=0.5),
 )  # fmt: skip
 STEPS = 12
@@ -102,6 +103,17 @@ def test_interrupted_and_gone_on(tmp_path: Path, optimizer: str, stops: list[int
     assert torch.equal(torch.rand(3), random_after), "what comes after goes on alike"
     assert same(whole, model)
     assert repr(done) == repr(expected)
+
+
+def test_an_average_of_the_weights_goes_on(tmp_path: Path) -> None:
+    step = toy.PLAIN_STEP.model_copy(
+        update={"ema": 0.9, "accumulate": 2, "clip_norm": 1.0, "decay_all": False}
+    )
+    recipe = RECIPE.model_copy(update={"step": step})
+    whole, _ = fit(tmp_path / "whole", recipe=recipe)
+    with pytest.raises(KilledError):
+        fit(tmp_path / "parts", stop_after=7, recipe=recipe)
+    assert same(whole, fit(tmp_path / "parts", recipe=recipe)[0])
 
 
 def test_a_training_that_had_ended_is_not_repeated(

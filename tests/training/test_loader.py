@@ -24,7 +24,8 @@ def recipe(**changes: object) -> Recipe:
     settings = {
         "epochs": 2, "batch_size": 10, "optimizer": "sgd", "learning_rate": 0.1,
         "weight_decay": 0.0, "label_smoothing": 0.0, "validations": 1,
-        "augment": toy.NO_AUGMENT, "balance": "none", "select_by": "auto", "num_workers": 0,
+        "augment": toy.NO_AUGMENT, "step": toy.PLAIN_STEP,
+        "balance": "none", "select_by": "auto", "num_workers": 0,
     }  # fmt: skip
     return Recipe(**(settings | changes))
 

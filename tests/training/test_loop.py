@@ -16,7 +16,7 @@ from slimline.training.settings import Distill, DistilledRecipe
 FRAME = Preprocessing(4, 4, 1, mean=(0.5,), std=(0.5,))
 RECIPE = DistilledRecipe(
     epochs=6, batch_size=20, optimizer="adamw", learning_rate=0.05, weight_decay=0.0,
-    label_smoothing=0.0, validations=3, augment=toy.NO_AUGMENT, balance="none",
+    label_smoothing=0.0, validations=3, augment=toy.NO_AUGMENT, step=toy.PLAIN_STEP, balance="none",
     select_by="auto", num_workers=0,
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip

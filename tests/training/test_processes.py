@@ -58,7 +58,6 @@ def test_interrupted_and_gone_on(tmp_path: Path) -> None:
 def test_alone_nothing_is_asked_of_others() -> None:
     value = torch.tensor(2.0)
     assert processes.mean(value) is processes.total(value) is value
-    assert processes.weighted(value, 3, of=4) is value
     assert processes.wrap(network := torch.nn.Linear(1, 1)) is network
     assert (processes.rank(), processes.count()) == (0, 1)
 

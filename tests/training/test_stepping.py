@@ -1,0 +1,119 @@
+"""What each setting of `training.step` does to a training."""
+
+from typing import Any
+
+import pytest
+import torch
+import toy
+from torch import nn
+from training.test_checkpoints import FRAME, TRAIN, VALIDATION
+
+from slimline.data.preprocessing import Preprocessing
+from slimline.training import loop, optimizer
+from slimline.training.scores import UNTRAINED
+from slimline.training.settings import Distill, Recipe, TransferRecipe
+
+PLAIN: dict[str, Any] = {
+    "epochs": 1.2, "batch_size": 20, "optimizer": "sgd", "learning_rate": 0.05,
+    "weight_decay": 0.01, "label_smoothing": 0.0, "validations": 1, "augment": toy.NO_AUGMENT,
+    "balance": "none", "select_by": "auto", "num_workers": 0,
+}  # fmt: skip
+ALL = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
+
+
+def recipe(**step: Any) -> Recipe:
+    return Recipe(**PLAIN, step=toy.PLAIN_STEP.model_copy(update=step))
+
+
+def linear() -> nn.Sequential:
+    """Without BatchNorm, which sees parts of a batch otherwise than the whole."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def train(
+    settings: Recipe, frame: Preprocessing = FRAME
+) -> tuple[nn.Module, list[list[torch.Tensor]], loop.Fitted]:
+    """Return the network, its weights after each step, and what training did."""
+    model, seen = linear(), []
+
+    def note(_: int, __: int) -> None:
+        seen.append([each.detach().clone() for each in model.parameters()])
+
+    done = loop.fit(
+        model, TRAIN, VALIDATION, settings, preprocessing=frame, seed=1, phase="test",
+        start=UNTRAINED, after_step=note,
+    )  # fmt: skip
+    return model, seen, done
+
+
+def distance(some: list[torch.Tensor], others: list[torch.Tensor]) -> float:
+    pairs = zip(some, others, strict=True)
+    return float(torch.stack([(one - other).detach().norm() for one, other in pairs]).norm())
+
+
+@pytest.mark.parametrize("parts", [2, 3, 50])
+def test_parts_of_a_batch_make_the_same_step(parts: int) -> None:
+    """Three parts of 20 images are 7, 7 and 6, and count by their number."""
+    whole, _, done = train(recipe())
+    model, _, same = train(recipe(accumulate=parts))
+    weights = list(model.parameters())
+    assert distance(weights, list(whole.parameters())) < 1e-4
+    assert same.rows[-1].train_loss == pytest.approx(done.rows[-1].train_loss, abs=1e-5)
+
+
+def test_a_long_gradient_is_clipped() -> None:
+    begun = [each.detach() for each in linear().parameters()]
+    longest = 1e-3
+    _, plain, _ = train(recipe())
+    _, clipped, _ = train(recipe(clip_norm=longest))
+    rate = PLAIN["learning_rate"] / 25  # what one cycle begins with
+    decayed = rate * PLAIN["weight_decay"] * distance(begun, [0 * each for each in begun])
+    nesterov = 2
+    assert distance(clipped[0], begun) < nesterov * (rate * longest + decayed) * 1.01
+    assert distance(plain[0], begun) > 10 * distance(clipped[0], begun)
+
+
+def test_the_average_of_the_weights_is_kept() -> None:
+    share = 0.8
+    model, seen, _ = train(recipe(ema=share))
+    average = seen[0]
+    for weights in seen[1:]:
+        pairs = zip(average, weights, strict=True)
+        average = [share * one + (1 - share) * other for one, other in pairs]
+    assert distance(list(model.parameters()), average) < 1e-5
+    assert distance(seen[-1], average) > 1e-3
+
+
+@pytest.mark.parametrize("decay_all", [True, False])
+def test_biases_and_norms_decay_or_not(decay_all: bool) -> None:
+    step = toy.PLAIN_STEP.model_copy(update={"decay_all": decay_all})
+    settings = TransferRecipe(
+        **PLAIN, step=step, backbone_rate=0.5,
+        distill=Distill(weight=0.0, temperature=1.0, last=1.0),
+    )  # fmt: skip
+    groups = optimizer.optimizer(ALL, settings, "3.").param_groups
+    decays = {
+        weight.dim() > 1: group["weight_decay"] for group in groups for weight in group["params"]
+    }
+    assert decays == {True: 0.01, False: 0.01 if decay_all else 0.0}
+    assert sum(len(group["params"]) for group in groups) == len(list(ALL.parameters()))
+    assert sorted({group["initial_lr"] if "initial_lr" in group else group["lr"]
+                   for group in groups}) == [0.025, 0.05]  # fmt: skip
+
+
+def test_bfloat16_computes_coarsely_and_keeps_weights_in_float32() -> None:
+    exact, _, done = train(recipe())
+    model, _, coarse = train(recipe(precision="bfloat16"))
+    assert {each.dtype for each in model.parameters()} == {torch.float32}
+    apart = distance(list(model.parameters()), list(exact.parameters()))
+    assert 1e-5 < apart < 0.1
+    assert coarse.rows[-1].train_loss != done.rows[-1].train_loss
+    assert coarse.kept.top1 > 85
+
+
+@pytest.mark.slow
+def test_compiled_kernels_make_the_same_steps() -> None:
+    exact, _, _ = train(recipe())
+    model, _, _ = train(recipe(compile=True))
+    assert distance(list(model.parameters()), list(exact.parameters())) < 1e-3
