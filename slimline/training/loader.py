@@ -44,6 +44,8 @@ def training_batches(
         num_workers=recipe.num_workers,
         collate_fn=_as_is,
         generator=torch.Generator().manual_seed(seed),
+        # Out of pinned memory a GPU fetches a batch while it computes the one before.
+        pin_memory=torch.cuda.is_available(),
     )
 
 

@@ -6,7 +6,6 @@ says: each step averages their gradients.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn, TypeAlias
@@ -15,13 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
-from tqdm import tqdm
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import TrainingError
 from slimline.training import checkpoints as saved_states
-from slimline.training import determinism, divergence, loader, processes
+from slimline.training import determinism, divergence, loader, processes, progress
 from slimline.training import optimizer as optimizers
 from slimline.training.checkpoints import Checkpoints, TrainingCheckpoints
 from slimline.training.losses import Lesson
@@ -29,9 +27,6 @@ from slimline.training.run_state import RunState
 from slimline.training.scores import UNTRAINED, HistoryRow, Score
 from slimline.training.settings import Recipe, Selection
 from slimline.training.stepping import Stepper
-
-_LOG_LINES = 10
-"""Lines of progress in a log, where a terminal has a bar."""
 
 _LAYOUT = determinism.MEMORY_FORMAT
 
@@ -118,8 +113,9 @@ def fit(
     watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
     _set_mode(network)
     common = processes.begin_own_random(seed, done=run.step)
-    for step, (images, labels) in _with_progress(batches, run, phase):
-        images, labels = images.to(device, memory_format=_LAYOUT), labels.to(device)
+    for step, (images, labels) in progress.steps_of(batches, run, recipe, phase):
+        images = images.to(device, memory_format=_LAYOUT, non_blocking=True)
+        labels = labels.to(device, non_blocking=True)
         run.losses.append(stepper.take(images, labels, step))
         schedule.step()
         keep_zeros()
@@ -129,7 +125,7 @@ def fit(
         watch.see(run.losses[-1], step)
         if after_step is not None:
             after_step(step, steps)
-        if step in _milestones(steps, recipe.validations):
+        if step in progress.milestones(steps, recipe.validations):
             watch.check(network)
             found = (score or measure)(stepper.judged, validation, preprocessing)
             watch.check_score(found)
@@ -273,10 +269,6 @@ def _set_eval(network: nn.Module) -> None:
         module.training = False
 
 
-def _milestones(steps: int, validations: int) -> set[int]:
-    return {round(steps * part / validations) for part in range(1, validations + 1)}
-
-
 class _Watch:
     """Ends a run at the first loss or weight that is not finite.
 
@@ -372,20 +364,3 @@ def _row(
         validation_top1=score.top1,
         validation_mean_recall=score.mean_recall,
     )
-
-
-def _with_progress(batches: Any, run: RunState, phase: str) -> Iterator[tuple[int, loader.Batch]]:
-    """Yield steps and batches with a bar in a terminal, and with a line now and then in a log."""
-    is_terminal = sys.stderr.isatty() and processes.rank() == 0
-    bar = tqdm(
-        batches,
-        total=run.steps,
-        initial=run.step,
-        desc=phase,
-        unit="step",
-        disable=not is_terminal,
-    )
-    for step, batch in enumerate(bar, start=run.step + 1):
-        yield step, batch
-        if not is_terminal and step in _milestones(run.steps, min(run.steps, _LOG_LINES)):
-            print(f"{phase}: step {step} of {run.steps}", flush=True)

@@ -55,6 +55,11 @@ class RunState:
         """Of the steps since its last row."""
 
     @property
+    def last_loss(self) -> float:
+        """Of the last step, or the mean up to a row of the learning curve that ends with it."""
+        return self.losses[-1].item() if self.losses else self.rows[-1].train_loss
+
+    @property
     def has_ended(self) -> bool:
         """Whether all steps are done: of such a run the best state is all that is asked for."""
         return self.step == self.steps
