@@ -114,7 +114,7 @@ def test_params_are_right_and_canonical() -> None:
 
 
 def test_every_section_belongs_to_a_stage_or_to_several() -> None:
-    shared = {"seed", "num_threads", "data", "gates", "progress", *params.SHARED}
+    shared = {"seed", "num_threads", "data", "gates", "progress", "processes", *params.SHARED}
     assert set(schema.ParamsFile.model_fields) - shared <= set(STAGES)
 
 
