@@ -20,7 +20,9 @@ from argparse import ArgumentParser, Namespace
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", nargs="?", help="a network, as torchvision:regnet_x_400mf")
-    parser.add_argument("--size", type=int, default=64, help="pixels of a square image (64)")
+    parser.add_argument(
+        "--size", type=int, help="pixels of a square image (the first of 64, 96, 224 that it takes)"
+    )
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of an image (3)")
     parser.add_argument("--classes", type=int, default=10, help="that it shall tell apart (10)")
 

@@ -11,7 +11,7 @@ import contextlib
 import copy
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from slimline.pruning.settings import PruneSettings
 
 _IMAGES, _BATCH = 48, 8
+_SIZES = (64, 96, 224)
+"""Pixels that are tried in order where none are asked for."""
 _KEPT_MACS = 0.7
 """Share of the multiply-accumulates that pruning shall leave."""
 _MULTIPLE = 8
@@ -66,7 +68,8 @@ class _Patient:
     """A network on its way."""
 
     name: str
-    split: Split
+    splits: Sequence[Split]
+    """The same images in other sizes; the first that the network takes goes with it."""
     folder: Path
     built: Classifier | None = None
     pruned: Classifier | None = None
@@ -85,19 +88,26 @@ class _Patient:
         )
 
     @property
+    def split(self) -> Split:
+        """The images that it is looked at with."""
+        return self.splits[0]
+
+    @property
     def latest(self) -> Classifier | None:
         """The float model that goes on."""
         return self.pruned or self.built
 
 
-def examine(name: str, *, size: int, channels: int, num_classes: int) -> Iterator[Finding]:
+def examine(name: str, *, size: int | None, channels: int, num_classes: int) -> Iterator[Finding]:
     """Yield how each step went, as soon as it has; `name` is one that `backbone` takes.
 
-    `size` is pixels of a square image.
+    `size` is pixels of a square image; None is the smallest of a few that the network takes.
     """
     torch.manual_seed(0)
+    sizes = _SIZES if size is None else (size,)
     with tempfile.TemporaryDirectory() as folder:
-        patient = _Patient(name, _noise(size, channels, num_classes), Path(folder))
+        splits = [_noise(each, channels, num_classes) for each in sizes]
+        patient = _Patient(name, splits, Path(folder))
         for step, (needs, run) in _STEPS.items():
             if needs and getattr(patient, needs) is None:
                 yield Finding(step, None, "not tried: it needs what failed before")
@@ -131,11 +141,18 @@ def _noise(size: int, channels: int, num_classes: int) -> Split:
 
 def _build(patient: _Patient) -> str:
     entry = backbones.find(patient.name)
-    patient.built = classifier.build(patient.settings, patient.split, patient.folder)
+    while patient.built is None:
+        try:
+            patient.built = classifier.build(patient.settings, patient.split, patient.folder)
+        except NetworkError:
+            if len(patient.splits) == 1:
+                raise
+            patient.splits = patient.splits[1:]
     found = cost.count(patient.built.network, patient.built.example)
     return (
         f"{found.params / 1e6:.2f} M parameters, {found.macs_m:.1f} M MACs; stem {entry.stem}, "
-        f"head {entry.head.removesuffix('.')}, {len(entry.stages)} stages"
+        f"head {entry.head.removesuffix('.')}, {len(entry.stages)} stages; images of "
+        f"{patient.split.preprocessing.height} pixels"
     )
 
 
