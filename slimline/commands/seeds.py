@@ -63,11 +63,7 @@ def run(arguments: Namespace) -> int:
                 f"the workspace's setting has {len(first.seeds)} of the "
                 f"{training_noise.FEWEST_SEEDS} seeds that --write needs; run it with others"
             )
-        spread = training_noise.deviation(first.test)
-        noise = training_noise.TrainingNoise(
-            len(first.seeds), sum(first.test) / len(first.seeds), spread
-        )
-        training_noise.write(commit_results.TRAINING_NOISE, noise)
+        training_noise.write(commit_results.TRAINING_NOISE, training_noise.of(first.test))
         print(f"wrote {commit_results.TRAINING_NOISE}; commit it", file=sys.stderr)
     return 0
 

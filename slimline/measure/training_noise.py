@@ -74,6 +74,11 @@ def compare(before: Sequence[float], after: Sequence[float]) -> Difference:
     return Difference(gain, gain - half, gain + half)
 
 
+def of(top1: Sequence[float]) -> TrainingNoise:
+    """Return the noise by the test accuracies of trainings that differ in their seed alone."""
+    return TrainingNoise(len(top1), float(np.mean(top1)), deviation(top1))
+
+
 def write(path: Path, noise: TrainingNoise) -> None:
     """Write the spread as JSON, which git keeps."""
     files.write_json(path, asdict(noise))
