@@ -1,9 +1,10 @@
 """Is a retraining of unchanged settings called another model? Trained with other seeds, and judged.
 
     python -m benchmarks.training_noise --folder /somewhere --share 0.1
+    python -m benchmarks.training_noise --folder /other --share 0.05 --set num_threads=1
 
 clones this repository into the folder, takes that share of the epochs of every recipe (1: the
-default run as it is) and lets `dvc exp run` train seed after seed; what is there already is left as
+default run as it is), sets what else is given, and lets `dvc exp run` train seed after seed; what is there already is left as
 it is, so that an interrupted run goes on. Seed 1 is what a branch is compared with, the others are
 retrainings, each judged by what `diff` and `gate` call: once without the noise of training, and
 once with it, as it is known from all other seeds, so that neither of the two models that are
@@ -19,7 +20,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -64,13 +65,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="for the clone")
     parser.add_argument("--share", type=float, default=0.1, help="of all epochs; 1: the default")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of params.yaml")
     parser.add_argument("--seeds", type=int, default=9, help="seed 1, and so many less one again")
     given = parser.parse_args()
     if given.seeds < training_noise.FEWEST_SEEDS + 2:
         parser.error(f"--seeds must be at least {training_noise.FEWEST_SEEDS + 2}")
     folder = given.folder.resolve()
     if not folder.exists():
-        _clone(folder, given.share)
+        _clone(folder, given.share, given.set)
     seeds = range(BASE, BASE + given.seeds)
     for seed in seeds:
         _train(folder, seed)
@@ -80,7 +82,7 @@ def main() -> None:
     _print(states, settings)
 
 
-def _clone(folder: Path, share: float) -> None:
+def _clone(folder: Path, share: float, others: Sequence[str]) -> None:
     """Make the clone, with its own cache, and commit what its settings differ in."""
     _run(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
     _run(folder, "git", "switch", "--quiet", "--force-create", "main")
@@ -91,7 +93,7 @@ def _clone(folder: Path, share: float) -> None:
     bounds = {f"int8_export.{key}": value for key, value in NO_BOUNDS.items()}
     changes = {"seed": BASE, **epochs, **bounds, **_TIMES_ARE_IDLE}
     given = [f"{key}={value}" for key, value in changes.items()]
-    _run(folder, sys.executable, "-m", "slimline", "apply", *given)
+    _run(folder, sys.executable, "-m", "slimline", "apply", *given, *others)
     _run(folder, "git", "commit", "--quiet", "--all", "--message", "Train less")
 
 

@@ -3,8 +3,9 @@
   python tools/pull_request.py origin/main comment.md
 
 is what .github/workflows/report.yml runs; it does the same in any clone. Results that are committed
-and of this code and these params stand as they are, and need neither models nor images. Others are
-made anew by `dvc repro`, with all that DVC's cache and remote have.
+and of this code and these params, by the rule of `gate` and `diff`, stand as they are, and need
+neither models nor images. Others are made anew by `dvc repro`, with all that DVC's cache and remote
+have.
 
 Exit codes: 0 every gate is kept; 1 one is broken, not proven or not judged; 2 there is nothing to
 judge. The comment is written in any case.
@@ -15,6 +16,13 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import indent
+
+ROOT = Path(__file__).parent.parent
+# Run as a script, Python looks for modules beside it, not in the repository.
+sys.path.insert(0, str(ROOT))
+
+from slimline.errors import SlimlineError  # noqa: E402
+from slimline.repository import dvc_files, staleness  # noqa: E402
 
 TIMED_REPRO = Path(__file__).with_name("timed_repro.py")
 _MADE_HERE = """
@@ -48,14 +56,16 @@ def give_up(target: Path, title: str, told: str) -> int:
 
 
 def results_are_current() -> bool:
-    """Return whether `dvc repro` has nothing to do but to bring missing files here."""
-    # Cheap, and needs no model: a changed comment is a changed file, but no changed code.
-    _run("dvc", "repro", "code")
-    done = _run("dvc", "repro", "--dry", "--allow-missing")
-    if done.returncode == 0 and "Running stage" not in done.stdout:
-        print("The committed results are of this code and these params.", flush=True)
-        return True
-    return False
+    """Return whether the results are of what is here; print what they are not of."""
+    try:
+        notes = staleness.check(Path(), dvc_files.read_lock(Path()))
+    except SlimlineError as error:
+        print(f"Results are made anew:\n{indent(str(error), '  ')}", flush=True)
+        return False
+    for note in notes:
+        print(note, flush=True)
+    print("The committed results are of this code and these params.", flush=True)
+    return True
 
 
 def make_results() -> bool:

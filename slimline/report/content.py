@@ -274,10 +274,10 @@ class Report:
 
     def _useless_training(self) -> list[str]:
         return [
-            f"{each.name} gained nothing: {each.top1[0]:.2f} % on validation before training, "
-            f"{max(each.top1[1:]):.2f} % at best after it."
+            f"{each.name} gained nothing: {_selected(each, each.selected[0])} on validation before "
+            f"training, {_selected(each, each.best)} at best after it."
             for each in self.curves
-            if len(each.top1) > 1 and each.epochs[0] == 0 and max(each.top1[1:]) <= each.top1[0]
+            if each.gained_nothing
         ]
 
     def _exploded_losses(self) -> list[str]:
@@ -317,6 +317,12 @@ class Report:
         return "channels are padded to as many as kernels take at once (int8_export.pad_channels)"
 
 
+def _selected(curve: LearningCurve, figure: float) -> str:
+    if curve.selects == "loss":
+        return f"a loss of {figure:.4f}"
+    return f"{figure:.2f} %{' mean recall' if curve.selects == 'mean_recall' else ''}"
+
+
 def _of_recovery(each: Round) -> str:
     cut, recovered = each.judged
     if recovered > cut:
@@ -337,8 +343,13 @@ def gather(
 ) -> Report:
     """Return the content from the figures and from what the stages wrote beside their models."""
     found = results.load(metrics, declared)
-    learning = [curves.read(each / description.HISTORY, each.name) for each in trained]
     links = lineage.chain([*trained, models / declared.product])
+    learning = [
+        curves.read(
+            each / description.HISTORY, each.name, curves.selection(link.content["settings"])
+        )
+        for each, link in zip(trained, links, strict=False)
+    ]
     product = declared.product
     mistakes = files.read_json(metrics / "newly_wrong" / f"{product}.json")
     return Report(
