@@ -4,11 +4,11 @@
     python -m benchmarks.training_noise --folder /other --share 0.05 --set num_threads=1
 
 clones this repository into the folder, takes that share of the epochs of every recipe (1: the
-default run as it is), sets what else is given, and lets `dvc exp run` train seed after seed; what is there already is left as
-it is, so that an interrupted run goes on. Seed 1 is what a branch is compared with, the others are
-retrainings, each judged by what `diff` and `gate` call: once without the noise of training, and
-once with it, as it is known from all other seeds, so that neither of the two models that are
-compared has a part in it. Then all pairs of seeds are judged the same way.
+default run as it is), sets what else is given, and lets `dvc exp run` train seed after seed; what
+is there already is left as it is, so that an interrupted run goes on. Seed 1 is what a branch is
+compared with, the others are retrainings, each judged by what `diff` and `gate` call: once without
+the noise of training, and once with it, as it is known from all other seeds, so that neither of the
+two models that are compared has a part in it. Then all pairs of seeds are judged the same way.
 
 A run takes a few minutes at a share of 0.1 and as long as `make repro` at 1, times the number of
 seeds. The spread of all of them is that of `cd /somewhere && python -m slimline seeds --write`,
@@ -153,11 +153,12 @@ def judge(then: State, now: State, settings: GatesParams, noise: TrainingNoise |
 
 def without(states: Mapping[int, State], *left_out: int) -> TrainingNoise:
     """Return the noise of training by all seeds but some."""
-    return training_noise.of(_top1({seed: states[seed] for seed in states if seed not in left_out}))
+    left = {seed: state for seed, state in states.items() if seed not in left_out}
+    return training_noise.of(_top1(left), states[BASE].params)
 
 
 def _print(states: Mapping[int, State], settings: GatesParams) -> None:
-    known = training_noise.of(_top1(states))
+    known = without(states)
     print(
         f"{known.seeds} trainings: {known.mean:.2f} % of the test images on average, standard "
         f"deviation of one {known.deviation:.2f} points\n"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slimline import files, params, stage, variants
+from slimline import files, params, processor, stage, variants
 from slimline.artifacts import description
 from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
@@ -25,7 +25,7 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
         settings,
         num_threads=params.load_run().num_threads,
     )
-    cpu = machine.cpu()
+    cpu = processor.cpu()
     with files.replacing(target) as folder:
         for name, latencies in measured.items():
             files.write_json(folder / f"{name}.json", benchmark_figures.noisy(latencies, cpu))

@@ -96,11 +96,7 @@ def describe(
         "pretrained": dict(model.pretrained) if model.pretrained else None,
         "target": ONNX_RUNTIME,
         **releases.describe(to_onnx.OPSET, to_onnx.IR_VERSION),
-        "made_with": {
-            "device": determinism.device().type,
-            "num_threads": torch.get_num_threads(),
-            "torch": torch.__version__.partition("+")[0],
-        },
+        "made_with": determinism.circumstances(),
         "settings": settings.model_dump(mode="json"),
         "sha256": description.origins(data=data.digest, settings=settings, parent=parent),
     }

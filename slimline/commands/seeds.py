@@ -63,7 +63,8 @@ def run(arguments: Namespace) -> int:
                 f"the workspace's setting has {len(first.seeds)} of the "
                 f"{training_noise.FEWEST_SEEDS} seeds that --write needs; run it with others"
             )
-        training_noise.write(commit_results.TRAINING_NOISE, training_noise.of(first.test))
+        noise = training_noise.of(first.test, first.params)
+        training_noise.write(commit_results.TRAINING_NOISE, noise)
         print(f"wrote {commit_results.TRAINING_NOISE}; commit it", file=sys.stderr)
     return 0
 

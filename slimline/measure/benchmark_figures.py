@@ -8,7 +8,8 @@ from math import isinf
 from typing import Any
 
 from slimline.measure.latency import Latency
-from slimline.measure.machine import Cpu, Load
+from slimline.measure.machine import Load
+from slimline.processor import Cpu
 
 
 def noisy(latency: Latency, cpu: Cpu) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class LearningCurve:
 
 def selection(settings: Mapping[str, Any]) -> Selection:
     """Return what selected among the states of a training, by the settings in its `model.json`."""
-    recipe = next((settings[key] for key in _RECIPES if key in settings), {})
+    recipe: Mapping[str, Any] = next((settings[key] for key in _RECIPES if key in settings), {})
     return SharedRecipe.model_construct(**recipe).selects if "select_by" in recipe else "top1"
 
 

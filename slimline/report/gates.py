@@ -352,19 +352,25 @@ def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     figure = _lost(compared, sure)
     if not base.is_trained_anew or not compared.won + compared.lost:
         return figure, told
+    told += f"; trained anew{f' {base.trained_elsewhere}' if base.trained_elsewhere else ''}"
     if base.training_noise is None:
-        return figure, (
-            f"{told}; trained anew, and the noise of that is unknown: "
-            "`python -m slimline seeds --write` measures it"
-        )
+        return figure, f"{told}, and the noise of that is unknown: {_how_noise_is_known(base)}"
     noise = base.training_noise
     extra = noise.of_difference(sure)
     low = figure.value - hypot(figure.value - figure.low, extra)
     high = figure.value + hypot(figure.high - figure.value, extra)
-    told += (
-        f"; with the noise of training anew, {noise.deviation:.2f} points over {noise.seeds} seeds"
-    )
+    told += f", with the noise of that, {noise.deviation:.2f} points over {noise.seeds} seeds"
+    if not base.is_noise_of_this:
+        told += " of other settings"
+    if base.is_noise_changed:
+        told += f" ({_how_noise_is_known(base)})"
     return replace(figure, low=low, high=high), told
+
+
+def _how_noise_is_known(base: Base) -> str:
+    if base.is_noise_changed:
+        return "what this branch has measured holds once it is merged"
+    return "`python -m slimline seeds --write` measures it"
 
 
 def _size_growth(now: Results, base: Base, _: float) -> Measured:

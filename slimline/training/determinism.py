@@ -2,10 +2,12 @@
 
 import os
 import random
+from typing import Any
 
 import numpy as np
 import torch
 
+from slimline import processor
 from slimline.params import RunParams
 
 MEMORY_FORMAT = torch.channels_last
@@ -29,3 +31,14 @@ def start(run: RunParams) -> None:
 def device() -> torch.device:
     """Return the accelerator of this machine, or the CPU where there is none."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def circumstances() -> dict[str, Any]:
+    """Return what of this machine decides the bytes of a training, beside code, params and data."""
+    return {
+        "device": device().type,
+        "cpu": processor.cpu().model,
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "num_threads": torch.get_num_threads(),
+        "torch": torch.__version__.partition("+")[0],
+    }
