@@ -13,7 +13,8 @@ plateau. What comes later in the chain begins with the plateaus of what comes be
 
 `table` prints mean and standard deviation over seeds. Validation decides where a plateau is; the
 test split is looked at once, for the table. `--images` takes the first so many of the training
-images, `--most` bounds the doublings, and the table says which plateaus were not reached. Each
+images, `--held-out` of those of validation and test, `--most` bounds the doublings, and the table
+says which plateaus were not reached. Each
 training that has ended stays in the folder, and an interrupted run goes on. It needs data/prepared
 (`dvc repro prepare_data`); the whole of it takes hours on two cores, a tenth of the images a tenth.
 """
@@ -128,19 +129,24 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--images", type=int, default=0, help="of the training split; 0: all")
+    parser.add_argument("--held-out", type=int, default=0, help="of validation, of test; 0: all")
     parser.add_argument("--gain", type=float, default=0.2, help="points that doubling must bring")
     parser.add_argument("--most", type=int, default=4, help="doublings")
     given = parser.parse_args()
     if given.what == "train":
-        train = split_files.load(PREPARED / "train")
-        if given.images:
-            train = _first(train, given.images)
+        train, calibration, validation, test = (
+            _first(split_files.load(PREPARED / name), count)
+            for name, count in (
+                ("train", given.images),
+                ("calibration", 0),
+                ("validation", given.held_out),
+                ("test", given.held_out),
+            )
+        )
         for seed in given.seeds:
-            others = (split_files.load(PREPARED / name) for name in ("calibration", "validation"))
             bench = Bench(
-                given.folder, seed, given.gain, given.most, train, *others,
-                split_files.load(PREPARED / "test"),
-            )  # fmt: skip
+                given.folder, seed, given.gain, given.most, train, calibration, validation, test
+            )
             found = {name: vars(each) for name, each in _chain(bench)}
             files.write_json(
                 given.folder / f"seed-{seed}.json",
@@ -150,6 +156,8 @@ def main() -> None:
 
 
 def _first(split: Split, count: int) -> Split:
+    if not count:
+        return split
     return Split(
         split_files.take(split.images, np.arange(count)),
         split.labels[:count],

@@ -12,6 +12,7 @@ judge. The comment is written in any case.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,15 +38,22 @@ def main(base: str, target: Path) -> int:
     is_current = results_are_current()
     if not is_current and not make_results():
         return give_up(target, "the pipeline failed", "The log of this run says where.")
-    compared = _run("slimline", "diff", base)
-    if compared.returncode:
-        return give_up(target, "there is nothing to compare", compared.stderr.strip())
-    title, rest = compared.stdout.split("\n", 1)
-    note = "" if is_current else _MADE_HERE
-    target.write_text(f"{title}\n{note}{rest}", encoding="utf-8")
-    judged = _run("slimline", "gate", "--strict", "--base", base)
+    if not write_comment(base, target, "" if is_current else _MADE_HERE):
+        return 2
+    judged = run_slimline("gate", "--strict", "--base", base)
     print(judged.stdout + judged.stderr, end="", flush=True)
     return judged.returncode
+
+
+def write_comment(base: str, target: Path, note: str, *options: str) -> bool:
+    """Write what `diff` says, with a note under its title; return whether it could compare."""
+    compared = run_slimline("diff", base, *options)
+    if compared.returncode:
+        give_up(target, "there is nothing to compare", compared.stderr.strip())
+        return False
+    title, rest = compared.stdout.split("\n", 1)
+    target.write_text(f"{title}\n{note}{rest}", encoding="utf-8")
+    return True
 
 
 def give_up(target: Path, title: str, told: str) -> int:
@@ -76,6 +84,13 @@ def make_results() -> bool:
         if fetched.returncode:
             print("The remote cannot be read: what is not here is made anew.", flush=True)
     return subprocess.run([sys.executable, TIMED_REPRO], check=False).returncode == 0
+
+
+def run_slimline(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the code beside this script, whatever lies in the working folder."""
+    command = [sys.executable, "-P", "-m", "slimline", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

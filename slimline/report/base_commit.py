@@ -5,10 +5,13 @@ The other commit is read by `slimline.repository.commit_results`.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from slimline.errors import ArtifactError
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
 from slimline.measure.training_noise import TrainingNoise
+from slimline.measure.variant_figures import ResultsError
 from slimline.repository import retiming
 from slimline.repository.commit_results import State
 from slimline.repository.revision import Revision
@@ -42,12 +45,23 @@ class Base:
 
 
 def of(then: State, now: State) -> Base:
-    """Return what is asked of another state; nothing is timed."""
+    """Return what is asked of another state; nothing is timed.
+
+    Raises:
+        ResultsError: the labels are others though the test images are the same: somebody wrote
+            them himself.
+    """
+    is_same_test = now.has_same_test(then)
+    if is_same_test and not np.array_equal(then.results.labels, now.results.labels):
+        raise ResultsError(
+            "metrics/predictions/labels.txt: is not that of the base, though the test images are "
+            "the same; run `dvc repro`"
+        )
     before, after = then.results.baseline, now.results.baseline
     noise = then.training_noise
     return Base(
         then.results,
-        is_same_test=now.has_same_test(then),
+        is_same_test=is_same_test,
         # Other weights in the same network take the same time.
         is_same_baseline=before.computation == after.computation,
         is_same_product=then.has_same(now.product_file, now),

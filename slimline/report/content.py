@@ -306,11 +306,12 @@ class Report:
             return []
         after = self.results.variants[_DYNAMIC]
         before = self.results.variants[after.parent]
+        smaller = 100 * (1 - after.size_kib / before.size_kib)
         return [
             f"{_DYNAMIC} makes the weights of linear layers int8 and no others: {share:.1f} % of "
-            f"those of {before.name}. Its file is {100 * (1 - after.size_kib / before.size_kib):.0f} "
-            f"% smaller, and it takes {after.p50_ms:.3f} ms against {before.p50_ms:.3f}. It pays "
-            "where linear layers hold most weights, as in VGG or a transformer (docs/int8.md)."
+            f"those of {before.name}. Its file is {smaller:.0f} % smaller, and it takes "
+            f"{after.p50_ms:.3f} ms against {before.p50_ms:.3f}. It pays where linear layers hold "
+            "most weights, as in VGG or a transformer (docs/int8.md)."
         ]
 
     def _more_macs(self) -> list[str]:
