@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.pruning import NO_TABLES
 from slimline import files, params
 from slimline.artifacts import model_folder
 from slimline.data import split_files
@@ -37,7 +36,7 @@ from slimline.data.split_files import Split
 from slimline.measure import training_noise
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
-from slimline.pruning import registry, rounds
+from slimline.pruning import registry, rounds, widths
 from slimline.training import backbone_swap, determinism, loop
 from slimline.training.backbone_swap import BackboneSwapParams
 from slimline.training.baseline_train import BaselineTrainParams
@@ -180,7 +179,7 @@ def _chain(bench: Bench) -> Iterator[tuple[str, Trained]]:
     fixed = Bench(**vars(bench) | {"most": 0})
     control = fixed.plateau(
         CONTROL,
-        lambda _: _pruned(bench, taught, teacher, pruned.times, threshold=0),
+        lambda _: _pruned(bench, taught, teacher, pruned.times, is_control=True),
     )
     yield CONTROL, Trained(**vars(control) | {"times": pruned.times, "is_plateau": True})
 
@@ -220,19 +219,18 @@ def _pruned(
     source: Trained,
     baseline: Classifier,
     times: int,
-    threshold: float | None = None,
+    is_control: bool = False,
 ) -> tuple[Classifier, int, Any]:
     settings = registry.load(params.PARAMS_PATH)
-    changes: dict[str, Any] = {"recover": _longer(settings.recover, times), "max_drop": 100.0}
-    if threshold is not None:
-        whole = settings.target.model_copy(update={"macs": 1.0, "params": 1.0, "latency": 1.0})
-        changes |= {"threshold": threshold, "target": whole}
-    settings = settings.model_copy(update=changes)
+    if is_control:
+        settings = settings.as_control
+    recovery = {"recover": _longer(settings.recover, times), "max_drop": 100.0}
+    settings = settings.model_copy(update=recovery)
     model = source.load()
     teacher = baseline if settings.teacher == "baseline_train" else copy.deepcopy(model)
     outcome = rounds.prune(
         model, bench.train, bench.calibration, bench.validation, settings,
-        teacher=classifier.adapted(teacher, model.preprocessing), tables=NO_TABLES,
+        teacher=classifier.adapted(teacher, model.preprocessing), tables=widths.NO_TABLES,
         seed=bench.seed,
     )  # fmt: skip
     return outcome.model, source.images + _seen(outcome.history), settings

@@ -17,7 +17,7 @@ from slimline.networks import checkpoint_folder
 from slimline.networks.registry import REGISTRY
 from slimline.params import RunParams
 from slimline.pruning.registry import METHODS
-from slimline.pruning.settings import PruneSettings, SensitivityParams
+from slimline.pruning.settings import PruneControlParams, PruneSettings, SensitivityParams
 from slimline.quantization.settings import (
     Int8ExportParams,
     Int8PtqParams,
@@ -47,6 +47,7 @@ class ParamsFile(RunParams):
     backbone_swap: BackboneSwapParams
     sensitivity: SensitivityParams
     prune: AnyMethod
+    prune_control: PruneControlParams
     int8_sensitivity: Int8SensitivityParams
     qat_finetune: QatFinetuneParams
     int8_export: Int8ExportParams

@@ -51,6 +51,10 @@ class PruningTables:
         return functions[name]
 
 
+NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("", {}, []))
+"""Where nothing was measured beforehand."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Which of the rounds is being planned, and what the network cost before the first."""
