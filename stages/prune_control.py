@@ -1,4 +1,4 @@
-"""Recover the swapped model as pruning does with nothing cut, if asked for: the control of prune."""
+"""Recover the swapped model as pruning does with nothing cut, if asked for."""
 
 from pathlib import Path
 

@@ -128,7 +128,9 @@ def linear_share(path: Path) -> float:
     Weights are the constants that convolutions and linear layers multiply by, biases left out.
     """
     graph = onnx.load(path).graph
-    sizes = {each.name: math.prod(each.dims) for each in graph.initializer if len(each.dims) > 1}
+    sizes: dict[str, int] = {
+        each.name: math.prod(each.dims) for each in graph.initializer if len(each.dims) > 1
+    }
     held = {
         kind: {name for node in graph.node if node.op_type in kind for name in node.input}
         for kind in (_LINEAR, _CONVOLUTIONS)

@@ -125,5 +125,5 @@ def test_the_report_has_a_line_of_the_control(
     assert "| *of it the cut* | 0.00 | " in documents["report.md"]
     assert "<td>of it the cut</td>" in documents["report.html"]
     (predictions / "prune_control.txt").write_text("0\n1\n")
-    with pytest.raises(ResultsError, match="prune_control.txt: has 2 answers for 2000 labels"):
+    with pytest.raises(ResultsError, match=r"prune_control.txt: has 2 answers for 2000 labels"):
         finished.run(folder, monkeypatch)
