@@ -167,7 +167,7 @@ def share_of_round(share: float, rounds: int) -> float:
 
 
 class PruneControlParams(Params):
-    """Section `prune_control`: what of pruning's accuracy is more training; off unless asked for."""
+    """Section `prune_control`: what of pruning's accuracy is more training; off by default."""
 
     train: bool
     """Whether to recover the swapped model as `prune` does with nothing cut, for its line in the
