@@ -78,7 +78,7 @@ def layers(network: nn.Module) -> dict[str, int]:
 def _choose(
     name: str, settings: MixedParams, row: LayerSensitivity | None, time: Time | None
 ) -> LayerChoice:
-    is_costly = row is not None and row.lost > settings.max_drop
+    is_costly = row is not None and not row.lost <= settings.max_drop  # NaN is
     is_slow = time is not None and not time.is_gain
     reasons = {"named": settings.names(name), "accuracy": is_costly, "time": is_slow}
     return LayerChoice(

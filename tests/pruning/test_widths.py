@@ -1,6 +1,7 @@
 import copy
 import functools
 from dataclasses import replace
+from math import nan
 from typing import Any
 
 import cuts
@@ -73,6 +74,14 @@ def test_a_target_of_latency_is_met_by_the_table() -> None:
     )
     assert after == pytest.approx(0.5 * before, rel=0.02)
     assert macs > 0.6, "half of the time is not half of the work"
+
+
+def test_times_of_nan_meet_no_target() -> None:
+    times = made_up_times("shufflenet_v2_x1_0")
+    broken = {name: [(at, nan) for at, _ in curve] for name, curve in times.layers.items()}
+    tables = replace(cuts.NO_TABLES, times=replace(times, layers=broken))
+    with pytest.raises(ParamsError, match=r"prune.target.latency: the nearest .* is nan times"):
+        pruned("shufflenet_v2_x1_0", tables, target={"latency": 0.5})
 
 
 def test_times_of_another_network_are_refused() -> None:

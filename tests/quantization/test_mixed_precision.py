@@ -97,6 +97,8 @@ def test_what_costs_more_than_allowed_stays_float(model: Classifier) -> None:
     assert reasons(choose(model, tables, max_drop=0.3)) == dict.fromkeys(
         ["conv1", "fc"], "accuracy"
     )
+    unknown = MixedTables(scanned(model, conv1=float("nan"), fc=0.0), NOTHING.times)
+    assert reasons(choose(model, unknown, max_drop=0.4)) == {"conv1": "accuracy"}
     shown = choose(model, tables)
     assert reasons(shown) == {}
     assert (shown[0].lost, shown[0].regained) == (0.5, 1.5)
