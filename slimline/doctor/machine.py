@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slimline import params
+from slimline import params, processor
 from slimline.doctor.finding import Finding
 from slimline.measure import machine
 
@@ -69,7 +69,7 @@ def _version(name: str) -> str | None:
 
 
 def _cpu() -> Finding:
-    cpu = machine.cpu()
+    cpu = processor.cpu()
     has_dot = bool(_DOT_PRODUCTS & set(cpu.flags))
     told = (
         "multiplies and adds bytes in one instruction: int8 gains most here"
