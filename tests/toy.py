@@ -158,11 +158,14 @@ def of_stages() -> dict[str, str]:
     }
 
 
+_DETERMINISTIC = ("evaluate", "predictions", "newly_wrong", "recalls")
+
+
 def results(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every model file and deterministic metric, by relative path."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for part in ("models", "metrics/evaluate", "metrics/predictions", "metrics/newly_wrong")
+        for part in ("models", *(f"metrics/{each}" for each in _DETERMINISTIC))
         for path in sorted((folder / part).rglob("*"))
         if path.is_file() and path.name != ".gitignore"
     }

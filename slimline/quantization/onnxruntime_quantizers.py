@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -28,6 +29,8 @@ from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import releases, to_onnx
 from slimline.targets.runtimes import Deployable
+from slimline.training import loop
+from slimline.training.loop import Score
 
 _CALIBRATION_BATCH = 50
 _METHODS: dict[Calibrator, Any] = {
@@ -57,7 +60,7 @@ def quantize_static(
         ArtifactError: ONNX Runtime's calibrator cannot handle the model, as where an activation is
             nearly the same everywhere.
     """
-    frame = Preprocessing.from_dict(description.read(source)["preprocessing"])
+    frame = description.frame(source)
 
     def quantize(prepared: Path, raw: Path) -> None:
         ort_quantization.quantize_static(
@@ -100,17 +103,16 @@ def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: 
     with files.replacing(target) as folder:
         path = folder / description.ONNX
         to_onnx.save(_quantized(source, quantize), path)
-        frame = Preprocessing.from_dict(content["preprocessing"])
-        content[description.VALIDATION_TOP1] = top1(
-            path, frame, validation, num_threads=num_threads
-        )
+        frame = description.frame(source)
+        found = score(path, frame, validation, num_threads=num_threads)
+        content[description.VALIDATION_TOP1] = found.top1
         description.write(folder, content | versions(path))
 
 
-def top1(path: Path, frame: Preprocessing, split: Split, *, num_threads: int) -> float:
-    """Return the percent of a split's images that a file answers right."""
+def score(path: Path, frame: Preprocessing, split: Split, *, num_threads: int) -> Score:
+    """Return how a file does on a split."""
     logits = Deployable(path).predict(split.images, frame, num_threads=num_threads)
-    return 100 * float((logits.argmax(1) == split.labels).mean())
+    return loop.score_of(torch.from_numpy(logits), torch.from_numpy(split.labels))
 
 
 def versions(path: Path) -> dict[str, Any]:

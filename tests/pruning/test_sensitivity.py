@@ -14,7 +14,7 @@ def test_each_layer_is_measured_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     splits = toy.splits(tmp_path / "raw")
     settings = ModelParams(
-        backbone="shufflenet_v2_x0_5", pretrained="none", stem_stride=2, stem_kernel=3,
+        backbone="resnet8_w48", pretrained="none", stem_stride=2, stem_kernel=3,
         activation="keep",
     )  # fmt: skip
     model = classifier.build(settings, splits["train"], tmp_path)

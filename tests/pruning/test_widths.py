@@ -147,10 +147,8 @@ def test_auto_spares_what_the_scan_calls_tender() -> None:
     groups = cuts.plan(original("shufflenet_v2_x0_5"), EXAMPLE).groups
     tender = " ".join(groups[3].layers)
     rows = [
-        GroupSensitivity(
-            " ".join(group.layers), share, 0.0, lost * (40 if group is groups[3] else 1)
-        )
-        for group in groups
+        GroupSensitivity(" ".join(group.layers), share, 0.0, lost * times, lost)
+        for group, times in ((each, 40 if each is groups[3] else 1) for each in groups)
         for share, lost in ((0.2, 0.5), (0.6, 3.0))
     ]
     tables = replace(cuts.NO_TABLES, scan=SensitivityScan(rows))
@@ -209,7 +207,7 @@ def test_a_limit_is_of_all_rounds_together() -> None:
 def test_rates_by_a_scan_are_of_all_rounds_together() -> None:
     groups = cuts.plan(original("shufflenet_v2_x1_0"), EXAMPLE).groups
     rows = [
-        GroupSensitivity(" ".join(group.layers), share, 0.0, lost)
+        GroupSensitivity(" ".join(group.layers), share, 0.0, lost, lost)
         for group in groups
         for share, lost in ((0.1, 0.1), (0.6, 9.0))
     ]

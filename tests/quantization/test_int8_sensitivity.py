@@ -21,7 +21,7 @@ def test_each_layer_is_measured_alone_and_left_out(
     torch.manual_seed(0)
     splits = toy.splits(tmp_path / "raw", calibration_images=50)
     settings = ModelParams(
-        backbone="shufflenet_v2_x0_5", pretrained="none", stem_stride=2, stem_kernel=3,
+        backbone="resnet8_w48", pretrained="none", stem_stride=2, stem_kernel=3,
         activation="keep",
     )  # fmt: skip
     model = classifier.build(settings, splits["train"], tmp_path)
