@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -29,6 +30,8 @@ from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import releases, to_onnx
 from slimline.targets.runtimes import Deployable
+from slimline.training import loop
+from slimline.training.loop import Score
 
 LINEAR_SHARE = "linear_share"
 """Key of `model.json`: percent of the weights that dynamic quantization is about."""
@@ -62,7 +65,7 @@ def quantize_static(
         ArtifactError: ONNX Runtime's calibrator cannot handle the model, as where an activation is
             nearly the same everywhere.
     """
-    frame = Preprocessing.from_dict(description.read(source)["preprocessing"])
+    frame = description.frame(source)
 
     def quantize(prepared: Path, raw: Path) -> None:
         ort_quantization.quantize_static(
@@ -97,10 +100,9 @@ def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: 
     with files.replacing(target) as folder:
         path = folder / description.ONNX
         to_onnx.save(quantize_dynamic(original), path)
-        frame = Preprocessing.from_dict(content["preprocessing"])
-        content[description.VALIDATION_TOP1] = top1(
-            path, frame, validation, num_threads=num_threads
-        )
+        frame = description.frame(source)
+        found = score(path, frame, validation, num_threads=num_threads)
+        content[description.VALIDATION_TOP1] = found.top1
         content[LINEAR_SHARE] = linear_share(original)
         description.write(folder, content | versions(path))
 
@@ -142,10 +144,10 @@ def linear_share(path: Path) -> float:
     return 100 * linear / (linear + others)
 
 
-def top1(path: Path, frame: Preprocessing, split: Split, *, num_threads: int) -> float:
-    """Return the percent of a split's images that a file answers right."""
+def score(path: Path, frame: Preprocessing, split: Split, *, num_threads: int) -> Score:
+    """Return how a file does on a split."""
     logits = Deployable(path).predict(split.images, frame, num_threads=num_threads)
-    return 100 * float((logits.argmax(1) == split.labels).mean())
+    return loop.score_of(torch.from_numpy(logits), torch.from_numpy(split.labels))
 
 
 def versions(path: Path) -> dict[str, Any]:

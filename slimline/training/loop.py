@@ -127,7 +127,8 @@ def fit(
     A recipe of no epochs leaves the network as it is.
 
     Raises:
-        TrainingError: a loss, weight, teacher or normalisation is not finite.
+        TrainingError: a loss (that of the beginning included), weight, teacher or normalisation is
+            not finite.
     """
     divergence.refuse_infinite_normalisation(preprocessing.mean, preprocessing.std)
     divergence.refuse_infinite(network, what=f"{phase}: the network that training begins with")
@@ -138,6 +139,8 @@ def fit(
     if start is None:
         start = (score or measure)(network, validation, preprocessing)
         rows = [_first_row(phase, start)] if steps else []
+    if start is not UNTRAINED:
+        divergence.refuse_infinite_loss(start.loss, phase)
     if steps == 0:
         network.to("cpu")
         _set_eval(network)
@@ -198,8 +201,11 @@ def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> T
 
 def measure(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Score:
     """Return accuracy and loss of a network on a whole split."""
-    logits = predict(network, split, preprocessing)
-    labels = torch.from_numpy(split.labels)
+    return score_of(predict(network, split, preprocessing), torch.from_numpy(split.labels))
+
+
+def score_of(logits: Tensor, labels: Tensor) -> Score:
+    """Return accuracy and loss of logits, float32 [count, classes], and labels [count]."""
     correct = int((logits.argmax(1) == labels).sum())
     return Score(
         100 * correct / len(labels),

@@ -123,6 +123,7 @@ def test_torch_for_the_cpu_comes_from_its_own_index_and_stays(
         return
     assert done.returncode == 0, done.stderr
     assert (version(clone, "torch"), version(clone, "tiny")) == ("1.0+cpu", "1.0")
+    assert f"without hashes: for torch and torchvision pip takes what {torch_index}" in done.stdout
     again = set_up(clone, "run")
     assert (again.returncode, again.stdout) == (0, "")
 
