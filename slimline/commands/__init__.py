@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Protocol
 
-from slimline.commands import apply, diff, gate, package, pareto, predict, schema, seeds, verify
+from slimline.commands import apply, diff, gate, package, pareto, predict, schema, search, seeds, verify
 
 
 class Command(Protocol):
@@ -32,5 +32,6 @@ COMMANDS: Mapping[str, Command] = {
     "package": package,
     "pareto": pareto,
     "seeds": seeds,
+    "search": search,
     "schema": schema,
 }
