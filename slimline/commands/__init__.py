@@ -8,7 +8,18 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Protocol
 
-from slimline.commands import apply, diff, gate, package, pareto, predict, schema, search, seeds, verify
+from slimline.commands import (
+    apply,
+    diff,
+    gate,
+    package,
+    pareto,
+    predict,
+    schema,
+    search,
+    seeds,
+    verify,
+)
 
 
 class Command(Protocol):

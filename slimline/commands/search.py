@@ -73,7 +73,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _search(arguments: Namespace, bench: Bench) -> int:
-    from slimline.search import experiment, judgement, loop, records, remotes
+    from slimline.search import describe, experiment, judgement, loop, records, remotes
     from slimline.search.study import SearchError, Study
 
     def after(record: Record) -> None:
@@ -105,16 +105,15 @@ def _search(arguments: Namespace, bench: Bench) -> int:
     if not best:
         _say(judgement.why_none(found, bench.search))
         return 1
-    _say(
-        f"best of {len(judgement.trials(found, bench.search))} trials: {loop.line(best[0], bench)}"
-    )
+    tried = len(judgement.trials(found, bench.search))
+    _say(f"best of {tried} trials: {describe.outcome(best[0], bench.search)}")
     if bench.search.confirm.seeds:
         confirmed = loop.confirm(bench, after, _say)
         if confirmed is None:
             _say("none of the best keeps the limits with other seeds")
             return 1
         top1 = [experiment.test_top1(each, bench.variants) for each in _commits(confirmed.runs)]
-        _say(loop.test_line(top1))
+        _say(describe.tested(top1))
     return _report(bench)
 
 
@@ -169,7 +168,7 @@ def _apply(bench: Bench, *, is_unconfirmed: bool) -> int:
     import json
 
     from slimline.commands import apply
-    from slimline.search import judgement, loop, records
+    from slimline.search import describe, judgement, records
     from slimline.search.study import SearchError
 
     found = records.read(bench.study)
@@ -184,7 +183,7 @@ def _apply(bench: Bench, *, is_unconfirmed: bool) -> int:
         )
     chosen = confirmed.trial if confirmed is not None else ranked[0]
     changes = [f"{key}={json.dumps(value)}" for key, value in chosen.settings.items()]
-    _say(f"from {chosen.experiment}: {loop.line(chosen, bench)}")
+    _say(f"from {chosen.experiment}: {describe.outcome(chosen, bench.search)}")
     return apply.run(Namespace(changes=changes))
 
 
@@ -198,7 +197,7 @@ def _report(bench: Bench) -> int:
         raise SearchError("there are no trials yet; run `python -m slimline search`")
     study = Study(bench.search, bench.study)
     study.add(judgement.trials(found, bench.search))
-    files.write_text(_PAGE, page.render(page.content(bench, found, study.importances())))
+    files.write_text(_PAGE, page.render_page(page.content(bench, found, study.importances())))
     _say(f"wrote {_PAGE}")
     return 0
 

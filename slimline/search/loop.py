@@ -5,25 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slimline.report import formatting as fmt
-from slimline.search import judgement, records, space, trial
+from slimline.search import describe, judgement, records, space, trial
 from slimline.search.judgement import Confirmation
 from slimline.search.records import Record
-from slimline.search.settings import Goal, SearchParams
+from slimline.search.settings import SearchParams
 from slimline.search.study import SearchError, Study
 from slimline.search.trial import Bench
 
 _LOCK = Path(".dvc/tmp/slimline-search.lock")
-
-_FORMS: dict[Goal, Callable[[float], str]] = {
-    "size_kib": fmt.kib,
-    "macs_m": fmt.millions,
-    "latency_ms": fmt.milliseconds,
-}
 
 _POLL_SECONDS = 2.0
 
@@ -80,7 +73,7 @@ def run(
             proposal = study.propose(names)
             if proposal is not None:
                 number = len(known) if not study.is_shared else proposal.number
-                say(f"trial {len(known) + 1} of {search.trials}: {told(proposal.settings)}")
+                say(f"trial {len(known) + 1} of {search.trials}: {proposal}")
                 with study.alive(proposal):
                     record = trial.run(bench, proposal.settings, number)
                 own += 1
@@ -107,14 +100,15 @@ def confirm(
         for seed in seeds(bench):
             if seed in there:
                 continue
-            say(f"confirming number {rank + 1}, {told(candidate.settings)}, with seed {seed}")
+            told = describe.settings(candidate.settings)
+            say(f"confirming number {rank + 1}, {told}, with seed {seed}")
             after(trial.run(bench, candidate.settings, candidate.number, seed))
         found = records.read(bench.study)
         whole = next(
             (e for e in judgement.confirmations(found, search) if e.trial == candidate), None
         )
         if whole is not None:
-            say(_verdict(whole, search))
+            say(describe.confirmation(whole, search))
             if whole.keeps(search):
                 return whole
     return None
@@ -126,44 +120,6 @@ def seeds(bench: Bench) -> list[int]:
     return [(own + 1 + each) % 2**32 for each in range(bench.search.confirm.seeds)]
 
 
-def line(record: Record, bench: Bench) -> str:
-    """Return a trial as a person reads it: what came of it, and its settings."""
-    return f"{_outcome(record, bench.search)}: {told(record.settings)}"
-
-
-def test_line(top1: Sequence[tuple[float, float]]) -> str:
-    """Return test accuracy, product and baseline of each seed, as a person reads it."""
-    shown = ", ".join(
-        f"{fmt.percent(product)} ({fmt.points(product - baseline)} points)"
-        for product, baseline in top1
-    )
-    return f"on the test split, which chose nothing, against the baseline of each seed: {shown}"
-
-
-def told(settings: space.Settings) -> str:
-    """Return settings as a person reads them."""
-    shown = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in settings.items()}
-    return ", ".join(f"{key} {value}" for key, value in shown.items())
-
-
-def goal(figures: dict[str, float] | space.Settings, search: SearchParams) -> str:
-    """Return what is to be small, with its unit."""
-    return _FORMS[search.minimise](float(figures[search.minimise]))  # type: ignore[arg-type]
-
-
-def _verdict(whole: Confirmation, search: SearchParams) -> str:
-    failed = [each for each in whole.runs if each.state != "complete"]
-    if failed:
-        return f"not confirmed: seed {failed[0].seed} {failed[0].state}: {failed[0].reason}"
-    figures = whole.figures
-    kept = "confirmed" if whole.keeps(search) else "not confirmed"
-    return (
-        f"{kept}: over {len(whole.runs)} other seeds {goal(figures, search)} and "
-        f"{fmt.points(-judgement.drop(figures))} points on validation against the baseline; "
-        f"the trial itself had {fmt.points(-judgement.drop(whole.trial.figures))}"
-    )
-
-
 def _progress(bench: Bench, record: Record, begun: float, own: int) -> str:
     search = bench.search
     known = judgement.trials(records.read(bench.study), search)
@@ -172,22 +128,10 @@ def _progress(bench: Bench, record: Record, begun: float, own: int) -> str:
     if search.hours is not None:
         seconds = min(seconds, 3600 * search.hours - (time.monotonic() - begun))
     best = judgement.ranked(known, search)
-    parts = [
-        _outcome(record, search),
-        f"best so far {goal(best[0].figures, search)}" if best else "none keeps the limits yet",
-        f"{left} to go, about {max(0.0, seconds) / 60:.0f} min by this worker alone",
-    ]
-    return "; ".join(parts)
-
-
-def _outcome(record: Record, search: SearchParams) -> str:
-    if record.state != "complete":
-        return f"{record.state}: {record.reason}"
-    missed = [key for key, by in judgement.misses(record.figures, search.limits).items() if by > 0]
-    verdict = f"misses {', '.join(missed)}" if missed else "keeps the limits"
+    nearest = f"best so far {describe.goal(best[0].figures, search)}" if best else "none keeps them"
     return (
-        f"{goal(record.figures, search)}, {fmt.points(-judgement.drop(record.figures))} points "
-        f"against the baseline, {verdict}, {record.total_seconds:.0f} s"
+        f"{describe.outcome(record, search)}, {record.total_seconds:.0f} s; {nearest}; "
+        f"{left} to go, about {max(0.0, seconds) / 60:.0f} min by this worker alone"
     )
 
 

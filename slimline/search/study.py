@@ -19,7 +19,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from slimline.errors import SlimlineError
-from slimline.search import judgement, space
+from slimline.search import describe, judgement, space
 from slimline.search.records import Record
 from slimline.search.settings import Searched, SearchParams, Value
 from slimline.search.space import Settings
@@ -62,6 +62,10 @@ class Proposal:
         """Of its settings."""
         return space.name(self.settings)
 
+    def __str__(self) -> str:
+        """Tell its settings."""
+        return describe.settings(self.settings)
+
 
 class Study:
     """Trials so far, as Optuna knows them, and what it would try next."""
@@ -102,13 +106,14 @@ class Study:
 
     def propose(self, tried: Collection[str]) -> Proposal | None:
         """Return settings that nobody has tried; None where there are no more, or enough."""
+        most = min(self._search.trials, space.count(self._search))
         for attempt in range(_ATTEMPTS):
             self._study.sampler = self._sampler(len(tried), attempt)
             trial = self._study.ask()
             settings = space.settle(self._search, partial(_suggest, trial))
             proposal = Proposal(trial.number, settings, trial)
             others = set(tried) | (self._claim(proposal) if self.is_shared else set())
-            if len(others) >= self._search.trials:
+            if len(others) >= most:
                 self.drop(proposal)
                 return None
             if proposal.name not in others:

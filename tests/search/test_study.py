@@ -1,0 +1,181 @@
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records_of_trials import record, search
+
+from slimline.search import space
+from slimline.search.records import Record
+from slimline.search.settings import SearchParams
+from slimline.search.study import Proposal, SearchError, Study
+
+
+def proposed(study: Study, tried: set[str]) -> Proposal:
+    found = study.propose(tried)
+    assert found is not None
+    return found
+
+
+def run(study: Study, trials: int, begun: list[Record] | None = None) -> list[Record]:
+    """Run so many trials more, by the formula."""
+    found = list(begun or [])
+    for number in range(len(found), len(found) + trials):
+        proposal = proposed(study, {each.trial for each in found})
+        found.append(record(proposal.settings, number))
+        study.tell(proposal, found[-1])
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_study_rebuilt_from_its_records_goes_on_as_if_nothing_had_happened(sampler: str) -> None:
+    settings = search(sampler=sampler, trials=30)
+    whole = run(Study(settings, "whole"), 24)
+    rebuilt = Study(settings, "rebuilt")
+    rebuilt.add(whole[:14])
+    assert run(rebuilt, 10, whole[:14]) == whole
+
+
+def test_the_settings_of_the_file_are_tried_first() -> None:
+    study = Study(search(), "first")
+    study.begin({"prune.threshold": 0.3, "prune.recover.epochs": 2.0})
+    first = proposed(study, set())
+    assert first.settings == {"prune.threshold": 0.3, "prune.recover.epochs": 2.0}
+
+
+def test_nothing_is_tried_twice_and_a_small_space_ends() -> None:
+    searched = {
+        "prune.threshold": {"low": 0.1, "high": 0.4, "step": 0.1},
+        "prune.recover.epochs": {"low": 1.0, "high": 2.0, "step": 1.0},
+    }
+    settings = search(searched, trials=100)
+    assert space.count(settings) == 8
+    study = Study(settings, "small")
+    found = run(study, 8)
+    assert len({each.trial for each in found}) == 8
+    assert study.propose({each.trial for each in found}) is None
+
+
+def test_keys_that_do_not_count_have_no_value() -> None:
+    searched = {
+        "prune.method": {"choices": ["structured_magnitude", "taylor"]},
+        "prune.threshold": {"low": 0.1, "high": 0.5},
+        "prune.steps": {"low": 1, "high": 3, "only_if": {"prune.method": ["taylor"]}},
+        "quantization.mixed.float_layers": {"choices": [[], ["fc"]]},
+    }
+    settings = search(searched)
+    found = run(Study(settings, "conditional"), 16)
+    kinds = {each.settings["prune.method"] for each in found}
+    assert kinds == {"structured_magnitude", "taylor"}
+    for each in found:
+        assert ("prune.steps" in each.settings) == (each.settings["prune.method"] == "taylor")
+        assert each.settings["quantization.mixed.float_layers"] in ([], ["fc"])
+    rebuilt = Study(settings, "again")
+    rebuilt.add(found)
+    assert run(rebuilt, 2, found) == run(Study(settings, "conditional"), 18)
+
+
+def test_trials_without_a_product_are_learnt_from_too() -> None:
+    settings = search(trials=60)
+    study = Study(settings, "failing")
+    found: list[Record] = []
+    for number in range(40):
+        proposal = proposed(study, {each.trial for each in found})
+        made = record(proposal.settings, number)
+        if float(proposal.settings["prune.threshold"]) > 0.4:  # type: ignore[arg-type]
+            made = record(proposal.settings, number, state="failed", reason="no", figures={})
+        found.append(made)
+        study.tell(proposal, made)
+    failed = [each.state == "failed" for each in found]
+    assert sum(failed[20:]) < sum(failed[:20])
+
+
+def test_importances_say_what_decides() -> None:
+    study = Study(search(trials=60), "importances")
+    assert study.importances() == {}
+    run(study, 30)
+    found = study.importances()
+    assert found["prune.threshold"] > found["prune.recover.epochs"]
+
+
+class Workers:
+    """Several that share a journal file, each a study of its own as in a process of its own."""
+
+    def __init__(self, folder: Path, settings: SearchParams, **options: Any) -> None:
+        self._storage, self._settings, self._options = str(folder / "journal"), settings, options
+
+    def begin(self, name: str) -> Study:
+        return Study(self._settings, "shared", storage=self._storage, worker=name, **self._options)
+
+
+def test_workers_begin_nothing_that_another_has_begun(tmp_path: Path) -> None:
+    searched = {"prune.threshold": {"low": 0.1, "high": 0.4, "step": 0.1}}
+    workers = Workers(tmp_path, search(searched, trials=10))
+    studies = [workers.begin(name) for name in "abc"]
+    begun = [proposed(studies[at % 3], set()) for at in range(4)]
+    assert len({each.name for each in begun}) == 4
+    assert studies[0].propose(set()) is None
+
+
+def test_workers_together_run_no_more_than_asked(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, search(trials=4))
+    studies = [workers.begin(name) for name in "abc"]
+    for study in studies:
+        proposed(study, set())
+    last = proposed(studies[0], set())
+    assert studies[1].propose(set()) is None
+    studies[0].tell(last, record(last.settings))
+    assert studies[1].propose({last.name}) is None
+
+
+def test_the_trial_of_a_dead_worker_is_taken_over_once(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, search(trials=10), patience=0.2)
+    dead, first, second = (workers.begin(name) for name in "abc")
+    lost = proposed(dead, set())
+    time.sleep(0.5)
+    assert first.take_over(set()) == 0
+    assert second.take_over(set()) == 0
+    names = [proposed(each, set()).name for each in (first, second)]
+    assert names.count(lost.name) == 1
+
+
+def test_a_worker_that_lives_keeps_its_trial(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, search(trials=10), patience=0.5)
+    one, other = (workers.begin(name) for name in "ab")
+    mine = proposed(one, set())
+    with one.alive(mine):
+        time.sleep(1.0)
+        assert other.take_over(set()) == 1
+
+
+def test_a_worker_begun_anew_goes_on_with_what_it_had(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, search(trials=10))
+    lost = proposed(workers.begin("a"), set())
+    again = workers.begin("a")
+    again.take_over(set())
+    assert proposed(again, set()).name == lost.name
+
+
+def test_what_has_a_record_is_not_run_again_though_nobody_told(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, search(trials=10))
+    lost = proposed(workers.begin("a"), set())
+    again = workers.begin("a")
+    again.take_over({lost.name})
+    again.add([record(lost.settings)])
+    assert proposed(again, {lost.name}).name != lost.name
+
+
+def test_a_lost_storage_is_filled_from_the_records(tmp_path: Path) -> None:
+    settings = search(trials=30)
+    found = run(Study(settings, "before"), 12)
+    study = Workers(tmp_path, settings).begin("a")
+    for _, records in itertools.product(range(2), [found]):
+        study.add(records)
+    assert proposed(study, {each.trial for each in found}).number == 12
+
+
+@pytest.mark.parametrize("storage", ["sqlite:///study.db", "mysql://host/name"])
+def test_a_storage_that_is_not_for_several_is_refused(storage: str) -> None:
+    with pytest.raises(SearchError, match="path of a journal file"):
+        Study(search(), "any", storage=storage)
