@@ -23,6 +23,8 @@ _Percent: TypeAlias = Annotated[float | None, up_to(100)]
 _Limit: TypeAlias = Annotated[float | None, up_to(inf)]
 
 _MOST_STEPS = 1_000_000
+_DIGITS = 10
+"""Of a multiple of a step, behind the point: what is beyond is float noise."""
 
 
 def _number(given: Any) -> int | float:
@@ -97,6 +99,13 @@ class Searched(Params):
             return True
         steps = (value - self.low) / self.step
         return abs(steps - round(steps)) < 1e-9
+
+    def plain(self, value: float) -> float:
+        """Return a number as a person would write it: on its step, or with 4 digits that count."""
+        assert self.low is not None
+        assert self.high is not None
+        rounded = float(f"{value:.4g}") if self.step is None else round(value, _DIGITS)
+        return float(min(max(rounded, self.low), self.high))
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Searched:

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from math import inf, prod
+from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -88,11 +88,17 @@ def draw(search: SearchParams, generator: random.Random) -> dict[str, Value]:
             return generator.choice(searched.choices)
         assert searched.low is not None
         assert searched.high is not None
-        if searched.count < inf:
-            return searched.low + generator.randrange(int(searched.count)) * (searched.step or 1)
+        if searched.is_whole:
+            return int(searched.low) + generator.randrange(int(searched.count)) * int(
+                searched.step or 1
+            )
+        if searched.step is not None:
+            steps = generator.randrange(int(searched.count))
+            return searched.plain(searched.low + steps * searched.step)
         if searched.log:
-            return float(searched.low * (searched.high / searched.low) ** generator.random())
-        return generator.uniform(searched.low, searched.high)
+            ratio = searched.high / searched.low
+            return searched.plain(float(searched.low * ratio ** generator.random()))
+        return searched.plain(generator.uniform(searched.low, searched.high))
 
     return settle(search, choose)
 

@@ -125,6 +125,11 @@ class Study:
         """Tell what came of a proposal."""
         import optuna
 
+        if not self.is_shared:
+            # As it is added to a study that is rebuilt, so that both propose the same.
+            self.drop(proposal)
+            self._study.add_trial(self._frozen(record))
+            return
         for key, value in judgement.constraints(record, self._search).items():
             proposal.trial.set_constraint(key, value)
         proposal.trial.set_user_attr(_NAME, record.trial)
@@ -317,13 +322,9 @@ def _suggest(trial: optuna.Trial, key: str, searched: Searched) -> Value:
             step=int(searched.step or 1),
             log=searched.log,
         )
-    return trial.suggest_float(
-        key,
-        float(searched.low or 0),
-        float(searched.high or 0),
-        step=searched.step,
-        log=searched.log,
-    )
+    low, high = float(searched.low or 0), float(searched.high or 0)
+    value = trial.suggest_float(key, low, high, step=searched.step, log=searched.log)
+    return searched.plain(value)
 
 
 def _distribution(searched: Searched) -> optuna.distributions.BaseDistribution:
