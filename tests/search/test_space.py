@@ -1,12 +1,18 @@
 import copy
+import re
+import subprocess
 import time
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+import guides
 import pytest
 import toy
+from ruamel.yaml import YAML
 
 from slimline import params, schema
+from slimline.commands import search as command
 from slimline.errors import ParamsError
 from slimline.search import space
 from slimline.search.settings import SearchParams
@@ -14,6 +20,7 @@ from slimline.search.settings import SearchParams
 PATH = Path("params.yaml")
 WRITTEN = params.read(toy.ROOT / PATH)
 THRESHOLD = {"prune.threshold": {"low": 0.1, "high": 0.6}}
+WORKERS = sorted((toy.ROOT / "examples" / "workers").iterdir())
 METHOD = {"prune.method": {"choices": ["structured_magnitude", "taylor"]}}
 
 
@@ -119,3 +126,27 @@ def test_a_key_counts_only_where_others_say_so() -> None:
         chosen = space.settle(found, lambda key, _, m=method: m if key == "prune.method" else 2)
         assert len(chosen) == keys
     assert space.count(found) == 6
+
+
+def test_the_goal_in_the_guide_is_one() -> None:
+    (block,) = guides.blocks(toy.ROOT / "docs" / "search.md", "yaml")
+    given = YAML(typ="safe", pure=True).load(block)["search"]
+    given["limits"] = WRITTEN["search"]["limits"] | given["limits"]
+    assert len(search(given.pop("space"), **given).keys) == 5
+
+
+@pytest.mark.parametrize("path", WORKERS, ids=lambda path: path.name)
+def test_an_example_of_a_launcher_starts_a_worker(path: Path) -> None:
+    text = path.read_text()
+    told = re.findall(r"python -m slimline (search work .*--remote \w+)", text)
+    assert told
+    for line in told:
+        parser = ArgumentParser()
+        command.add_arguments(parser)
+        assert parser.parse_args(line.split()[1:]).action == "work"
+    if path.suffix == ".yaml":
+        assert YAML(typ="safe", pure=True).load(text)
+    elif path.suffix == ".py":
+        compile(text, path.name, "exec")
+    else:
+        subprocess.run(["bash", "-n", str(path)], check=True)
