@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,8 @@ def _search(arguments: Namespace, bench: Bench) -> int:
             worker=bench.worker if arguments.storage else "",
             patience=arguments.patience,
         )
-        loop.run(bench, study, after, _say, before)
+        with closing(study):
+            loop.run(bench, study, after, _say, before)
     if is_worker:
         return 0
     found = records.read(bench.study)

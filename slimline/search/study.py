@@ -88,9 +88,18 @@ class Study:
 
         self._search, self._worker, self._patience = search, worker, patience
         self.is_shared = bool(storage)
+        self._storage = _storage(storage)
         self._study: optuna.Study = optuna.create_study(
-            study_name=name, storage=_storage(storage), load_if_exists=True
+            study_name=name, storage=self._storage, load_if_exists=True
         )
+
+    def close(self) -> None:
+        """Let go of the storage's connections."""
+        from optuna.storages import RDBStorage
+
+        if isinstance(self._storage, RDBStorage):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def add(self, records: Sequence[Record]) -> None:
         """Tell of trials that this study does not know yet, as after a lost database."""

@@ -1,8 +1,10 @@
 import itertools
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import postgres
 import pytest
 from records_of_trials import record, search
 
@@ -99,28 +101,60 @@ def test_importances_say_what_decides() -> None:
     assert found["prune.threshold"] > found["prune.recover.epochs"]
 
 
-class Workers:
-    """Several that share a journal file, each a study of its own as in a process of its own."""
+@pytest.fixture(params=["journal", pytest.param("postgresql", marks=pytest.mark.slow)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "journal":
+        yield str(tmp_path / "journal")
+    else:
+        with postgres.running() as url:
+            yield url
 
-    def __init__(self, folder: Path, settings: SearchParams, **options: Any) -> None:
-        self._storage, self._settings, self._options = str(folder / "journal"), settings, options
+
+class Workers:
+    """Several that share a storage, each a study of its own as in a process of its own."""
+
+    def __init__(self, storage: str, settings: SearchParams, **options: Any) -> None:
+        self._storage, self._settings, self._options = storage, settings, options
+        self._begun: list[Study] = []
 
     def begin(self, name: str) -> Study:
-        return Study(self._settings, "shared", storage=self._storage, worker=name, **self._options)
+        options = {"storage": self._storage, "worker": name, **self._options}
+        self._begun.append(Study(self._settings, "shared", **options))
+        return self._begun[-1]
+
+    def close(self) -> None:
+        for each in self._begun:
+            each.close()
 
 
-def test_workers_begin_nothing_that_another_has_begun(tmp_path: Path) -> None:
+Begin: TypeAlias = Callable[..., Workers]
+
+
+@pytest.fixture
+def workers(storage: str) -> Iterator[Begin]:
+    begun: list[Workers] = []
+
+    def begin(settings: SearchParams, **options: Any) -> Workers:
+        begun.append(Workers(storage, settings, **options))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.close()
+
+
+def test_workers_begin_nothing_that_another_has_begun(workers: Begin) -> None:
     searched = {"prune.threshold": {"low": 0.1, "high": 0.4, "step": 0.1}}
-    workers = Workers(tmp_path, search(searched, trials=10))
-    studies = [workers.begin(name) for name in "abc"]
+    begun_by = workers(search(searched, trials=10))
+    studies = [begun_by.begin(name) for name in "abc"]
     begun = [proposed(studies[at % 3], set()) for at in range(4)]
     assert len({each.name for each in begun}) == 4
     assert studies[0].propose(set()) is None
 
 
-def test_workers_together_run_no_more_than_asked(tmp_path: Path) -> None:
-    workers = Workers(tmp_path, search(trials=4))
-    studies = [workers.begin(name) for name in "abc"]
+def test_workers_together_run_no_more_than_asked(workers: Begin) -> None:
+    begun_by = workers(search(trials=4))
+    studies = [begun_by.begin(name) for name in "abc"]
     for study in studies:
         proposed(study, set())
     last = proposed(studies[0], set())
@@ -129,9 +163,9 @@ def test_workers_together_run_no_more_than_asked(tmp_path: Path) -> None:
     assert studies[1].propose({last.name}) is None
 
 
-def test_the_trial_of_a_dead_worker_is_taken_over_once(tmp_path: Path) -> None:
-    workers = Workers(tmp_path, search(trials=10), patience=0.2)
-    dead, first, second = (workers.begin(name) for name in "abc")
+def test_the_trial_of_a_dead_worker_is_taken_over_once(workers: Begin) -> None:
+    begun_by = workers(search(trials=10), patience=0.2)
+    dead, first, second = (begun_by.begin(name) for name in "abc")
     lost = proposed(dead, set())
     time.sleep(0.5)
     assert first.take_over(set()) == 0
@@ -140,42 +174,50 @@ def test_the_trial_of_a_dead_worker_is_taken_over_once(tmp_path: Path) -> None:
     assert names.count(lost.name) == 1
 
 
-def test_a_worker_that_lives_keeps_its_trial(tmp_path: Path) -> None:
-    workers = Workers(tmp_path, search(trials=10), patience=0.5)
-    one, other = (workers.begin(name) for name in "ab")
+def test_a_worker_that_lives_keeps_its_trial(workers: Begin) -> None:
+    begun_by = workers(search(trials=10), patience=0.5)
+    one, other = (begun_by.begin(name) for name in "ab")
     mine = proposed(one, set())
     with one.alive(mine):
         time.sleep(1.0)
         assert other.take_over(set()) == 1
 
 
-def test_a_worker_begun_anew_goes_on_with_what_it_had(tmp_path: Path) -> None:
-    workers = Workers(tmp_path, search(trials=10))
-    lost = proposed(workers.begin("a"), set())
-    again = workers.begin("a")
+def test_a_worker_begun_anew_goes_on_with_what_it_had(workers: Begin) -> None:
+    begun_by = workers(search(trials=10))
+    lost = proposed(begun_by.begin("a"), set())
+    again = begun_by.begin("a")
     again.take_over(set())
     assert proposed(again, set()).name == lost.name
 
 
-def test_what_has_a_record_is_not_run_again_though_nobody_told(tmp_path: Path) -> None:
-    workers = Workers(tmp_path, search(trials=10))
-    lost = proposed(workers.begin("a"), set())
-    again = workers.begin("a")
+def test_what_has_a_record_is_not_run_again_though_nobody_told(
+    workers: Begin,
+) -> None:
+    begun_by = workers(search(trials=10))
+    lost = proposed(begun_by.begin("a"), set())
+    again = begun_by.begin("a")
     again.take_over({lost.name})
     again.add([record(lost.settings)])
     assert proposed(again, {lost.name}).name != lost.name
 
 
-def test_a_lost_storage_is_filled_from_the_records(tmp_path: Path) -> None:
+def test_a_lost_storage_is_filled_from_the_records(workers: Begin) -> None:
     settings = search(trials=30)
     found = run(Study(settings, "before"), 12)
-    study = Workers(tmp_path, settings).begin("a")
+    study = workers(settings).begin("a")
     for _, records in itertools.product(range(2), [found]):
         study.add(records)
     assert proposed(study, {each.trial for each in found}).number == 12
 
 
-@pytest.mark.parametrize("storage", ["sqlite:///study.db", "mysql://host/name"])
-def test_a_storage_that_is_not_for_several_is_refused(storage: str) -> None:
+@pytest.mark.parametrize("url", ["sqlite:///study.db", "mysql://host/name"])
+def test_a_storage_that_is_not_for_several_is_refused(url: str) -> None:
     with pytest.raises(SearchError, match="path of a journal file"):
-        Study(search(), "any", storage=storage)
+        Study(search(), "any", storage=url)
+
+
+def test_a_database_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(SearchError, match="the database cannot be opened") as refused:
+        Study(search(), "any", storage="postgresql://you@127.0.0.1:1/search")
+    assert "\n" not in str(refused.value)

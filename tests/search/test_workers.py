@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import postgres
 import pytest
 import small_study
 import toy
@@ -89,6 +90,11 @@ def check(origin: Path, storage: str, folder: Path, monkeypatch: pytest.MonkeyPa
     small_study.dvc(there, "exp", "apply", best)
     product = "models/int8_export/model.json"
     assert (fresh / product).read_bytes() == (there / product).read_bytes()
+
+
+def test_with_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with postgres.running() as url:
+        check(make(tmp_path), url, tmp_path, monkeypatch)
 
 
 def test_with_a_journal_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
