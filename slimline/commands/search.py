@@ -70,7 +70,11 @@ def run(arguments: Namespace) -> int:
         return _report(bench)
     _require_commit()
     with loop.alone():
-        return _search(arguments, bench)
+        try:
+            return _search(arguments, bench)
+        except KeyboardInterrupt:
+            _say("interrupted; the same command goes on where it was")
+            return 130
 
 
 def _search(arguments: Namespace, bench: Bench) -> int:

@@ -197,10 +197,10 @@ def latency_ms(commit: str, variants: Variants, table: Path) -> float:
 
 def described_model(commit: str, variant: str) -> dict[str, Any]:
     """Return the `model.json` of an experiment's model, from DVC's cache."""
-    from dvc.api import DVCFileSystem
+    import dvc.api
 
-    files = DVCFileSystem(repo=".", rev=commit)
-    content: dict[str, Any] = json.loads(files.read_text(f"models/{variant}/model.json"))
+    text = dvc.api.read(f"models/{variant}/model.json", repo=".", rev=commit)
+    content: dict[str, Any] = json.loads(text)
     return content
 
 
