@@ -26,6 +26,8 @@ from slimline.quantization.settings import (
     QuantizationParams,
 )
 from slimline.report.gates import GatesParams
+from slimline.search import space
+from slimline.search.settings import SearchParams
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
 from slimline.training.settings import SharedRecipe
@@ -54,6 +56,7 @@ class ParamsFile(RunParams):
     int8_ptq: Int8PtqParams
     benchmark: BenchmarkParams
     gates: GatesParams
+    search: SearchParams
 
 
 def check(path: Path) -> ParamsFile:
@@ -71,6 +74,21 @@ def check_content(written: Mapping[str, Any], path: Path) -> ParamsFile:
     Raises:
         ParamsError: as `check` does.
     """
+    content = _checked(written, path)
+    space.check(content.search, written, lambda changed: mistakes(changed, path), path)
+    return content
+
+
+def mistakes(written: Mapping[str, Any], path: Path) -> list[str]:
+    """Return what is wrong with the content of a `params.yaml`, its space of a search apart."""
+    try:
+        _checked(written, path)
+    except ParamsError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _checked(written: Mapping[str, Any], path: Path) -> ParamsFile:
     content = params.check(
         params.with_shared(written, path, written), ParamsFile, path, written=written
     )

@@ -17,6 +17,7 @@ from slimline.commands import (
     pareto,
     predict,
     schema,
+    search,
     seeds,
     verify,
 )
@@ -44,5 +45,6 @@ COMMANDS: Mapping[str, Command] = {
     "package": package,
     "pareto": pareto,
     "seeds": seeds,
+    "search": search,
     "schema": schema,
 }

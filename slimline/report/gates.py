@@ -24,7 +24,7 @@ from slimline.report.base_commit import Base
 OFF = "none"
 
 
-def _up_to(highest: float) -> PlainValidator:
+def up_to(highest: float) -> PlainValidator:
     """Return the check of a limit from 0 to `highest`; the word that switches it off gives None."""
     allowed = f"from 0 to {highest:g}" if highest < inf else "of at least 0"
 
@@ -40,8 +40,8 @@ def _up_to(highest: float) -> PlainValidator:
     return PlainValidator(check, json_schema_input_type=Annotated[float, bounds] | Literal["none"])
 
 
-_Percent: TypeAlias = Annotated[float | None, _up_to(100)]
-_Limit: TypeAlias = Annotated[float | None, _up_to(inf)]
+_Percent: TypeAlias = Annotated[float | None, up_to(100)]
+_Limit: TypeAlias = Annotated[float | None, up_to(inf)]
 
 
 Burden: TypeAlias = Literal["refute", "prove"]

@@ -15,7 +15,12 @@ import pytest
 import toy
 
 SCRIPT = toy.ROOT / "tools" / "set_up.py"
-LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-development.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-cpu.lock",
+    "requirements-search.lock",
+    "requirements-development.lock",
+)
 
 
 def wheel(folder: Path, name: str, version: str) -> Path:
@@ -196,7 +201,7 @@ def test_another_torch_is_refused(clone: Path) -> None:
 def test_the_lock_files_pin_the_same_versions() -> None:
     pins = {name: _pins(name) for name in (*LOCKS, "requirements-torch-cpu.lock")}
     everything = pins["requirements.lock"]
-    for name in ("requirements-cpu.lock", "requirements-development.lock"):
+    for name in LOCKS[1:]:
         both = everything.keys() & pins[name].keys()
         assert both
         assert {key: pins[name][key] for key in both} == {key: everything[key] for key in both}
