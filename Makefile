@@ -32,7 +32,7 @@ unexport MAKEFLAGS MFLAGS
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: $(INSTALLED) $(DEVELOPMENT)
-.PHONY: help repro test test-all check smoke benchmark recheck verify-repro pull-request lock clean
+.PHONY: help repro test test-all check smoke benchmark recheck verify-repro pull-request comment lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -87,8 +87,8 @@ benchmark: $(INSTALLED) ## Measure latency anew on this machine, then renew the 
 
 recheck: $(INSTALLED) ## Evaluate anew and compare with the committed metrics
 	@python tools/timed_repro.py --force --single-item evaluate
-	@git diff --exit-code -- metrics/evaluate
-	@echo "metrics/evaluate is what is committed."
+	@git diff --exit-code -- metrics/evaluate metrics/recalls
+	@echo "metrics/evaluate and metrics/recalls are what is committed."
 
 # VERIFY_REPRO_ARGS=--against-workspace takes half the time.
 verify-repro: $(DEVELOPMENT) ## Run the committed pipeline twice from scratch, compare every byte
@@ -96,6 +96,10 @@ verify-repro: $(DEVELOPMENT) ## Run the committed pipeline twice from scratch, c
 
 pull-request: $(INSTALLED) ## Judge this branch against BASE, as origin/main, and write comment.md
 	@python tools/pull_request.py "$${BASE:-origin/main}" comment.md
+
+# What comment.yml runs on main's side; where there is nothing to compare, the comment says so.
+comment: $(INSTALLED) ## Write comment.md of the files in PROPOSED and RESULTS, running none of them
+	@python tools/render_comment.py "$$(git rev-parse HEAD)" "$(PROPOSED)" "$(RESULTS)" comment.md || test $$? -eq 2
 
 lock: ## Compile the lock files from pyproject.toml
 	@python=$$($(FIND_PYTHON)) && sh tools/lock.sh "$$python" "$(UV)" "$(TORCH_INDEX)"

@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from slimline import params
+from slimline import params, processor
 from slimline.artifacts import model_folder
-from slimline.measure import machine
 from slimline.networks.classifier import Classifier
 from slimline.quantization import int8_times, mixed_precision, qat
 from slimline.quantization.int8_times import Int8Times, Time
@@ -64,7 +63,7 @@ def main() -> None:
         name: Time(weights[name], in_float, in_int8)
         for name, in_float, in_int8 in zip(weights, own[::2], own[1::2], strict=True)
     }
-    int8_times.write(TARGET, Int8Times(machine.cpu().model, model.example.shape[1:], layers))
+    int8_times.write(TARGET, Int8Times(processor.cpu().model, model.example.shape[1:], layers))
     slower = [name for name, each in layers.items() if not each.is_gain]
     print(f"{len(slower)} of {len(layers)} layers gain nothing by int8: {', '.join(slower)}")
 

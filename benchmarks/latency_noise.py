@@ -36,13 +36,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline import files, params
+from slimline import files, params, processor
 from slimline.artifacts import description
 from slimline.measure import block_times, latency, machine, significance
 from slimline.measure.block_times import Times
 from slimline.measure.interleaved import Loader, Timed
 from slimline.measure.latency import BenchmarkParams
-from slimline.measure.machine import Cpu, Load
+from slimline.measure.machine import Load
+from slimline.processor import Cpu
 from slimline.targets.onnxruntime import runtime
 from slimline.targets.runtimes import Deployable
 
@@ -103,7 +104,7 @@ def main() -> None:
     else:
         watch = machine.watch()
         tests = list(_measured(given.models, given.kinds, given.tests, settings))
-        print(f"{_told(machine.cpu(), watch.load())}\n")
+        print(f"{_told(processor.cpu(), watch.load())}\n")
     if given.record:
         _record(given.record, tests)
     _print(tests, settings)

@@ -22,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from slimline import params
+from slimline import params, processor
 from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.data.split_files import Split
-from slimline.measure import machine
 from slimline.networks.classifier import Classifier
 from slimline.pruning import cost, layer_times, registry, widths
 from slimline.pruning.channel_plan import ChannelPlan
@@ -141,7 +140,7 @@ def _table(
             curves[layer.name][layer.macs] = times_of[node]
     rest = {network.macs: each[_REST] for network, each in zip(costs, found, strict=True)}
     return LayerTimes(
-        machine.cpu().model,
+        processor.cpu().model,
         {name: sorted(curve.items()) for name, curve in curves.items()},
         sorted(rest.items()),
     )

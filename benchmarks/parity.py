@@ -229,7 +229,7 @@ NORMALISATION = "normalisation"
 
 def export(name: str, splits: Mapping[str, Split], seed: int, folder: Path) -> Exported:
     """Train a network for a few steps, and write both of its files."""
-    determinism.start(RunParams(seed=seed, num_threads=2))
+    determinism.start(RunParams(seed=seed, num_threads=2, processes=1))
     settings = ModelParams(
         backbone=name, pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
     )

@@ -36,11 +36,8 @@ from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
 from slimline.pruning import batchnorm, cost, registry, rounds, widths
 from slimline.pruning.channel_plan import ChannelPlan
-from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.structured_magnitude import magnitudes
-from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.settings import PruneSettings
-from slimline.pruning.widths import PruningTables
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.runtimes import Deployable
@@ -51,7 +48,6 @@ BACKBONES = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1
 SPEED_SIZE = 96
 PEER = "torch-pruning"
 _PEER_BISECTIONS = 12
-NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("", {}, []))
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,7 @@ def _prune(source: Path, folder: Path, settings: PruneSettings) -> None:
         split_files.load(PREPARED / "validation"),
         settings,
         teacher=model.network,
-        tables=NO_TABLES,
+        tables=widths.NO_TABLES,
         seed=run.seed,
     )
     extra = outcome.account()
@@ -295,7 +291,7 @@ def _write(
     cut = copy.deepcopy(whole)
     plan = ChannelPlan(cut, example, magnitudes(cut), multiple=settings.channel_multiple)
     progress = widths.Progress(1, 1, cost.count(whole, example))
-    widths.choose(plan, settings, progress, NO_TABLES)
+    widths.choose(plan, settings, progress, widths.NO_TABLES)
     plan.apply()
     networks = {"float": whole, "float, cut": cut}
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimline import params
-from slimline.errors import ParamsError, PretrainedError
+from slimline.errors import ParamsError
 from slimline.params import PARAMS_PATH
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
-    from slimline.networks.settings import ModelParams
     from slimline.pruning.settings import PruneSettings
     from slimline.quantization.settings import QuantizerParams
     from slimline.training.backbone_swap import BackboneSwapParams
@@ -66,8 +65,6 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     from slimline.training import backbone_swap
 
     _check_batches(settings.recipes, len(train))
-    for section in (settings.baseline, settings.swap):
-        _check_head(section)
     baseline = classifier.build(
         settings.baseline, train, weights_folder, unchanged=settings.baseline.recipe.epochs == 0
     )
@@ -75,26 +72,6 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     swapped = backbone_swap.begin(baseline, train, settings.swap, weights_folder)
     _check_images(swapped, "backbone_swap")
     _check_layers(swapped, train, settings)
-
-
-def _check_head(section: ModelParams) -> None:
-    """Refuse a checkpoint for a network whose head is no linear layer: it cannot be exchanged.
-
-    Raises:
-        PretrainedError: the last layer is a convolution, as SqueezeNet's.
-    """
-    from slimline.networks import backbones
-    from slimline.training.backbone_swap import KEEP
-
-    if section.pretrained == "none" or section.backbone == KEEP:
-        return
-    entry = backbones.find(section.backbone)
-    layer = entry.outline(2).get_submodule(entry.head.removesuffix("."))
-    if type(layer).__name__ == "Conv2d":
-        raise PretrainedError(
-            f"params.yaml: pretrained: {section.pretrained}: {section.backbone} answers by a "
-            "convolution, and heads are exchanged only where they are linear; write none"
-        )
 
 
 def _check_batches(recipes: Mapping[str, Recipe], count: int) -> None:

@@ -68,14 +68,11 @@ def load(folder: Path) -> Model:
         raise ArtifactError(f"{folder}: is a file; MODEL, which comes first, is a folder: {meant}")
     content = description.read(folder)
     path = folder / description.DESCRIPTION
-    for key, kind in (("classes", list), ("preprocessing", dict)):
-        if not isinstance(content.get(key), kind):
-            raise ArtifactError(f"{path}: describes no classifier: {key!r} is missing or wrong")
+    if not isinstance(content.get("classes"), list):
+        raise ArtifactError(f"{path}: describes no classifier: 'classes' is missing or wrong")
+    frame = description.frame(folder)
     try:
-        frame = Preprocessing.from_dict(content["preprocessing"])
         blank = _blank(frame)
-    except KeyError as error:
-        raise ArtifactError(f"{path}: has no {error.args[0]!r} in 'preprocessing'") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ArtifactError(
             f"{path}: 'preprocessing' is wrong: {preprocessing.reason(error)}"

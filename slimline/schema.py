@@ -17,7 +17,7 @@ from slimline.networks import checkpoint_folder
 from slimline.networks.registry import REGISTRY
 from slimline.params import RunParams
 from slimline.pruning.registry import METHODS
-from slimline.pruning.settings import PruneSettings, SensitivityParams
+from slimline.pruning.settings import PruneControlParams, PruneSettings, SensitivityParams
 from slimline.quantization.settings import (
     Int8ExportParams,
     Int8PtqParams,
@@ -26,6 +26,8 @@ from slimline.quantization.settings import (
     QuantizationParams,
 )
 from slimline.report.gates import GatesParams
+from slimline.search import space
+from slimline.search.settings import SearchParams
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
 from slimline.training.settings import ProgressParams, SharedRecipe
@@ -48,12 +50,14 @@ class ParamsFile(RunParams):
     backbone_swap: BackboneSwapParams
     sensitivity: SensitivityParams
     prune: AnyMethod
+    prune_control: PruneControlParams
     int8_sensitivity: Int8SensitivityParams
     qat_finetune: QatFinetuneParams
     int8_export: Int8ExportParams
     int8_ptq: Int8PtqParams
     benchmark: BenchmarkParams
     gates: GatesParams
+    search: SearchParams
 
 
 def check(path: Path) -> ParamsFile:
@@ -71,6 +75,21 @@ def check_content(written: Mapping[str, Any], path: Path) -> ParamsFile:
     Raises:
         ParamsError: as `check` does.
     """
+    content = _checked(written, path)
+    space.check(content.search, written, lambda changed: mistakes(changed, path), path)
+    return content
+
+
+def mistakes(written: Mapping[str, Any], path: Path) -> list[str]:
+    """Return what is wrong with the content of a `params.yaml`, its space of a search apart."""
+    try:
+        _checked(written, path)
+    except ParamsError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _checked(written: Mapping[str, Any], path: Path) -> ParamsFile:
     content = params.check(
         params.with_shared(written, path, written), ParamsFile, path, written=written
     )

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from slimline import files, params, stage, variants
+from slimline import files, params, processor, stage, variants
 from slimline.artifacts import description
 from slimline.data import split_files
-from slimline.data.preprocessing import Preprocessing
 from slimline.measure import benchmark_figures, latency, machine
 
 
@@ -16,7 +15,7 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
     """
     settings = params.load("benchmark", latency.BenchmarkParams)
     names = variants.read(declared)
-    frame = Preprocessing.from_dict(description.read(models / names.baseline)["preprocessing"])
+    frame = description.frame(models / names.baseline)
     watch = machine.watch()
     measured = latency.measure(
         {name: description.deployable(models / name) for name in names},
@@ -25,7 +24,7 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
         settings,
         num_threads=params.load_run().num_threads,
     )
-    cpu = machine.cpu()
+    cpu = processor.cpu()
     with files.replacing(target) as folder:
         for name, latencies in measured.items():
             files.write_json(folder / f"{name}.json", benchmark_figures.noisy(latencies, cpu))

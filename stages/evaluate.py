@@ -5,8 +5,7 @@ from pathlib import Path
 from slimline import files, params, stage
 from slimline.artifacts import description
 from slimline.data import split_files
-from slimline.data.preprocessing import Preprocessing
-from slimline.measure import accuracy, evaluate_figures, newly_wrong
+from slimline.measure import accuracy, evaluate_figures, newly_wrong, recall_table
 
 
 def main(
@@ -16,19 +15,21 @@ def main(
     figures_path: Path,
     predictions: Path,
     newly_wrong_path: Path,
+    recalls: Path,
 ) -> None:
-    """Write the figures, one predicted class per test image, and images newly answered wrong.
+    """Write figures, a predicted class per test image, images newly wrong, and each class's recall.
 
     `reference` are the baseline's answers, which all models are compared with, itself included.
     """
     deployable, split = description.deployable(model), split_files.load(test)
     expected = accuracy.read_predictions(reference)
-    about = description.read(model)
-    frame = Preprocessing.from_dict(about["preprocessing"])
+    about, frame = description.read(model), description.frame(model)
     num_threads = params.load_run().num_threads
     logits = deployable.predict(split.images, frame, num_threads=num_threads)
     score = accuracy.score(logits, split.labels, expected)
-    files.write_text(predictions, accuracy.format_predictions(logits.argmax(1)))
+    answers = logits.argmax(1)
+    files.write_text(predictions, accuracy.format_predictions(answers))
+    recall_table.write(recalls, answers, split.labels, split.classes)
     mistakes = newly_wrong.find(split, logits, expected)
     files.write_json(newly_wrong_path, newly_wrong.to_dict(mistakes))
     figures = evaluate_figures.to_dict(

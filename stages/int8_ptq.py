@@ -8,6 +8,7 @@ from slimline.quantization import int8_sensitivity_table, int8_times, ptq
 from slimline.quantization.mixed_precision import MixedTables
 from slimline.quantization.settings import Int8PtqParams
 from slimline.training import determinism
+from slimline.training.settings import SharedRecipe
 
 
 def main(
@@ -20,6 +21,7 @@ def main(
 ) -> None:
     """Write the model folder `target`; validation chooses, if settings leave the choice."""
     settings = params.load("int8_ptq", Int8PtqParams)
+    by = params.load("training", SharedRecipe).selects
     run = params.load_run()
     determinism.start(run)
     tried = ptq.save(
@@ -28,11 +30,12 @@ def main(
         split_files.load(calibration),
         split_files.load(validation),
         settings,
-        MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times)),
+        MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times), by),
         num_threads=run.num_threads,
     )
-    for name, top1 in tried.items():
-        print(f"{name}: top-1 on validation {top1:.2f} %")
+    for name, found in tried.items():
+        recall = f", mean recall {found.mean_recall:.2f} %" if by == "mean_recall" else ""
+        print(f"{name}: top-1 on validation {found.top1:.2f} %{recall}, loss {found.loss:.4f}")
 
 
 if __name__ == "__main__":

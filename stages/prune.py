@@ -42,7 +42,9 @@ def main(
         unseen,
         settings,
         teacher=classifier.adapted(teacher, model.preprocessing),
-        tables=PruningTables(sensitivity_table.read(sensitivity), layer_times.read(times)),
+        tables=PruningTables(
+            sensitivity_table.read(sensitivity, settings.recover.selects), layer_times.read(times)
+        ),
         seed=run.seed,
         checkpoints=saved,
     )

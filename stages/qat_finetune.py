@@ -36,7 +36,9 @@ def main(
         "qat_finetune", [settings, run], minutes=progress.checkpoint_minutes
     )
     images, pruned = split_files.load(train), model_folder.load(source)
-    tables = MixedTables(int8_sensitivity_table.read(sensitivity), int8_times.read(times))
+    tables = MixedTables(
+        int8_sensitivity_table.read(sensitivity), int8_times.read(times), settings.recipe.selects
+    )
     choices = mixed_precision.choose(pruned, settings.mixed, tables, section="qat_finetune")
     model, fitted = qat.finetune(
         pruned,

@@ -5,7 +5,6 @@ from pathlib import Path
 from slimline import files, params, stage
 from slimline.artifacts import description
 from slimline.data import split_files
-from slimline.data.preprocessing import Preprocessing
 from slimline.measure import accuracy
 
 
@@ -15,7 +14,7 @@ def main(baseline: Path, test: Path, labels: Path, answers: Path, about: Path) -
     `about` gets the names of the classes, and the hash by which other test images are noticed.
     """
     deployable, split = description.deployable(baseline), split_files.load(test)
-    frame = Preprocessing.from_dict(description.read(baseline)["preprocessing"])
+    frame = description.frame(baseline)
     num_threads = params.load_run().num_threads
     logits = deployable.predict(split.images, frame, num_threads=num_threads)
     files.write_text(labels, accuracy.format_predictions(split.labels))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from slimline import files, params, stage, variants
 from slimline.artifacts import description
+from slimline.measure import trainings
 from slimline.quantization import mixed_record
 from slimline.report import content, gates, images_seen, render
 
@@ -35,6 +36,8 @@ def main(
             images_seen.rows(report.images_seen),
             header=images_seen.COLUMNS,
         )
+        made = [trainings.of(each.name, each.content) for each in report.lineage]
+        trainings.write(history, [each for each in made if each.weights])
         rounds = [vars(each) for each in report.rounds]
         files.write_table(history / "prune_rounds.tsv", rounds)
         files.write_table(history / "confusion.tsv", report.confusion)

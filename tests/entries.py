@@ -21,3 +21,9 @@ _QUICK = {
 }
 
 ALL = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in REGISTRY]
+
+WHOLE_WAY = [
+    pytest.param(name, marks=() if name in _QUICK - {"shufflenet_v2_x1_0"} else pytest.mark.slow)
+    for name in REGISTRY
+]
+"""As `ALL`, for what the toy pipeline does with a ShuffleNetV2: train, prune, quantize, export."""

@@ -61,7 +61,7 @@ class Journey:
     parity: Parity
 
 
-@pytest.fixture(scope="module", params=entries.ALL)
+@pytest.fixture(scope="module", params=entries.WHOLE_WAY)
 def journey(
     request: pytest.FixtureRequest,
     split: split_files.Split,

@@ -131,6 +131,22 @@ def test_a_scan_steers_the_rates_and_a_threshold_does_not_repeat_it(workspace: P
     toy.dvc(workspace, "checkout")
 
 
+def test_a_control_of_pruning_is_a_line_of_the_report_and_prunes_nothing_again(
+    workspace: Path,
+) -> None:
+    done = toy.dvc(workspace, "exp", "run", "-S", "prune_control.train=true")
+    assert "Running stage 'prune_control'" in done.stdout
+    assert "Running stage 'prune'" not in done.stdout
+    assert "of it more training" in (workspace / "metrics" / "report.md").read_text()
+    control, swapped = (
+        (workspace / "models" / name / "model.onnx").stat().st_size
+        for name in ("prune_control", "backbone_swap")
+    )
+    assert control == pytest.approx(swapped, rel=0.001)
+    toy.git(workspace, "restore", ".")
+    toy.dvc(workspace, "checkout")
+
+
 def test_layers_stay_float_by_name_and_by_a_scan(workspace: Path) -> None:
     asked = [
         "quantization.mixed.float_layers=[conv1.0,fc]",

@@ -97,7 +97,7 @@ def test_each_setting_may_have_the_value_that_is_shown() -> None:
 def test_no_code_block_is_of_a_language_that_is_not_tested() -> None:
     text = "".join(path.read_text() for path in guides.GUIDES)
     fences = re.findall(r"^```(.*)$", text, re.MULTILINE)
-    assert set(fences[::2]) == {"console", "csv"}
+    assert set(fences[::2]) == {"console", "csv", "yaml"}
     assert set(fences[1::2]) == {""}
 
 

@@ -23,6 +23,7 @@ TORCH_FREE = (
     "prepare_data",
     "reference",
     "evaluate",
+    "evaluate_control",
     "benchmark",
     "report",
 )
@@ -88,7 +89,7 @@ def test_no_parameter_reaches_a_shell() -> None:
 
 def test_only_evaluate_and_its_reference_depend_on_the_test_split() -> None:
     users = [name for name in STAGES if any("prepared/test" in dep for dep in deps(name))]
-    assert users == ["reference", "evaluate"]
+    assert users == ["reference", "evaluate", "evaluate_control"]
 
 
 def test_heavy_stages_have_cached_outs_only() -> None:

@@ -66,6 +66,16 @@ def test_figures_of_another_run_are_stale(folder: Path, capsys: pytest.CaptureFi
     assert told.startswith("stage benchmark is stale: metrics/latency is not the one that it wrote")
 
 
+def test_an_accuracy_of_nan_is_not_that_of_the_answers(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "metrics/evaluate/int8_export.json"
+    path.write_text(json.dumps(files.read_json(path) | {"top1": float("nan")}))
+    repository.write_lock(folder, repository.State())
+    assert main(["gate"]) == 2
+    assert "90.000 % of the answers are right, the figures say nan %" in capsys.readouterr().err
+
+
 def test_a_limit_makes_nothing_stale(folder: Path) -> None:
     toy.set_params(folder, {"gates.min_top1": 1})
     assert main(["gate"]) == 0

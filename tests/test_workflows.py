@@ -11,29 +11,51 @@ WORKFLOWS: dict[str, Any] = {
 }
 
 
-def steps(name: str) -> list[dict[str, Any]]:
-    (job,) = WORKFLOWS[name]["jobs"].values()
-    return list(job["steps"])
+def steps(name: str, job: str) -> list[dict[str, Any]]:
+    return list(WORKFLOWS[name]["jobs"][job]["steps"])
 
 
-def test_what_is_posted_is_what_the_report_uploads() -> None:
+def uploaded(name: str, job: str) -> dict[str, Any]:
+    (upload,) = (each["with"] for each in steps(name, job) if "upload-artifact" in str(each))
+    return dict(upload)
+
+
+def commands(name: str, job: str) -> str:
+    return "\n".join(each["run"] for each in steps(name, job) if "run" in each)
+
+
+def test_the_comment_is_written_from_what_the_report_uploads() -> None:
     assert WORKFLOWS["comment"]["on"]["workflow_run"]["workflows"] == [WORKFLOWS["report"]["name"]]
-    (upload,) = (each["with"] for each in steps("report") if "upload-artifact" in str(each))
-    commands = [each["run"] for each in steps("comment") if "run" in each]
-    assert commands[0].split("--name ")[1].split()[0] == upload["name"]
-    assert commands[1].endswith(f'/{upload["path"]}"')
+    results = uploaded("report", "report")
+    assert results["path"].split() == ["dvc.lock", "metrics"], "figures, and no text"
+    assert f"--name {results['name']} " in commands("comment", "render")
     makefile = (toy.ROOT / "Makefile").read_text()
-    assert f" {upload['path']}\n" in makefile[makefile.index("\npull-request:") :]
+    target = makefile[makefile.index("\ncomment:") :]
+    assert "tools/render_comment.py" in target[: target.index("\n\n")]
 
 
-def test_only_the_job_that_runs_no_code_of_others_may_write() -> None:
+def test_what_is_posted_is_what_main_has_written() -> None:
+    text = uploaded("comment", "render")
+    posting = commands("comment", "comment")
+    assert f"--name {text['name']} " in posting
+    assert posting.endswith(f'/{text["path"]}"')
+    run_ids = [
+        each["env"]["RUN_ID"]
+        for each in steps("comment", "comment")
+        if "RUN_ID" in str(each.get("env"))
+    ]
+    assert run_ids == ["${{ github.run_id }}"], "of this run, not of the pull request's"
+    assert WORKFLOWS["comment"]["jobs"]["comment"]["needs"] == "render"
+
+
+def test_only_the_job_that_sees_no_file_of_others_may_write() -> None:
+    writing = []
     for name, workflow in WORKFLOWS.items():
-        jobs = [workflow, *workflow["jobs"].values()]
-        granted = {
-            key: value for each in jobs for key, value in each.get("permissions", {}).items()
-        }
-        writes = [key for key, value in granted.items() if value != "read"]
-        assert writes == (["pull-requests"] if name == "comment" else [])
-    checkouts = [each for each in steps("comment") if "checkout" in each.get("uses", "")]
+        for job, content in [("", workflow), *workflow["jobs"].items()]:
+            granted = content.get("permissions", {})
+            writing += [(name, job, key) for key in granted if granted[key] != "read"]
+    assert writing == [("comment", "comment", "pull-requests")]
+    checkouts = [each for each in steps("comment", "comment") if "checkout" in each.get("uses", "")]
     assert [set(each["with"]) for each in checkouts] == [{"persist-credentials", "sparse-checkout"}]
+    assert "worktree" not in commands("comment", "comment")
     assert "secrets" not in "".join(path.read_text() for path in FOLDER.glob("*.yml"))

@@ -17,7 +17,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-development.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-cpu.lock",
+    "requirements-search.lock",
+    "requirements-development.lock",
+)
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # What wheels a pip that runs on each system accepts, and the markers that it sets. The tags of
 # Linux are versions of glibc, and the older names of three of them.

@@ -22,6 +22,9 @@ printf 'torch\ntorchvision\n' > "$folder/torch.txt"
 compile pyproject.toml --excludes "$folder/torch.txt" --constraints requirements.lock \
 	--output-file requirements-cpu.lock
 
+# Optuna and what it needs, for who searches.
+compile --group search --constraints requirements.lock --output-file requirements-search.lock
+
 compile --group development --constraints requirements.lock \
 	--output-file requirements-development.lock
 

@@ -3,18 +3,27 @@
   python tools/pull_request.py origin/main comment.md
 
 is what .github/workflows/report.yml runs; it does the same in any clone. Results that are committed
-and of this code and these params stand as they are, and need neither models nor images. Others are
-made anew by `dvc repro`, with all that DVC's cache and remote have.
+and of this code and these params, by the rule of `gate` and `diff`, stand as they are, and need
+neither models nor images. Others are made anew by `dvc repro`, with all that DVC's cache and remote
+have.
 
 Exit codes: 0 every gate is kept; 1 one is broken, not proven or not judged; 2 there is nothing to
 judge. The comment is written in any case.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
 from textwrap import indent
+
+ROOT = Path(__file__).parent.parent
+# Run as a script, Python looks for modules beside it, not in the repository.
+sys.path.insert(0, str(ROOT))
+
+from slimline.errors import SlimlineError  # noqa: E402
+from slimline.repository import dvc_files, staleness  # noqa: E402
 
 TIMED_REPRO = Path(__file__).with_name("timed_repro.py")
 _MADE_HERE = """
@@ -29,15 +38,22 @@ def main(base: str, target: Path) -> int:
     is_current = results_are_current()
     if not is_current and not make_results():
         return give_up(target, "the pipeline failed", "The log of this run says where.")
-    compared = _run("slimline", "diff", base)
-    if compared.returncode:
-        return give_up(target, "there is nothing to compare", compared.stderr.strip())
-    title, rest = compared.stdout.split("\n", 1)
-    note = "" if is_current else _MADE_HERE
-    target.write_text(f"{title}\n{note}{rest}", encoding="utf-8")
-    judged = _run("slimline", "gate", "--strict", "--base", base)
+    if not write_comment(base, target, "" if is_current else _MADE_HERE):
+        return 2
+    judged = run_slimline("gate", "--strict", "--base", base)
     print(judged.stdout + judged.stderr, end="", flush=True)
     return judged.returncode
+
+
+def write_comment(base: str, target: Path, note: str, *options: str) -> bool:
+    """Write what `diff` says, with a note under its title; return whether it could compare."""
+    compared = run_slimline("diff", base, *options)
+    if compared.returncode:
+        give_up(target, "there is nothing to compare", compared.stderr.strip())
+        return False
+    title, rest = compared.stdout.split("\n", 1)
+    target.write_text(f"{title}\n{note}{rest}", encoding="utf-8")
+    return True
 
 
 def give_up(target: Path, title: str, told: str) -> int:
@@ -48,14 +64,16 @@ def give_up(target: Path, title: str, told: str) -> int:
 
 
 def results_are_current() -> bool:
-    """Return whether `dvc repro` has nothing to do but to bring missing files here."""
-    # Cheap, and needs no model: a changed comment is a changed file, but no changed code.
-    _run("dvc", "repro", "code")
-    done = _run("dvc", "repro", "--dry", "--allow-missing")
-    if done.returncode == 0 and "Running stage" not in done.stdout:
-        print("The committed results are of this code and these params.", flush=True)
-        return True
-    return False
+    """Return whether the results are of what is here; print what they are not of."""
+    try:
+        notes = staleness.check(Path(), dvc_files.read_lock(Path()))
+    except SlimlineError as error:
+        print(f"Results are made anew:\n{indent(str(error), '  ')}", flush=True)
+        return False
+    for note in notes:
+        print(note, flush=True)
+    print("The committed results are of this code and these params.", flush=True)
+    return True
 
 
 def make_results() -> bool:
@@ -66,6 +84,13 @@ def make_results() -> bool:
         if fetched.returncode:
             print("The remote cannot be read: what is not here is made anew.", flush=True)
     return subprocess.run([sys.executable, TIMED_REPRO], check=False).returncode == 0
+
+
+def run_slimline(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the code beside this script, whatever lies in the working folder."""
+    command = [sys.executable, "-P", "-m", "slimline", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

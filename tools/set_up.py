@@ -93,6 +93,12 @@ def set_up(venv: Path, torch: str, torch_index: str = "", python: str = "") -> N
     print(f"[1/3] creating {venv}, of Python {sys.version.split()[0]}", flush=True)
     create(venv)
     print(f"[2/3] installing the packages of {' and '.join(LOCKS[torch])}", flush=True)
+    if torch == "cpu" and "--hash" not in Path(LOCKS["cpu"][0]).read_text(encoding="utf-8"):
+        print(
+            f"{LOCKS['cpu'][0]} pins versions without hashes: for torch and torchvision pip takes "
+            f"what {torch_index} gives (docs/install.md)",
+            flush=True,
+        )
     for lock in LOCKS[torch]:
         # Only the lock of torch's own index names wheels that the ordinary one lacks.
         own_index = ["--index-url", torch_index] if lock == "requirements-torch-cpu.lock" else []

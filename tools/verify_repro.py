@@ -21,6 +21,7 @@ COMPARED = (
     Path("metrics/evaluate"),
     Path("metrics/predictions"),
     Path("metrics/newly_wrong"),
+    Path("metrics/recalls"),
 )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from slimline.data.preprocessing import Preprocessing
     from slimline.params import Params
     from slimline.targets.runtimes import Deployable
 
@@ -54,6 +55,26 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ArtifactError(f"{path}: describes no model: it is a JSON {type(content).__name__}")
     return content
+
+
+def frame(folder: Path) -> Preprocessing:
+    """Return how an image becomes a model's input, as its `model.json` says.
+
+    Raises:
+        ArtifactError: it does not say so, or there is no `model.json`.
+    """
+    # As in `deployable`.
+    from slimline.data.preprocessing import Preprocessing
+
+    path, about = folder / DESCRIPTION, read(folder).get("preprocessing")
+    if not isinstance(about, dict):
+        raise ArtifactError(f"{path}: describes no classifier: 'preprocessing' is missing or wrong")
+    try:
+        return Preprocessing.from_dict(about)
+    except KeyError as error:
+        raise ArtifactError(f"{path}: has no {error.args[0]!r} in 'preprocessing'") from None
+    except TypeError as error:
+        raise ArtifactError(f"{path}: 'preprocessing' is wrong: {error}") from None
 
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from slimline.artifacts import description
 from slimline.artifacts.description import HISTORY, ONNX, WEIGHTS
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError
-from slimline.networks import classifier
+from slimline.networks import classifier, model_description
 from slimline.networks.classifier import Classifier
 from slimline.params import Params
 from slimline.targets.onnxruntime import releases, to_onnx
@@ -96,11 +96,7 @@ def describe(
         "pretrained": dict(model.pretrained) if model.pretrained else None,
         "target": ONNX_RUNTIME,
         **releases.describe(to_onnx.OPSET, to_onnx.IR_VERSION),
-        "made_with": {
-            "device": determinism.device().type,
-            "num_threads": torch.get_num_threads(),
-            "torch": torch.__version__.partition("+")[0],
-        },
+        "made_with": determinism.circumstances(),
         "settings": settings.model_dump(mode="json"),
         "sha256": description.origins(data=data.digest, settings=settings, parent=parent),
     }
@@ -131,6 +127,9 @@ def load_parts(folder: Path) -> tuple[Classifier, dict[str, Tensor]]:
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content = description.read(folder)
+    mistake = model_description.mistake(content, folder / description.DESCRIPTION)
+    if mistake:
+        raise ArtifactError(mistake)
     if (folder / WEIGHTS).is_file():
         description.check(folder / WEIGHTS)
     try:

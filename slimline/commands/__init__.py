@@ -8,7 +8,19 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Protocol
 
-from slimline.commands import apply, diff, gate, package, pareto, predict, schema, seeds, verify
+from slimline.commands import (
+    apply,
+    diff,
+    doctor,
+    gate,
+    package,
+    pareto,
+    predict,
+    schema,
+    search,
+    seeds,
+    verify,
+)
 
 
 class Command(Protocol):
@@ -28,9 +40,11 @@ COMMANDS: Mapping[str, Command] = {
     "gate": gate,
     "diff": diff,
     "verify": verify,
+    "doctor": doctor,
     "predict": predict,
     "package": package,
     "pareto": pareto,
     "seeds": seeds,
+    "search": search,
     "schema": schema,
 }

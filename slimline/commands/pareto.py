@@ -13,11 +13,11 @@ the params, data and code that are here is refused, and the stage named.
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from slimline.commands import over_experiments
 
 if TYPE_CHECKING:
     from slimline.report.pareto_front import Point
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "--all-commits",
-        action="store_true",
-        help="experiments of all commits, not of the current one alone",
-    )
+    over_experiments.add_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -38,11 +34,8 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import ArtifactError
     from slimline.report import formatting as fmt
     from slimline.report import pareto_front
-    from slimline.repository import dvc_files, experiments, staleness
 
-    for note in staleness.check(Path(), dvc_files.read_lock(Path())):
-        print(note, file=sys.stderr)
-    shown = experiments.show(all_commits=arguments.all_commits)
+    shown = over_experiments.shown(arguments)
     found = pareto_front.points(shown, variants.read())
     if not found:
         raise ArtifactError("there are no figures yet; run `dvc repro`")

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from slimline.commands import over_experiments
 
 if TYPE_CHECKING:
     from slimline.report.seeds import Setting
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "--all-commits",
-        action="store_true",
-        help="experiments of all commits, not of the current one alone",
-    )
+    over_experiments.add_arguments(parser)
     parser.add_argument(
         "--write",
         action="store_true",
@@ -43,11 +40,9 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import ArtifactError
     from slimline.measure import training_noise
     from slimline.report import seeds
-    from slimline.repository import commit_results, dvc_files, experiments, staleness
+    from slimline.repository import commit_results
 
-    for note in staleness.check(Path(), dvc_files.read_lock(Path())):
-        print(note, file=sys.stderr)
-    shown = experiments.show(all_commits=arguments.all_commits)
+    shown = over_experiments.shown(arguments)
     found = seeds.gather(shown, variants.read().product)
     repeated = [each for each in found if each.is_repeated]
     if not repeated:
@@ -68,10 +63,7 @@ def run(arguments: Namespace) -> int:
                 f"the workspace's setting has {len(first.seeds)} of the "
                 f"{training_noise.FEWEST_SEEDS} seeds that --write needs; run it with others"
             )
-        spread = training_noise.deviation(first.test)
-        noise = training_noise.TrainingNoise(
-            len(first.seeds), sum(first.test) / len(first.seeds), spread
-        )
+        noise = training_noise.of(first.test, first.params)
         training_noise.write(commit_results.TRAINING_NOISE, noise)
         print(f"wrote {commit_results.TRAINING_NOISE}; commit it", file=sys.stderr)
     return 0

@@ -95,15 +95,21 @@ def count_by_class(is_right: NDArray[np.bool_], labels: NDArray[np.int64]) -> li
 
 
 def mean_recall_bounds(by_class: Sequence[tuple[int, int]], sure: float) -> tuple[float, float]:
-    """Return bounds of the mean recall, percent, each certain with `sure`.
+    """Return bounds of the mean recall, percent, for a decision that must not err more often.
 
-    Classes are independent samples: the halves of their own intervals (Wilson, 1927), which know
-    that 3 of 3 images are no certainty, add up by their squares.
+    Classes are independent samples, so half the widths of their own intervals add up by their
+    squares (Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702). The intervals are those of
+    Clopper and Pearson, which know that 3 of 3 images are no certainty; on neither side does one
+    count for less than half its length, or classes that happen to be all right would make the bound
+    of many small ones too narrow (`benchmarks/gate_noise.py`).
     """
     recalls = [right / count for right, count in by_class]
-    bounds = [significance.wilson(right, count, sure) for right, count in by_class]
-    below = sum((share - low) ** 2 for share, (low, _) in zip(recalls, bounds, strict=True))
-    above = sum((high - share) ** 2 for share, (_, high) in zip(recalls, bounds, strict=True))
+    bounds = [significance.clopper_pearson(right, count, sure) for right, count in by_class]
+    below, above = 0.0, 0.0
+    for share, (low, high) in zip(recalls, bounds, strict=True):
+        half = (high - low) / 2
+        below += max(share - low, half) ** 2
+        above += max(high - share, half) ** 2
     mean, number = sum(recalls) / len(recalls), len(recalls)
     return (
         100 * max(0.0, mean - sqrt(below) / number),

@@ -8,7 +8,8 @@ from math import isinf
 from typing import Any
 
 from slimline.measure.latency import Latency
-from slimline.measure.machine import Cpu, Load
+from slimline.measure.machine import Load
+from slimline.processor import Cpu
 
 
 def noisy(latency: Latency, cpu: Cpu) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def run(measured: Mapping[str, Latency], max_noise: float, load: Load) -> dict[s
         "blocks": len(next(iter(measured.values())).block_ms),
         "noise": None if isinf(noise) else round(noise, 2),
         "max_noise": max_noise,
-        "is_noisy": noise > max_noise,
+        "is_noisy": not noise <= max_noise,
         "load_before": round(load.before, 2),
         "load_after": round(load.after, 2),
         "others_cpu": None if load.others is None else round(load.others, 1),

@@ -1,23 +1,12 @@
 """What the noisy figures were measured on: kept beside them, and never compared across."""
 
 import os
-import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_CPUINFO, _STAT = Path("/proc/cpuinfo"), Path("/proc/stat")
-_INT8_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
-"""CPU features that decide how fast int8 is, as Linux names them."""
+from slimline import processor
 
-
-@dataclass(frozen=True)
-class Cpu:
-    """The processor of this machine."""
-
-    model: str
-    flags: list[str]
-    """Those that matter to int8."""
+_STAT = Path("/proc/stat")
 
 
 @dataclass(frozen=True)
@@ -57,21 +46,9 @@ def watch() -> Watch:
     return Watch(os.getloadavg()[0], _times())
 
 
-def cpu() -> Cpu:
-    """Return model and features, as Linux tells them; elsewhere what the platform says."""
-    if not _CPUINFO.is_file():
-        return Cpu(platform.processor() or platform.machine(), [])
-    text = _CPUINFO.read_text(encoding="utf-8")
-    model = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.MULTILINE)
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    known = set(found[1].split()) if found else set()
-    name = model[1].strip() if model else platform.machine()
-    return Cpu(name, [flag for flag in _INT8_FLAGS if flag in known])
-
-
 def say_if_other(measured_on: str, table: str, command: str) -> None:
     """Print that a table of times is of another CPU than this one, if it is."""
-    here = cpu().model
+    here = processor.cpu().model
     if here != measured_on:
         print(
             f"{table} was measured on {measured_on}, this is {here}: what goes by it is for the "
@@ -79,9 +56,9 @@ def say_if_other(measured_on: str, table: str, command: str) -> None:
         )
 
 
-def name(cpu: str, flags: str) -> str:
+def name(model: str, flags: str) -> str:
     """Return a CPU and those of its features that matter to int8, as a person reads them."""
-    return f"{cpu} ({flags or 'no int8 features known'})"
+    return f"{model} ({flags or 'no int8 features known'})"
 
 
 def _times() -> tuple[float, float] | None:

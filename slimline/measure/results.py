@@ -17,6 +17,9 @@ from slimline.variants import Variants
 PREDICTIONS, BENCHMARK = "predictions", "benchmark"
 """Folders of metrics, beside `evaluate` and `latency`, which `variant_figures` reads."""
 
+CONTROL = "prune_control.txt"
+"""Among the predictions: those of the swapped model after pruning's recovery with nothing cut."""
+
 LABELS, TEST_SPLIT, BLOCKS, RUN = "labels.txt", "test_split.json", "blocks.tsv", "run.json"
 
 _ROUNDING = 0.001
@@ -54,6 +57,9 @@ class Results:
     blocks: Mapping[str, Times]
     run: Run | None
     """None where a commit did not keep it."""
+    control: NDArray[np.int64] | None = None
+    """[images]: the class that the control of pruning answers with; None where it was not asked
+    for."""
 
     @property
     def product(self) -> Variant:
@@ -116,6 +122,7 @@ def load(metrics: Path, declared: Variants, *, newer: Results | None = None) -> 
             test_sha256=about.get("sha256", ""),
             blocks=block_times.read(blocks_path) if newer is None or blocks_path.is_file() else {},
             run=_run(run_path) if newer is None or run_path.is_file() else None,
+            control=_control(predictions / CONTROL),
         )
     except FileNotFoundError as error:
         raise ResultsError(f"{error.filename}: is missing; run `dvc repro`") from None
@@ -132,6 +139,11 @@ def _run(path: Path) -> Run:
         raise ResultsError(f"{path}: is of another version; run `dvc repro`: {error}") from None
 
 
+def _control(path: Path) -> NDArray[np.int64] | None:
+    answers = _answers(path) if path.is_file() else np.array([], np.int64)
+    return answers if len(answers) else None
+
+
 def _answers(path: Path) -> NDArray[np.int64]:
     try:
         return accuracy.read_predictions(path)
@@ -141,6 +153,11 @@ def _answers(path: Path) -> NDArray[np.int64]:
 
 def _check(found: Results, predictions: Path) -> None:
     """Compare the predictions with the scores: files of two runs must not be mixed."""
+    if found.control is not None and len(found.control) != len(found.labels):
+        raise ResultsError(
+            f"{predictions / CONTROL}: has {len(found.control)} answers for "
+            f"{len(found.labels)} labels; run `dvc repro`"
+        )
     for name, answers in found.predictions.items():
         path = predictions / f"{name}.txt"
         if len(answers) != len(found.labels):
@@ -150,7 +167,7 @@ def _check(found: Results, predictions: Path) -> None:
             )
         scored = 100 * float(found.is_right(name).mean())
         told = found.variants[name].top1
-        if abs(scored - told) > _ROUNDING:
+        if not abs(scored - told) <= _ROUNDING:  # NaN is no score
             raise ResultsError(
                 f"{path}: {scored:.3f} % of the answers are right, the figures say {told:.3f} %; "
                 "run `dvc repro`"

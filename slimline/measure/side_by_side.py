@@ -19,4 +19,4 @@ class SideBySide:
     @property
     def is_noisy(self) -> bool:
         """Whether it still was when the time for it was over."""
-        return block_times.noise(self.before, self.after) > self.max_noise
+        return not block_times.noise(self.before, self.after) <= self.max_noise

@@ -5,6 +5,7 @@ usual 95 % interval, 0.95 the bound of a one-sided decision.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import ceil, cos, exp, inf, lgamma, log, pi, sin, sqrt, tan
 from statistics import NormalDist
 from typing import TypeVar
@@ -66,6 +67,7 @@ def wilson(hits: int, count: int, sure: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+@lru_cache(maxsize=4096)
 def clopper_pearson(hits: int, count: int, sure: float) -> tuple[float, float]:
     """Return bounds of a share, 0 to 1, for a decision that must not err more often than it says.
 

@@ -6,9 +6,10 @@ of CPU, differ by more than what chance does to the images that they are scored 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +18,15 @@ from slimline.measure import significance
 from slimline.measure.variant_figures import ResultsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FEWEST_SEEDS = 3
 """Of fewer, their spread says nearly nothing."""
+
+SEED = "seed"
+_IDLE = ("gates.", "benchmark.")
+"""Sections that change no answer."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,12 @@ class TrainingNoise:
     """Percent of the test images."""
     deviation: float
     """Standard deviation of one training, points."""
+    settings: str = ""
+    """SHA-256 of the settings that it was measured with, see `settings_digest`."""
+
+    def is_of(self, *given: Mapping[str, Any]) -> bool:
+        """Return whether it was measured with one of the settings given, flat params."""
+        return self.settings in map(settings_digest, given)
 
     def of_difference(self, sure: float) -> float:
         """Return what two trainings of one setting differ by at most with `sure`, points.
@@ -72,6 +83,26 @@ def compare(before: Sequence[float], after: Sequence[float]) -> Difference:
     degrees = max(1, int(sum(shares) ** 2 / sum(weights)))
     half = significance.student(significance.SURE_95, degrees) * error
     return Difference(gain, gain - half, gain + half)
+
+
+def of(top1: Sequence[float], settings: Mapping[str, Any]) -> TrainingNoise:
+    """Return the noise by the test accuracies of trainings that differ in their seed alone.
+
+    `settings` are the flat params that they have in common.
+    """
+    digest = settings_digest(settings)
+    return TrainingNoise(len(top1), float(np.mean(top1)), deviation(top1), digest)
+
+
+def that_train(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of flat params that decide what is trained, but for the seed."""
+    return {key: value for key, value in given.items() if key != SEED and not key.startswith(_IDLE)}
+
+
+def settings_digest(given: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the flat params that decide what is trained, but for the seed."""
+    text = repr(sorted(that_train(given).items()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write(path: Path, noise: TrainingNoise) -> None:

@@ -11,11 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from slimline.errors import ArtifactError, PretrainedError
-from slimline.networks import backbones, class_order, classifier, pretrained, state
+from slimline.networks import (
+    backbones,
+    checkpoint_file,
+    class_order,
+    classifier,
+    pretrained,
+    state,
+)
 from slimline.networks.architecture import Architecture
 from slimline.networks.checkpoint_folder import Notes
 
@@ -27,6 +33,10 @@ if TYPE_CHECKING:
     from slimline.networks.classifier import Classifier
     from slimline.networks.pretrained import Account, Checkpoint
     from slimline.networks.settings import ModelParams
+
+
+_ANSWERING = nn.Linear | nn.Conv2d
+"""What may be the last layer of a head."""
 
 
 def build(
@@ -110,8 +120,9 @@ def _from_ours(
     """Go on from a model folder, pruned or rewritten as it is."""
     assert folder.description is not None
     source = checkpoint.source
+    tensors = checkpoint_file.read_safetensors(folder.weights)
     try:
-        model = classifier.rebuild(folder.description, load_file(folder.weights))
+        model = classifier.rebuild(folder.description, tensors)
     except ArtifactError as error:
         raise PretrainedError(
             f"{folder.path}: cannot be trained further ({error}); take the folder of "
@@ -134,15 +145,14 @@ def _from_ours(
         _change_channels(network, f"{entry.stem}", channels)
         account.resized[f"{entry.stem}.weight"] = f"{made.channels} -> {channels} channels"
     last = last_layer(network, entry)
-    tensors = _with_head(
+    fitting = _with_head(
         network.state_dict(), folder.labels, split.classes, last, source, unchanged=unchanged
     )
-    account.random = [name for name in network.state_dict() if name not in tensors]
+    account.random = [name for name in network.state_dict() if name not in fitting]
     if account.random:
-        old = network.get_submodule(last)
-        assert isinstance(old, nn.Linear)
-        network.set_submodule(last, nn.Linear(old.in_features, len(split.classes)))
-    state.load(network, network.state_dict() | tensors)
+        fresh = _for_classes(network.get_submodule(last), len(split.classes))
+        network.set_submodule(last, fresh)
+    state.load(network, network.state_dict() | fitting)
     print(f"{source}: {account}")
     changed = replace(made, num_classes=len(split.classes), channels=channels)
     return _classifier(
@@ -223,14 +233,33 @@ class _Stem:
 
 
 def last_layer(network: nn.Module, entry: Backbone) -> str:
-    """Return the name of the layer that answers: the last linear one of the head."""
+    """Return the name of the layer that answers, the last of the head.
+
+    It is linear, or a convolution, as in SqueezeNet.
+    """
     head = entry.head.rstrip(".")
     names: list[str] = [
         name
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and (name == head or name.startswith(entry.head))
+        if isinstance(module, _ANSWERING) and (name == head or name.startswith(entry.head))
     ]
     return names[-1]
+
+
+def _for_classes(old: nn.Module, count: int) -> nn.Module:
+    """Return a layer like one that answers, for so many classes, with random weights."""
+    has_bias = old.bias is not None
+    if isinstance(old, nn.Linear):
+        return nn.Linear(old.in_features, count, bias=has_bias)
+    assert isinstance(old, nn.Conv2d)
+    return nn.Conv2d(
+        old.in_channels,
+        count,
+        old.kernel_size,  # type: ignore[arg-type]
+        stride=old.stride,  # type: ignore[arg-type]
+        padding=old.padding,  # type: ignore[arg-type]
+        bias=has_bias,
+    )
 
 
 def _with_renamed_head(
@@ -243,8 +272,7 @@ def _with_renamed_head(
     """
     weights = [name for name, each in tensors.items() if name.startswith(head) and each.dim() == 2]
     layer = published.get_submodule(last)
-    assert isinstance(layer, nn.Linear)
-    if len(weights) != 1 or weights[0] == f"{last}.weight":
+    if not isinstance(layer, nn.Linear) or len(weights) != 1 or weights[0] == f"{last}.weight":
         return dict(tensors)
     old = weights[0].removesuffix(".weight")
     if tensors[weights[0]].shape[1] != layer.in_features or old == weights[0]:

@@ -107,6 +107,18 @@ def read(path: Path, own: Collection[str], take: str | None = None) -> Content:
     )
 
 
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file of safetensors, as they stand there.
+
+    Raises:
+        PretrainedError: it is damaged.
+    """
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise PretrainedError(f"{path}: is a damaged file of safetensors: {error}") from None
+
+
 def _choice(path: Path, names: list[str], take: str | None) -> str:
     """Return which of several sets of weights is meant."""
     if take is not None:
@@ -137,10 +149,7 @@ def _choice(path: Path, names: list[str], take: str | None) -> str:
 def _load(path: Path) -> Any:
     """Return what is in a file, reading no pickled code."""
     if checkpoint_kind.kind(path) == "safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise PretrainedError(f"{path}: is a damaged file of safetensors: {error}") from None
+        return read_safetensors(path)
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(path, weights_only=True, map_location="cpu")

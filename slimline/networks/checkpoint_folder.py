@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from slimline import files
 from slimline.errors import PretrainedError
-from slimline.networks import checkpoint_kind
+from slimline.networks import checkpoint_kind, model_description
 from slimline.networks.checkpoint_kind import SUFFIXES
 from slimline.params import Params
 
@@ -146,10 +146,11 @@ def _of_ours(folder: Path) -> CheckpointFolder:
             f"{folder}: is a model folder without {weights.name}, which only deploys; copy that of "
             "baseline_train, backbone_swap or prune"
         )
-    if not isinstance(description, dict) or not {"architecture", "preprocessing"} <= set(
-        description
-    ):
+    if not isinstance(description, dict) or "architecture" not in description:
         raise PretrainedError(f"{folder / DESCRIPTION}: does not describe a model of Slimline")
+    mistake = model_description.mistake(description, folder / DESCRIPTION)
+    if mistake:
+        raise PretrainedError(mistake)
     checkpoint_kind.kind(weights)
     names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
     return CheckpointFolder(

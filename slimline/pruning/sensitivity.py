@@ -16,6 +16,7 @@ from slimline.pruning.plan import Plan
 from slimline.pruning.sensitivity_table import GroupSensitivity
 from slimline.pruning.settings import PruneSettings, SensitivityParams
 from slimline.training import loop
+from slimline.training.loop import Score
 
 
 def scan(
@@ -34,28 +35,29 @@ def scan(
     if not settings.shares:
         return []
     judged = _first(validation, settings.images)
-    before = loop.top1(model.network, judged, model.preprocessing)
+    before = loop.measure(model.network, judged, model.preprocessing)
     plan = method.survey(model, calibration)
     rows = []
     for index, group in enumerate(plan.groups):
         for share in settings.shares:
-            top1 = _measure(model, plan, index, share, calibration, judged)
-            rows.append(GroupSensitivity(" ".join(group.layers), share, top1, before - top1))
-        lost = ", ".join(f"{row.lost:.2f}" for row in rows[-len(settings.shares) :])
-        print(f"layer {index + 1} of {len(plan.groups)}: {group.layers[0]}: {lost} points lost")
+            found = _measure(model, plan, index, share, calibration, judged)
+            lost = before.top1 - found.top1, before.mean_recall - found.mean_recall
+            rows.append(GroupSensitivity(" ".join(group.layers), share, found.top1, *lost))
+        told = ", ".join(f"{row.lost:.2f}" for row in rows[-len(settings.shares) :])
+        print(f"layer {index + 1} of {len(plan.groups)}: {group.layers[0]}: {told} points lost")
     return rows
 
 
 def _measure(
     model: Classifier, plan: Plan, index: int, share: float, calibration: Split, judged: Split
-) -> float:
-    """Return the validation accuracy without a share of one group."""
+) -> Score:
+    """Return the score on validation without a share of one group."""
     own = copy.deepcopy(plan)
     widths.remove_share(own.groups[index], share)
     own.apply()
     pruned = model.with_network(own.network)
     batchnorm.recompute(pruned, calibration)
-    return loop.top1(own.network, judged, model.preprocessing)
+    return loop.measure(own.network, judged, model.preprocessing)
 
 
 def _first(split: Split, count: int) -> Split:

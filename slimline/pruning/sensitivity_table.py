@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slimline import files
 from slimline.errors import ParamsError
+from slimline.training.settings import Selection
 
 _SLOPE = 0.001
 """Points that a whole layer costs at least: where a scan saw no loss, more still counts as more."""
@@ -30,7 +31,13 @@ class GroupSensitivity:
     top1: float
     """Percent of the validation images."""
     lost: float
-    """Percentage points against the network as it was."""
+    """Percentage points of top-1 against the network as it was."""
+    lost_recall: float
+    """Percentage points of mean recall, every class counting alike, likewise."""
+
+    def lost_by(self, by: Selection) -> float:
+        """Return the points lost of what training selects by; of a loss, which is none, top-1."""
+        return self.lost_recall if by == "mean_recall" else self.lost
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class SensitivityScan:
     """The measurements of all layers; of none, if no scan was asked for."""
 
     rows: Sequence[GroupSensitivity]
+    by: Selection = "top1"
+    """What accuracy means."""
 
     def shares(self, names: Sequence[str], mean: float) -> list[float]:
         """Return the share of each layer that may go, all at an equal price in accuracy.
@@ -74,7 +83,7 @@ class SensitivityScan:
     def _curve(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return points lost and shares of a layer, both rising from 0."""
         measured: Mapping[float, float] = {
-            row.share: row.lost for row in self.rows if row.layers.split(" ")[0] == name
+            row.share: row.lost_by(self.by) for row in self.rows if row.layers.split(" ")[0] == name
         }
         if not measured:
             raise ParamsError(
@@ -96,9 +105,9 @@ def write(path: Path, rows: Sequence[GroupSensitivity]) -> None:
     files.write_table(path, [vars(row) for row in rows], header=COLUMNS)
 
 
-def read(path: Path) -> SensitivityScan:
-    """Return what `write` wrote."""
+def read(path: Path, by: Selection = "top1") -> SensitivityScan:
+    """Return what `write` wrote; `by` is what pruning judges accuracy by."""
     rows = ([*row.values()] for row in files.read_table(path))
     return SensitivityScan(
-        [GroupSensitivity(layers, *map(float, figures)) for layers, *figures in rows]
+        [GroupSensitivity(layers, *map(float, figures)) for layers, *figures in rows], by
     )

@@ -106,6 +106,12 @@ class PruneSettings(Params, ABC):
         cuts_nothing = self.threshold == 0 and self.target.given is None
         return cuts_nothing and self.recover.epochs == 0
 
+    @property
+    def as_control(self) -> Self:
+        """The same recovery, round by round, with nothing cut."""
+        whole = Target(macs=1.0, params=1.0, latency=1.0)
+        return self.model_copy(update={"threshold": 0.0, "target": whole, "rates": "uniform"})
+
     @abstractmethod
     def survey(self, model: Classifier, calibration: Split) -> Plan:
         """Return what the model could lose, and how important it is; nothing is changed yet."""
@@ -158,6 +164,14 @@ def threshold_of_round(settings: PruneSettings, number: int) -> float:
 def share_of_round(share: float, rounds: int) -> float:
     """Return what each of so many rounds may remove of what is left, to remove `share` in all."""
     return share if rounds == 1 else 1 - (1 - share) ** (1 / rounds)
+
+
+class PruneControlParams(Params):
+    """Section `prune_control`: what of pruning's accuracy is more training; off by default."""
+
+    train: bool
+    """Whether to recover the swapped model as `prune` does with nothing cut, for its line in the
+    report."""
 
 
 class SensitivityParams(Params):

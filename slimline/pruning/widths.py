@@ -51,6 +51,10 @@ class PruningTables:
         return functions[name]
 
 
+NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("", {}, []))
+"""Where nothing was measured beforehand."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Which of the rounds is being planned, and what the network cost before the first."""
@@ -107,7 +111,7 @@ def _meet(
     threshold = min((low, high), key=lambda each: abs(cost_at(each) - wanted))
     chooser.set_widths(threshold)
     cost = _approach(plan, measure, wanted)
-    if abs(cost - wanted) > _TOLERANCE * wanted:
+    if not abs(cost - wanted) <= _TOLERANCE * wanted:  # NaN meets nothing
         raise ParamsError(
             [
                 f"params.yaml: prune.target.{name}: the nearest that can be reached is "

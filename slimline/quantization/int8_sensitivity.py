@@ -14,6 +14,7 @@ from slimline.quantization import float_operators, qat
 from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.settings import QuantizationParams
 from slimline.training import loop
+from slimline.training.loop import Score
 
 
 def scan(
@@ -42,15 +43,23 @@ def scan(
     qat.freeze_ranges(network)
     names = float_operators.layers(network.graph)
 
-    def top1(*float_layers: str) -> float:
+    def measure(*float_layers: str) -> Score:
         left = float_operators.without_fake_quant(network, float_layers)
-        return loop.top1(left, judged, model.preprocessing)
+        return loop.measure(left, judged, model.preprocessing)
 
-    in_float, in_int8 = top1(*names), top1()
+    in_float, in_int8 = measure(*names), measure()
     found = []
     for position, name in enumerate(names):
-        alone, without = top1(*(each for each in names if each != name)), top1(name)
-        row = LayerSensitivity(name, alone, in_float - alone, without, without - in_int8)
+        alone, without = measure(*(each for each in names if each != name)), measure(name)
+        row = LayerSensitivity(
+            name,
+            alone.top1,
+            in_float.top1 - alone.top1,
+            without.top1,
+            without.top1 - in_int8.top1,
+            in_float.mean_recall - alone.mean_recall,
+            without.mean_recall - in_int8.mean_recall,
+        )
         print(
             f"layer {position + 1} of {len(names)}: {name}: alone in int8 {row.lost:.2f} points "
             f"lost, alone in float {row.regained:.2f} regained"

@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from slimline import files
+from slimline.training.settings import Selection
 
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """Two measurements of one layer; accuracy is percent of the validation images."""
+    """Two measurements of one layer on validation, top-1 in percent."""
 
     layer: str
     top1_alone: float
@@ -23,6 +24,16 @@ class LayerSensitivity:
     """With this layer in float and all others in int8."""
     regained: float
     """Percentage points of that against the network all in int8."""
+    lost_recall: float
+    """As `lost`, of mean recall, every class counting alike."""
+    regained_recall: float
+    """As `regained`, of mean recall."""
+
+    def change_by(self, by: Selection) -> tuple[float, float]:
+        """Return points lost and regained of what training selects by; of a loss, top-1."""
+        if by == "mean_recall":
+            return self.lost_recall, self.regained_recall
+        return self.lost, self.regained
 
 
 COLUMNS = [field.name for field in fields(LayerSensitivity)]

@@ -13,6 +13,7 @@ from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.int8_times import Int8Times, Time
 from slimline.quantization.mixed_record import LayerChoice
 from slimline.quantization.settings import MixedParams
+from slimline.training.settings import Selection
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class MixedTables:
     """What each layer costs; of none, if no scan was asked for."""
     times: Int8Times
     """How long each layer takes."""
+    by: Selection = "top1"
+    """What accuracy means: what the recipe, or section `training`, selects by."""
 
 
 NO_TABLES = MixedTables([], Int8Times("", (), {}))
@@ -58,7 +61,8 @@ def choose(
     if settings.only_faster:
         tables.times.check(model.example.shape[1:], weights, section)
     times = tables.times.layers if settings.only_faster else {}
-    return [_choose(name, settings, rows.get(name), times.get(name)) for name in weights]
+    changes = {name: row.change_by(tables.by) for name, row in rows.items()}
+    return [_choose(name, settings, changes.get(name), times.get(name)) for name in weights]
 
 
 def layers(network: nn.Module) -> dict[str, int]:
@@ -76,15 +80,16 @@ def layers(network: nn.Module) -> dict[str, int]:
 
 
 def _choose(
-    name: str, settings: MixedParams, row: LayerSensitivity | None, time: Time | None
+    name: str, settings: MixedParams, change: tuple[float, float] | None, time: Time | None
 ) -> LayerChoice:
-    is_costly = row is not None and row.lost > settings.max_drop
+    lost, regained = change or (None, None)
+    is_costly = lost is not None and not lost <= settings.max_drop  # NaN is
     is_slow = time is not None and not time.is_gain
     reasons = {"named": settings.names(name), "accuracy": is_costly, "time": is_slow}
     return LayerChoice(
         name,
-        lost=row.lost if row else None,
-        regained=row.regained if row else None,
+        lost=lost,
+        regained=regained,
         float_us=time.float_us if time else None,
         int8_us=time.int8_us if time else None,
         reason=next((reason for reason, holds in reasons.items() if holds), ""),

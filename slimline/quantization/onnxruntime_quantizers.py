@@ -7,6 +7,7 @@ is.
 
 import contextlib
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -28,7 +30,13 @@ from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import releases, to_onnx
 from slimline.targets.runtimes import Deployable
+from slimline.training import loop
+from slimline.training.loop import Score
 
+LINEAR_SHARE = "linear_share"
+"""Key of `model.json`: percent of the weights that dynamic quantization is about."""
+
+_LINEAR, _CONVOLUTIONS = ("MatMul", "Gemm"), ("Conv", "ConvTranspose")
 _CALIBRATION_BATCH = 50
 _METHODS: dict[Calibrator, Any] = {
     "minmax": ort_quantization.CalibrationMethod.MinMax,
@@ -57,7 +65,7 @@ def quantize_static(
         ArtifactError: ONNX Runtime's calibrator cannot handle the model, as where an activation is
             nearly the same everywhere.
     """
-    frame = Preprocessing.from_dict(description.read(source)["preprocessing"])
+    frame = description.frame(source)
 
     def quantize(prepared: Path, raw: Path) -> None:
         ort_quantization.quantize_static(
@@ -74,7 +82,7 @@ def quantize_static(
         )
 
     try:
-        return _quantized(source, quantize)
+        return _quantized(description.onnx_path(source), quantize)
     except ValueError as error:
         raise ArtifactError(
             f"{source}: ONNX Runtime's calibrator {calibrator} fails on this model ({error}); set "
@@ -83,7 +91,24 @@ def quantize_static(
 
 
 def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: int) -> None:
-    """Write a folder whose .onnx has int8 weights in linear layers, quantizing inputs on the fly.
+    """Write a folder with `quantize_dynamic` of another folder's model.
+
+    `model.json` says how many of the weights that is about, since nothing is gained by the others.
+    """
+    content = describe(source, settings=None, data="")
+    original = description.onnx_path(source)
+    with files.replacing(target) as folder:
+        path = folder / description.ONNX
+        to_onnx.save(quantize_dynamic(original), path)
+        frame = description.frame(source)
+        found = score(path, frame, validation, num_threads=num_threads)
+        content[description.VALIDATION_TOP1] = found.top1
+        content[LINEAR_SHARE] = linear_share(original)
+        description.write(folder, content | versions(path))
+
+
+def quantize_dynamic(path: Path) -> onnx.ModelProto:
+    """Return a float .onnx with int8 weights in linear layers, whose inputs are quantized as met.
 
     Convolutions stay float: ONNX Runtime has no fast kernel for them with ranges made on the fly.
     """
@@ -92,25 +117,37 @@ def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: 
         ort_quantization.quantize_dynamic(
             prepared,
             raw,
-            op_types_to_quantize=["MatMul", "Gemm"],
+            op_types_to_quantize=list(_LINEAR),
             weight_type=ort_quantization.QuantType.QInt8,
         )
 
-    content = describe(source, settings=None, data="")
-    with files.replacing(target) as folder:
-        path = folder / description.ONNX
-        to_onnx.save(_quantized(source, quantize), path)
-        frame = Preprocessing.from_dict(content["preprocessing"])
-        content[description.VALIDATION_TOP1] = top1(
-            path, frame, validation, num_threads=num_threads
-        )
-        description.write(folder, content | versions(path))
+    return _quantized(path, quantize)
 
 
-def top1(path: Path, frame: Preprocessing, split: Split, *, num_threads: int) -> float:
-    """Return the percent of a split's images that a file answers right."""
+def linear_share(path: Path) -> float:
+    """Return the percent of a float .onnx file's weights that linear layers hold.
+
+    Weights are the constants that convolutions and linear layers multiply by, biases left out.
+    """
+    graph = onnx.load(path).graph
+    sizes: dict[str, int] = {
+        each.name: math.prod(each.dims) for each in graph.initializer if len(each.dims) > 1
+    }
+    held = {
+        kind: {name for node in graph.node if node.op_type in kind for name in node.input}
+        for kind in (_LINEAR, _CONVOLUTIONS)
+    }
+    linear, others = (
+        sum(size for name, size in sizes.items() if name in held[kind])
+        for kind in (_LINEAR, _CONVOLUTIONS)
+    )
+    return 100 * linear / (linear + others)
+
+
+def score(path: Path, frame: Preprocessing, split: Split, *, num_threads: int) -> Score:
+    """Return how a file does on a split."""
     logits = Deployable(path).predict(split.images, frame, num_threads=num_threads)
-    return 100 * float((logits.argmax(1) == split.labels).mean())
+    return loop.score_of(torch.from_numpy(logits), torch.from_numpy(split.labels))
 
 
 def versions(path: Path) -> dict[str, Any]:
@@ -145,11 +182,11 @@ class _Reader(ort_quantization.CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {to_onnx.INPUT: batch}
 
 
-def _quantized(source: Path, quantize: Callable[[Path, Path], None]) -> onnx.ModelProto:
-    """Run ONNX Runtime's recommended preparation and a quantizer on a folder's model."""
+def _quantized(path: Path, quantize: Callable[[Path, Path], None]) -> onnx.ModelProto:
+    """Run ONNX Runtime's recommended preparation and a quantizer on a float file."""
     with tempfile.TemporaryDirectory() as scratch, _quiet_root_logger():
         prepared, raw = Path(scratch) / "prepared.onnx", Path(scratch) / "raw.onnx"
-        quant_pre_process(description.onnx_path(source), prepared)
+        quant_pre_process(path, prepared)
         quantize(prepared, raw)
         return onnx.load(raw)
 

@@ -6,11 +6,11 @@ Both start from the pruned model and the calibration split, and write the same k
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from slimline import files
 from slimline.artifacts import description, model_folder
-from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.quantization import mixed_precision, mixed_record, onnxruntime_quantizers, qat
@@ -18,6 +18,7 @@ from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.onnxruntime.passes import lone_float_layers, order
+from slimline.training.loop import Score
 
 
 def save(
@@ -29,10 +30,10 @@ def save(
     tables: mixed_precision.MixedTables,
     *,
     num_threads: int,
-) -> dict[Calibrator, float]:
-    """Write the folder of an int8 model; return the accuracy that each calibrator tried reached.
+) -> dict[Calibrator, Score]:
+    """Write the folder of an int8 model; return how each calibrator tried does on validation.
 
-    Accuracy is percent on validation.
+    Of several the best by `tables.by` is taken.
 
     Raises:
         ArtifactError: `source` is no folder of a float model.
@@ -47,15 +48,15 @@ def save(
         paths = {name: Path(scratch) / f"{name}.onnx" for name in settings.calibrators}
         for name, path in paths.items():
             _write(path, source, model, calibration, settings, name, float_layers=floats)
-        frame = Preprocessing.from_dict(content["preprocessing"])
+        frame = description.frame(source)
         tried = {
-            name: onnxruntime_quantizers.top1(path, frame, validation, num_threads=num_threads)
+            name: onnxruntime_quantizers.score(path, frame, validation, num_threads=num_threads)
             for name, path in paths.items()
         }
         if settings.calibrator == "auto":
-            content["calibrators"] = tried
-        chosen = max(tried, key=lambda name: tried[name])
-        content[description.VALIDATION_TOP1] = tried[chosen]
+            content["calibrators"] = {name: asdict(each) for name, each in tried.items()}
+        chosen = max(tried, key=lambda name: tried[name].rank(tables.by))
+        content[description.VALIDATION_TOP1] = tried[chosen].top1
         shutil.copyfile(paths[chosen], folder / description.ONNX)
         content |= onnxruntime_quantizers.versions(paths[chosen])
         description.write(folder, content)

@@ -28,8 +28,9 @@ class MixedParams(Params):
     """Patterns of layer names, as `conv1.*`; each must fit a layer."""
 
     max_drop: Annotated[float, Field(ge=0, le=100)]
-    """Percentage points of validation accuracy that a layer may cost, alone in int8 in the float
-    network, by the scan of stage `int8_sensitivity`; 100 allows any."""
+    """Percentage points of validation accuracy (of mean recall, where training selects by that)
+    that a layer may cost, alone in int8 in the float network, by the scan of stage
+    `int8_sensitivity`; 100 allows any."""
 
     only_faster: bool
     """Leave float what int8 does not make faster, by data/int8_times.json."""
@@ -137,7 +138,8 @@ class Int8PtqParams(QuantizerParams):
 
     calibrator: Literal[Calibrator, "auto"]
     """How ranges of activations are found on the calibration split, as in `qat_finetune`; auto
-    tries all that the quantizer has, and takes what is most accurate on the validation split."""
+    tries all that the quantizer has, and takes what is best on the validation split by
+    `training.select_by`."""
 
     @property
     def calibrators(self) -> tuple[Calibrator, ...]:

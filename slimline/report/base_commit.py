@@ -5,10 +5,13 @@ The other commit is read by `slimline.repository.commit_results`.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from slimline.errors import ArtifactError
 from slimline.measure.results import Results
 from slimline.measure.side_by_side import SideBySide
 from slimline.measure.training_noise import TrainingNoise
+from slimline.measure.variant_figures import ResultsError
 from slimline.repository import retiming
 from slimline.repository.commit_results import State
 from slimline.repository.revision import Revision
@@ -27,8 +30,14 @@ class Base:
     """Whether the product is the same file."""
     is_trained_anew: bool = False
     """Whether the product comes of another training: its answers carry the noise of that."""
+    trained_elsewhere: str = ""
+    """How the circumstances of that training differ, in words."""
     training_noise: TrainingNoise | None = None
-    """How much that is; None where it was never measured."""
+    """How much that is, as the other commit has it; None where it was never measured."""
+    is_noise_of_this: bool = True
+    """Whether that was measured with the settings of either commit."""
+    is_noise_changed: bool = False
+    """Whether this commit has measured another noise, which holds once it is merged."""
     anew: SideBySide | None = None
     """Times of both products, where they were measured again."""
     not_anew: str = ""
@@ -36,16 +45,31 @@ class Base:
 
 
 def of(then: State, now: State) -> Base:
-    """Return what is asked of another state; nothing is timed."""
+    """Return what is asked of another state; nothing is timed.
+
+    Raises:
+        ResultsError: the labels are others though the test images are the same: somebody wrote
+            them himself.
+    """
+    is_same_test = now.has_same_test(then)
+    if is_same_test and not np.array_equal(then.results.labels, now.results.labels):
+        raise ResultsError(
+            "metrics/predictions/labels.txt: is not that of the base, though the test images are "
+            "the same; run `dvc repro`"
+        )
     before, after = then.results.baseline, now.results.baseline
+    noise = then.training_noise
     return Base(
         then.results,
-        is_same_test=now.has_same_test(then),
+        is_same_test=is_same_test,
         # Other weights in the same network take the same time.
         is_same_baseline=before.computation == after.computation,
         is_same_product=then.has_same(now.product_file, now),
         is_trained_anew=now.is_trained_anew(then),
-        training_noise=now.training_noise,
+        trained_elsewhere=now.trained_elsewhere(then),
+        training_noise=noise,
+        is_noise_of_this=noise is None or noise.is_of(then.params, now.params),
+        is_noise_changed=now.training_noise not in (None, noise),
     )
 
 

@@ -202,6 +202,8 @@ def _accuracy(change: Comparison) -> str:
     beyond = "beyond chance" if change.is_beyond_chance else "within what chance can do"
     if noise is not None:
         beyond += f", training anew included (sd {noise.deviation:.2f} points, {noise.seeds} seeds)"
+    if change.trained_elsewhere:
+        beyond += f"; trained {fmt.cell(change.trained_elsewhere)}"
     return (
         f"{fmt.points(found.gain)} points ({fmt.points(low)} to {fmt.points(high)}), "
         f"{found.won} images won, {found.lost} lost, p {_p(found)}: {beyond}"

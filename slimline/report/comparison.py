@@ -66,6 +66,8 @@ class Comparison:
     params: Sequence[ParamChange]
     training_noise: TrainingNoise | None
     """That of two trainings, where there were two and it was measured."""
+    trained_elsewhere: str
+    """How the circumstances of two trainings differ, in words; empty where they do not."""
     slowdown: Measured
     anew: SideBySide | None
     """Times of both products, where they were measured again."""
@@ -126,6 +128,7 @@ def compare(then: State, now: State, settings: GatesParams, against: Base, base:
         classes=_classes(against, now.results),
         params=_params(then, now),
         training_noise=against.training_noise if against.is_trained_anew else None,
+        trained_elsewhere=against.trained_elsewhere if against.is_trained_anew else "",
         slowdown=gates.slowdown(now.results, against, SURE_95),
         anew=against.anew,
         waterfall=_waterfall(against, now.results),

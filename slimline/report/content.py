@@ -37,7 +37,7 @@ from slimline.report.waterfall import Waterfall
 from slimline.training import divergence
 from slimline.variants import Variants
 
-_PTQ = "int8_ptq"
+_PTQ, _DYNAMIC = "int8_ptq", "int8_dynamic"
 
 _WEAKEST = 5
 """Classes that the model card names as such."""
@@ -206,6 +206,7 @@ class Report:
             *self._useless_training(),
             *self._exploded_losses(),
             *self._worse_than_ptq(),
+            *self._what_dynamic_is_about(),
             *self._more_macs(),
         ]
 
@@ -274,10 +275,10 @@ class Report:
 
     def _useless_training(self) -> list[str]:
         return [
-            f"{each.name} gained nothing: {each.top1[0]:.2f} % on validation before training, "
-            f"{max(each.top1[1:]):.2f} % at best after it."
+            f"{each.name} gained nothing: {_selected(each, each.selected[0])} on validation before "
+            f"training, {_selected(each, each.best)} at best after it."
             for each in self.curves
-            if len(each.top1) > 1 and each.epochs[0] == 0 and max(each.top1[1:]) <= each.top1[0]
+            if each.gained_nothing
         ]
 
     def _exploded_losses(self) -> list[str]:
@@ -299,6 +300,20 @@ class Report:
             f"images it wins {compared.won} and loses {compared.lost}."
         ]
 
+    def _what_dynamic_is_about(self) -> list[str]:
+        share = self.descriptions.get(_DYNAMIC, {}).get("linear_share")
+        if share is None:
+            return []
+        after = self.results.variants[_DYNAMIC]
+        before = self.results.variants[after.parent]
+        smaller = 100 * (1 - after.size_kib / before.size_kib)
+        return [
+            f"{_DYNAMIC} makes the weights of linear layers int8 and no others: {share:.1f} % of "
+            f"those of {before.name}. Its file is {smaller:.0f} % smaller, and it takes "
+            f"{after.p50_ms:.3f} ms against {before.p50_ms:.3f}. It pays where linear layers hold "
+            "most weights, as in VGG or a transformer (docs/int8.md)."
+        ]
+
     def _more_macs(self) -> list[str]:
         before = self.results.variants[self.product.parent]
         if self.product.macs_m <= before.macs_m:
@@ -315,6 +330,12 @@ class Report:
         if channels == 1:
             return "its first convolution makes four columns of a grey image at once"
         return "channels are padded to as many as kernels take at once (int8_export.pad_channels)"
+
+
+def _selected(curve: LearningCurve, figure: float) -> str:
+    if curve.selects == "loss":
+        return f"a loss of {figure:.4f}"
+    return f"{figure:.2f} %{' mean recall' if curve.selects == 'mean_recall' else ''}"
 
 
 def _of_recovery(each: Round) -> str:
@@ -337,8 +358,13 @@ def gather(
 ) -> Report:
     """Return the content from the figures and from what the stages wrote beside their models."""
     found = results.load(metrics, declared)
-    learning = [curves.read(each / description.HISTORY, each.name) for each in trained]
     links = lineage.chain([*trained, models / declared.product])
+    learning = [
+        curves.read(
+            each / description.HISTORY, each.name, curves.selection(link.content["settings"])
+        )
+        for each, link in zip(trained, links, strict=False)
+    ]
     product = declared.product
     mistakes = files.read_json(metrics / "newly_wrong" / f"{product}.json")
     return Report(

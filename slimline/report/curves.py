@@ -1,11 +1,22 @@
 """The learning curves of the stages that train, as the report draws them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from slimline import files
+from slimline.training.settings import Selection, SharedRecipe
+
+_RECIPES = ("recipe", "unfrozen", "recover")
+"""Where the settings of a stage have the recipe of its last phase."""
+
+_COLUMNS: Mapping[Selection, str] = {
+    "top1": "validation_top1",
+    "mean_recall": "validation_mean_recall",
+    "loss": "validation_loss",
+}
 
 
 @dataclass(frozen=True)
@@ -21,9 +32,32 @@ class LearningCurve:
     """Mean training losses of each phase."""
     images: int = 0
     """Training images seen in all phases, an image counted each time that it is seen."""
+    selects: Selection = "top1"
+    """What the kept state is the best by."""
+    selected: Sequence[float] = ()
+    """That figure on validation: percent, or the loss."""
+
+    @property
+    def best(self) -> float:
+        """The best of `selected` after the first row."""
+        return (min if self.selects == "loss" else max)(self.selected[1:])
+
+    @property
+    def gained_nothing(self) -> bool:
+        """Whether no state was better than the one that training began with, if that is known."""
+        if len(self.selected) < 2 or self.epochs[0] != 0:
+            return False
+        before = self.selected[0]
+        return not (self.best < before if self.selects == "loss" else self.best > before)
 
 
-def read(path: Path, name: str) -> LearningCurve:
+def selection(settings: Mapping[str, Any]) -> Selection:
+    """Return what selected among the states of a training, by the settings in its `model.json`."""
+    recipe: Mapping[str, Any] = next((settings[key] for key in _RECIPES if key in settings), {})
+    return SharedRecipe.model_construct(**recipe).selects if "select_by" in recipe else "top1"
+
+
+def read(path: Path, name: str, selects: Selection = "top1") -> LearningCurve:
     """Return the curve of a `history.tsv`; without a row where nothing was trained."""
     rows = files.read_table(path)
     return LearningCurve(
@@ -35,6 +69,8 @@ def read(path: Path, name: str) -> LearningCurve:
             for _, phase in groupby(rows, key=lambda row: row["phase"])
         ],
         images=sum({row["phase"]: int(row["images"]) for row in rows}.values()),
+        selects=selects,
+        selected=[float(row[_COLUMNS[selects]]) for row in rows],
     )
 
 

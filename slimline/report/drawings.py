@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isinf
@@ -90,6 +90,21 @@ class Drawing:
     svg: str
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A model among many, as `many` draws it."""
+
+    price: float
+    """What less of is better; above 0."""
+    top1: float
+    """Percent, with the bounds of its 95 % interval."""
+    low: float
+    high: float
+    is_front: bool
+    """Whether no other is as accurate for as little."""
+    is_chosen: bool = False
+
+
 def draw(report: Report) -> list[Drawing]:
     """Return the drawings, in the order in which they are read."""
     found = [
@@ -103,6 +118,61 @@ def draw(report: Report) -> list[Drawing]:
     ]
     curves = [each for each in report.curves if each.top1]
     return [*found, _learning(curves)] if curves else found
+
+
+def many(marks: Sequence[Mark], floor: float | None, *, title: str, label: str) -> Drawing:
+    """Return the drawing of many models, accuracy on validation against a price.
+
+    `floor` is the least accuracy that is allowed, percent; None draws no line.
+    """
+
+    def fill(axes: Axes) -> None:
+        edge = sorted((each for each in marks if each.is_front), key=lambda each: each.price)
+        prices = [each.price for each in edge]
+        axes.step(prices, [each.top1 for each in edge], where="post", color=_MARK, linewidth=1)
+        groups = {
+            "dominated": [each for each in marks if not each.is_front],
+            "front": [each for each in edge if not each.is_chosen],
+            "best": [each for each in marks if each.is_chosen],
+        }
+        for (name, group), colour, shape in zip(
+            groups.items(), (_SOFT, _MARK, _BAD), _SHAPES, strict=False
+        ):
+            if group:
+                arms = [_lengths(each.top1, each.low, each.high) for each in group]
+                axes.errorbar(
+                    [each.price for each in group],
+                    [each.top1 for each in group],
+                    yerr=[[low for (low,), _ in arms], [high for _, (high,) in arms]],
+                    color=colour,
+                    marker=shape,
+                    markerfacecolor=_PAPER if name == "dominated" else colour,
+                    markersize=4 if name == "dominated" else 6,
+                    linestyle="none",
+                    elinewidth=0.6,
+                    label=name,
+                )
+        if floor is not None:
+            axes.axhline(floor, color=_BAD, linewidth=0.8, linestyle="--", label="limit")
+        _logarithmic(axes, [each.price for each in marks])
+
+    told = ", ".join(f"{each.price:g}: {fmt.percent(each.top1)}" for each in marks if each.is_front)
+    svg = _drawn(fill, x_label=label, y_label="% right, validation", legend_rows=1)
+    return Drawing(title, f"{len(marks)} models; on the front {told}.", svg)
+
+
+def shares(found: Mapping[str, float], *, title: str, label: str) -> Drawing:
+    """Return a bar for each name, the longest first; shares from 0 to 1."""
+    ordered = sorted(found.items(), key=lambda each: -each[1])
+
+    def fill(axes: Axes) -> None:
+        axes.barh(range(len(ordered)), [100 * share for _, share in ordered], color=_MARK)
+        axes.set_yticks(range(len(ordered)), [name.replace(".", ".\n", 1) for name, _ in ordered])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+
+    told = ", ".join(f"{name} {fmt.percent(100 * share, 0)}" for name, share in ordered)
+    return Drawing(title, f"{told}.", _drawn(fill, x_label=label))
 
 
 def _accuracy_steps(found: Waterfall) -> Drawing:

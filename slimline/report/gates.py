@@ -24,7 +24,7 @@ from slimline.report.base_commit import Base
 OFF = "none"
 
 
-def _up_to(highest: float) -> PlainValidator:
+def up_to(highest: float) -> PlainValidator:
     """Return the check of a limit from 0 to `highest`; the word that switches it off gives None."""
     allowed = f"from 0 to {highest:g}" if highest < inf else "of at least 0"
 
@@ -40,8 +40,8 @@ def _up_to(highest: float) -> PlainValidator:
     return PlainValidator(check, json_schema_input_type=Annotated[float, bounds] | Literal["none"])
 
 
-_Percent: TypeAlias = Annotated[float | None, _up_to(100)]
-_Limit: TypeAlias = Annotated[float | None, _up_to(inf)]
+_Percent: TypeAlias = Annotated[float | None, up_to(100)]
+_Limit: TypeAlias = Annotated[float | None, up_to(inf)]
 
 
 Burden: TypeAlias = Literal["refute", "prove"]
@@ -263,21 +263,54 @@ def _top1(now: Results, sure: float) -> Measured:
 
 def _mean_recall(now: Results, sure: float) -> Measured:
     found = accuracy.count_by_class(now.is_right(now.product.name), now.labels)
-    mean = 100 * sum(right / count for right, count in found) / len(found)
-    return Figure(mean, *accuracy.mean_recall_bounds(found, sure)), f"{len(found)} classes"
+    fewest = min(count for _, count in found)
+    told = f"{len(found)} classes of {fewest} test images or more{_untested(now, len(found))}"
+    return mean_recall(found, len(now.classes), sure), told
+
+
+def mean_recall(by_class: Sequence[tuple[int, int]], num_classes: int, sure: float) -> Figure:
+    """Return the mean recall, by images answered right, and images, of each class with images.
+
+    Of a class without any nothing is known: the bounds allow it everything.
+    """
+    low, high = accuracy.mean_recall_bounds(by_class, sure)
+    mean = 100 * sum(right / count for right, count in by_class) / len(by_class)
+    tested = len(by_class) / num_classes
+    return Figure(mean, tested * low, tested * high + 100 * (1 - tested))
 
 
 def _recall_drop(now: Results, sure: float) -> Measured:
-    """Return the most that any class lost; each bound is corrected for how many there are."""
     before = now.predictions[now.baseline.name]
     classes = paired.by_class(before, now.answers, now.labels, len(now.classes))
-    seen = {name: each for name, each in zip(now.classes, classes, strict=True) if each.count}
-    lost = {name: _lost(each, 1 - (1 - sure) / len(seen)) for name, each in seen.items()}
-    worst = max(lost, key=lambda name: lost[name].value)
-    low, high = (max(getattr(each, end) for each in lost.values()) for end in ("low", "high"))
-    counts = seen[worst]
-    note = f"{worst}: {counts.won} images won, {counts.lost} lost of {counts.count}"
-    return Figure(lost[worst].value, low, high), note
+    figure = recall_drop(classes, sure)
+    worst = min(range(len(classes)), key=lambda index: classes[index].gain)
+    counts = classes[worst]
+    fewest = min(each.count for each in classes if each.count)
+    told = (
+        f"{now.classes[worst]}: {counts.won} images won, {counts.lost} lost of {counts.count}; "
+        f"classes have {fewest} test images or more"
+        f"{_untested(now, sum(each.count > 0 for each in classes))}"
+    )
+    return figure, told
+
+
+def recall_drop(classes: Sequence[paired.Paired], sure: float) -> Figure:
+    """Return the most that any class lost.
+
+    That one of many classes lost so much is shown beyond chance only if it is at the level of one
+    test of so many (Bonferroni). That none lost more needs no such correction: each class has to
+    show it (the intersection-union test; Berger, Technometrics 24, 1982, 295-300), and one without
+    test images cannot.
+    """
+    number = sum(each.count > 0 for each in classes)
+    low = max(_lost(each, 1 - (1 - sure) / number).low for each in classes)
+    high = max(_lost(each, sure).high for each in classes)
+    return Figure(max(0 - each.gain for each in classes if each.count), low, high)
+
+
+def _untested(now: Results, num_tested: int) -> str:
+    count = len(now.classes) - num_tested
+    return f"; {count} without any are not tested" if count else ""
 
 
 def _size(now: Results, _: float) -> Measured:
@@ -319,19 +352,25 @@ def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     figure = _lost(compared, sure)
     if not base.is_trained_anew or not compared.won + compared.lost:
         return figure, told
+    told += f"; trained anew{f' {base.trained_elsewhere}' if base.trained_elsewhere else ''}"
     if base.training_noise is None:
-        return figure, (
-            f"{told}; trained anew, and the noise of that is unknown: "
-            "`python -m slimline seeds --write` measures it"
-        )
+        return figure, f"{told}, and the noise of that is unknown: {_how_noise_is_known(base)}"
     noise = base.training_noise
     extra = noise.of_difference(sure)
     low = figure.value - hypot(figure.value - figure.low, extra)
     high = figure.value + hypot(figure.high - figure.value, extra)
-    told += (
-        f"; with the noise of training anew, {noise.deviation:.2f} points over {noise.seeds} seeds"
-    )
+    told += f", with the noise of that, {noise.deviation:.2f} points over {noise.seeds} seeds"
+    if not base.is_noise_of_this:
+        told += " of other settings"
+    if base.is_noise_changed:
+        told += f" ({_how_noise_is_known(base)})"
     return replace(figure, low=low, high=high), told
+
+
+def _how_noise_is_known(base: Base) -> str:
+    if base.is_noise_changed:
+        return "what this branch has measured holds once it is merged"
+    return "`python -m slimline seeds --write` measures it"
 
 
 def _size_growth(now: Results, base: Base, _: float) -> Measured:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Protocol, TypeVar
 
 from slimline.repository import experiments
@@ -74,7 +75,9 @@ def _points(name: str, metrics: Mapping[str, Any], variants: Iterable[str]) -> I
     for variant in variants:
         scored = experiments.content(metrics, f"metrics/evaluate/{variant}.json")
         timed = experiments.content(metrics, f"metrics/latency/{variant}.json")
-        if scored.get("validation_top1") is not None and {"size_kib", "macs_m"} <= set(scored):
+        figures = [scored.get(key) for key in ("validation_top1", "size_kib", "macs_m")]
+        # Nothing dominates NaN, so that it would stand on every front.
+        if all(each is not None and isfinite(each) for each in figures):
             yield Point(
                 name,
                 variant,

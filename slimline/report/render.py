@@ -47,6 +47,11 @@ def diff(change: Comparison) -> str:
     raise AssertionError("a comment without any row is short")
 
 
+def search(**content: object) -> str:
+    """Return `metrics/search.html`, of the fields of `slimline.search.page.Page`."""
+    return _render("search.html.jinja2", **content)
+
+
 def _report(template: str, report: Report, **content: object) -> str:
     classes, most = report.classes, _MOST_CLASSES[template]
     num_more = max(0, len(classes) - most)

@@ -8,10 +8,6 @@ from slimline import params
 from slimline.measure import training_noise
 from slimline.repository import experiments
 
-_SEED = "seed"
-_IDLE = ("gates.", "benchmark.")
-"""Sections that change no answer."""
-
 
 @dataclass
 class Setting:
@@ -50,10 +46,9 @@ def gather(shown: Sequence[Mapping[str, Any]], product: str) -> list[Setting]:
         scored = experiments.content(data.get("metrics") or {}, f"metrics/evaluate/{product}.json")
         given = experiments.content(data.get("params") or {}, str(params.PARAMS_PATH))
         flat = params.flat(given)
-        if scored.get("validation_top1") is None or _SEED not in flat:
+        if scored.get("validation_top1") is None or training_noise.SEED not in flat:
             continue
-        seed = flat.pop(_SEED)
-        kept = {key: value for key, value in flat.items() if not key.startswith(_IDLE)}
+        seed, kept = flat[training_noise.SEED], training_noise.that_train(flat)
         setting = found.setdefault(repr(sorted(kept.items())), Setting(kept))
         setting.seeds.setdefault(seed, (scored["validation_top1"], scored["top1"]))
         setting.sources.append(name)

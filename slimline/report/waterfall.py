@@ -1,15 +1,17 @@
 """The way from the baseline to the product: what each stage of the chain gains and loses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from slimline.measure import block_times
+from slimline.measure import block_times, paired
 from slimline.measure.block_times import Times
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results
 from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
+
+_PRUNED = "prune"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class Waterfall:
 
     steps: Sequence[Step]
     total: Step
+    control: tuple[Step, Step] | None = None
+    """Of the step to `prune` what its recovery gains with nothing cut, and then what the cut does;
+    None where the control was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,10 @@ def waterfall(found: Results, *, is_labelled: bool = True) -> Waterfall:
     """Return the steps; without labels that belong to the answers, with nothing paired."""
     chain = [each.name for each in found.chain]
     steps = [_step(found, *pair, is_labelled=is_labelled) for pair in pairwise(chain)]
-    return Waterfall(steps, _step(found, chain[0], chain[-1], is_labelled=is_labelled))
+    total = _step(found, chain[0], chain[-1], is_labelled=is_labelled)
+    pruned = next((each for each in steps if each.name == _PRUNED), None)
+    is_split = pruned is not None and found.control is not None and is_labelled
+    return Waterfall(steps, total, _control(found, pruned) if pruned and is_split else None)
 
 
 def compare(then: Waterfall, now: Waterfall) -> list[StepChange]:
@@ -101,6 +109,20 @@ def compare(then: Waterfall, now: Waterfall) -> list[StepChange]:
         _change(known.get((each.before.name, each.after.name)), each)
         for each in [*now.steps, now.total]
     ]
+
+
+def _control(found: Results, pruned: Step) -> tuple[Step, Step]:
+    """Return a step in two halves; with nothing cut the network is what it was but for weights."""
+    assert found.control is not None
+    labels = found.labels
+    first = paired.compare(found.predictions[pruned.before.name], found.control, labels)
+    second = paired.compare(found.control, found.predictions[pruned.after.name], labels)
+    between = replace(pruned.before, name="control", top1=first.top1_after)
+    same = (pruned.times[0], pruned.times[0]) if pruned.times else None
+    return (
+        Step("of it more training", pruned.before, between, first, same),
+        Step("of it the cut", between, pruned.after, second, pruned.times),
+    )
 
 
 def _step(found: Results, before: str, after: str, *, is_labelled: bool) -> Step:

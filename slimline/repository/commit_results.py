@@ -5,16 +5,17 @@ arguments, and `dvc.lock` is no dependency of any.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from slimline import params, variants
 from slimline.artifacts import description
 from slimline.errors import SlimlineError
-from slimline.measure import results, training_noise
+from slimline.measure import results, training_noise, trainings
 from slimline.measure.results import Results
 from slimline.measure.training_noise import TrainingNoise
+from slimline.measure.trainings import Training
 from slimline.measure.variant_figures import ResultsError
 from slimline.repository import dvc_files, revision, staleness
 from slimline.repository.dvc_files import Lock
@@ -29,8 +30,11 @@ TRAINING_NOISE = Path("data/training_noise.json")
 
 _METRICS = "metrics"
 _TEST = "data/prepared/test"
-_TRAINED = "models/qat_finetune"
-"""What the product is an export of."""
+_HISTORY = "history"
+"""Under metrics."""
+
+_TRAINED = "qat_finetune"
+"""The model that the product is an export of."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ class State:
     lock: Lock
     variants: Variants
     training_noise: TrainingNoise | None = None
-    """None where it was never measured, and of another commit."""
+    """None where it was never measured."""
+    trainings: Mapping[str, Training] = field(default_factory=dict)
+    """What each trained model is, and where that was; empty of a commit that did not keep it."""
     notes: Sequence[str] = ()
     """What of the working tree could not be compared with the run that made the results."""
 
@@ -58,10 +64,24 @@ class State:
         return md5 is not None and md5 == other.lock.md5(path)
 
     def is_trained_anew(self, other: "State") -> bool:
-        """Return whether the product's answers are those of another training than the other's."""
+        """Return whether the product's answers are those of another training than the other's.
+
+        By the bytes of its weights: the same code and params give others on another type of CPU.
+        """
         if self.has_same(self.product_file, other):
             return False
-        return not self.has_same(_TRAINED, other)
+        here, there = self.trainings.get(_TRAINED), other.trainings.get(_TRAINED)
+        if here and there:
+            return here.weights != there.weights
+        return not self.has_same(f"models/{_TRAINED}", other)
+
+    def trained_elsewhere(self, other: "State") -> str:
+        """Return how the circumstances of both trainings differ, in words; empty: as far as known.
+
+        Where nothing differs but the weights, they are of other params, code or data.
+        """
+        here, there = self.trainings.get(_TRAINED), other.trainings.get(_TRAINED)
+        return here.differs_in(there) if here and there else ""
 
     def has_same_test(self, other: "State") -> bool:
         """Compare the hashes of the test images; of an older commit, those that DVC has."""
@@ -78,11 +98,7 @@ def workspace() -> State:
         StaleError: the results are of other params, data or code than those that are here.
     """
     state = _read(ROOT, variants.read(ROOT / variants.PATH), newer=None)
-    return replace(
-        state,
-        notes=staleness.check(ROOT, state.lock),
-        training_noise=training_noise.read(ROOT / TRAINING_NOISE),
-    )
+    return replace(state, notes=staleness.check(ROOT, state.lock))
 
 
 def of(base: Revision, now: State) -> State:
@@ -91,7 +107,8 @@ def of(base: Revision, now: State) -> State:
     Raises:
         RevisionError: the commit has no results.
     """
-    names = [_METRICS, str(params.PARAMS_PATH), dvc_files.LOCK, str(variants.PATH)]
+    paths = (params.PARAMS_PATH, variants.PATH, TRAINING_NOISE)
+    names = [_METRICS, dvc_files.LOCK, *map(str, paths)]
     with revision.extracted(base, names) as folder:
         try:
             path = folder / variants.PATH
@@ -108,4 +125,11 @@ def _read(root: Path, declared: Variants, newer: Results | None) -> State:
     needed = declared.baseline, declared.product
     if not set(needed) <= set(found.variants):
         raise ResultsError(f"{_METRICS}: has no figures of {' and '.join(needed)}")
-    return State(found, params.flat(params.read(root / params.PARAMS_PATH)), lock, declared)
+    return State(
+        found,
+        params.flat(params.read(root / params.PARAMS_PATH)),
+        lock,
+        declared,
+        training_noise=training_noise.read(root / TRAINING_NOISE),
+        trainings=trainings.read(root / _METRICS / _HISTORY),
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slimline import params
+from slimline import params, processor
 from slimline.artifacts import description
 from slimline.errors import ArtifactError
 from slimline.measure.side_by_side import SideBySide
@@ -51,7 +51,7 @@ def measure(revision: Revision, now: State) -> SideBySide:
             np.random.default_rng(_SEED).standard_normal([1, *shape], np.float32),
             settings,
         )
-    cpu = machine.cpu()
+    cpu = processor.cpu()
     medians = {name: np.median(each, axis=1) for name, each in times.items()}
     return SideBySide(
         **medians,

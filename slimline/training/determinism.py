@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from slimline import processor
 from slimline.params import RunParams
 
 _PACKAGES = ("torchvision", "torchao", "timm", "numpy", "pillow")
@@ -40,17 +41,27 @@ def device() -> torch.device:
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def identity() -> dict[str, Any]:
-    """Return what decides the bytes of a training beside code, settings and data."""
+def circumstances() -> dict[str, Any]:
+    """Return what of this machine decides the bytes of a training, beside code, params and data."""
     return {
+        "device": device().type,
+        "cpu": processor.cpu().model,
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "num_threads": torch.get_num_threads(),
+        "torch": torch.__version__.partition("+")[0],
+    }
+
+
+def identity() -> dict[str, Any]:
+    """Return the same so closely that where nothing differs the bytes go on alike."""
+    return {
+        **circumstances(),
+        "device": _device_name(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "packages": {name: metadata.version(name) for name in _PACKAGES},
-        "threads": torch.get_num_threads(),
         "cpu": dict(torch.cpu.get_capabilities()),
-        "kernels": torch.backends.cpu.get_cpu_capability(),
         "limits": {name: os.environ.get(name) for name in _ISA_LIMITS},
-        "device": _device_name(),
     }
 
 

@@ -70,6 +70,22 @@ def refuse_infinite_normalisation(mean: Sequence[float], std: Sequence[float]) -
         )
 
 
+def refuse_infinite_loss(loss: float, phase: str) -> None:
+    """Look at the loss on validation of the network that training begins with.
+
+    Nothing compares with nan: no state that training reaches would be better.
+
+    Raises:
+        TrainingError: it is not finite.
+    """
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"{phase}: the network that training begins with has a loss of {loss} on validation, "
+            "although its weights are finite: its answers overflow. It was spoiled before this "
+            "stage: make it anew, at a lower learning_rate"
+        )
+
+
 def error(phase: str, *, step: int, steps: int, rate: float, what: str) -> TrainingError:
     """Return what is said of a run that ended in numbers that are not finite."""
     return TrainingError(

@@ -79,7 +79,8 @@ def fit(
     A recipe of no epochs leaves the network as it is.
 
     Raises:
-        TrainingError: a loss, weight, teacher or normalisation is not finite.
+        TrainingError: a loss (that of the beginning included), weight, teacher or normalisation is
+            not finite.
     """
     divergence.refuse_infinite_normalisation(preprocessing.mean, preprocessing.std)
     divergence.refuse_infinite(network, what=f"{phase}: the network that training begins with")
@@ -95,7 +96,7 @@ def fit(
     network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
     steps = loader.num_steps(train, recipe)
     if steps == 0:
-        start = start or (score or measure)(network, validation, preprocessing)
+        start = _known(start, network, validation, preprocessing, score or measure, phase)
         network.to("cpu")
         _set_eval(network)
         return Fitted([], start, start)
@@ -107,7 +108,7 @@ def fit(
     stepper = Stepper(network, optimizer, lesson, recipe)
     run = RunState(network, optimizer, schedule, steps=steps, by=by, average=stepper.average)
     if not _went_on(run, own, phase):
-        run.begin(start or (score or measure)(network, validation, preprocessing))
+        run.begin(_known(start, network, validation, preprocessing, score or measure, phase))
         run.rows = [_first_row(phase, run.start)] if start is None else []
     batches = loader.training_batches(train, preprocessing, recipe, seed=seed, done=run.step)
     watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
@@ -145,6 +146,25 @@ def fit(
     assert run.reached is not None, "the last step is a milestone"
     print(_told(phase, run.start, run.reached, by), end="")
     return Fitted(run.rows, run.start, run.best[0])
+
+
+def _known(
+    start: Score | None,
+    network: nn.Module,
+    validation: Split,
+    preprocessing: Preprocessing,
+    score: Scorer,
+    phase: str,
+) -> Score:
+    """Return the score that training begins with, measured where it is not known.
+
+    Raises:
+        TrainingError: its loss is not finite.
+    """
+    found = score(network, validation, preprocessing) if start is None else start
+    if found is not UNTRAINED:
+        divergence.refuse_infinite_loss(found.loss, phase)
+    return found
 
 
 def _went_on(run: RunState, own: TrainingCheckpoints | None, phase: str) -> bool:
@@ -206,8 +226,11 @@ def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> T
 
 def measure(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Score:
     """Return accuracy and loss of a network on a whole split."""
-    logits = predict(network, split, preprocessing)
-    labels = torch.from_numpy(split.labels)
+    return score_of(predict(network, split, preprocessing), torch.from_numpy(split.labels))
+
+
+def score_of(logits: Tensor, labels: Tensor) -> Score:
+    """Return accuracy and loss of logits, float32 [count, classes], and labels [count]."""
     correct = int((logits.argmax(1) == labels).sum())
     return Score(
         100 * correct / len(labels),

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gate_noise
+from slimline.report.gates import Burden
 
 DRAWS = 1000
 NOISE = 1.8
@@ -24,3 +25,22 @@ def test_what_is_good_is_proven_with_enough_images() -> None:
     rng = np.random.default_rng(1)
     assert gate_noise.paired_share(rng, 500, 10_000, 0.01, 0, "prove") > 95
     assert gate_noise.paired_share(rng, 500, 10_000, 0.06, 2, "refute") == 0
+
+
+@pytest.mark.parametrize("burden", ["refute", "prove"])
+def test_of_recalls_at_the_limit_few_fail_and_few_are_proven(burden: Burden) -> None:
+    """Classes of 4 to 80 images; with one that loses what is allowed, or all."""
+    rng, draws, count = np.random.default_rng(2), 200, 200
+    wrong = [gate_noise.recall_share(rng, draws, count, gate_noise.RECALLS, burden)]
+    for at_limit in (gate_noise.SHARES[-1:], gate_noise.SHARES):
+        lost = [gate_noise.DROP if each in at_limit else 0.0 for each in gate_noise.SHARES]
+        wrong.append(gate_noise.drop_share(rng, draws, count, lost, burden))
+    if burden == "refute":
+        wrong = [100 - each for each in wrong]
+    assert max(wrong) <= 5 + 2 * NOISE
+
+
+def test_that_no_class_lost_more_is_proven_with_enough_images_of_each() -> None:
+    rng, none = np.random.default_rng(3), [0.0] * len(gate_noise.SHARES)
+    assert gate_noise.drop_share(rng, 50, 20_000, none, "prove") > 90
+    assert gate_noise.drop_share(rng, 50, 20_000, [*none[1:], 20.0], "refute") < 10

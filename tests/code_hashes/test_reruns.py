@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import toy
 
+from slimline import code_hashes
+
 METHOD = '''\
 """Structured: whole channels go, at random."""
 
@@ -77,25 +79,38 @@ def test_what_no_stage_runs_runs_nothing(workspace: Path) -> None:
     assert reruns(workspace) == set()
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "stages"),
-    [
-        ("slimline/pruning/rounds.py", "range(1, ", "range(1 + 0, ", {"prune"}),
-        ("slimline/report/templates/report.md.jinja2", "#", "##", {"report"}),
-        ("slimline/data/user_files.py", "_SHOWN = 50", "_SHOWN = 51", {"prepare_data"}),
-        (
-            "slimline/networks/families/shufflenet_v2.py",
-            "is_end = unit == num_units",
-            "is_end = unit >= num_units",
-            {
-                "check_networks", "baseline_train", "backbone_swap", "sensitivity", "prune",
-                "int8_sensitivity", "qat_finetune", "int8_export", "int8_ptq",
-            },
-        ),
-    ],
-)  # fmt: skip
-def test_a_change_runs_what_calls_it(
-    workspace: Path, name: str, old: str, new: str, stages: set[str]
+CHANGES = {
+    ("slimline/pruning/rounds.py", "range(1, ", "range(1 + 0, "): {"prune"},
+    ("slimline/report/templates/report.md.jinja2", "#", "##"): {"report"},
+    ("slimline/data/user_files.py", "_SHOWN = 50", "_SHOWN = 51"): {"prepare_data"},
+    (
+        "slimline/networks/families/shufflenet_v2.py",
+        "is_end = unit == num_units",
+        "is_end = unit >= num_units",
+    ): {
+        "check_networks", "baseline_train", "backbone_swap", "sensitivity", "prune",
+        "int8_sensitivity", "qat_finetune", "int8_export", "int8_ptq",
+    },
+}  # fmt: skip
+"""What of a file becomes what, and the stages that call it."""
+
+
+@pytest.fixture(scope="module")
+def hashes(workspace: Path) -> dict[str, str]:
+    return code_hashes.texts(workspace / "stages", workspace / "params.yaml")
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change[0])
+def test_a_change_is_seen_where_it_is_called(
+    workspace: Path, hashes: dict[str, str], change: tuple[str, str, str]
 ) -> None:
-    edit(workspace, name, old, new)
-    assert reruns(workspace) == stages
+    edit(workspace, *change)
+    found = code_hashes.texts(workspace / "stages", workspace / "params.yaml")
+    toy.git(workspace, "restore", ".")
+    assert {stage for stage, text in found.items() if text != hashes[stage]} == CHANGES[change]
+
+
+def test_a_change_runs_what_calls_it(workspace: Path) -> None:
+    for change in CHANGES:
+        edit(workspace, *change)
+    assert reruns(workspace) == set().union(*CHANGES.values())

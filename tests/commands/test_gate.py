@@ -11,6 +11,7 @@ import toy
 from repository import State
 
 from slimline.__main__ import main
+from slimline.measure import accuracy
 from slimline.repository import retiming
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
@@ -340,3 +341,14 @@ def test_without_onnxruntime_the_recorded_speedups_are_compared(
     monkeypatch.setattr(retiming, "_RUNTIME", "no_such_package")
     told = gate(capsys, "--base", "main")[2]
     assert "two separate runs on Test CPU (avx2); not measured anew: no_such_package is not" in told
+
+
+def test_labels_that_are_not_the_base_s_are_refused(folder: Path, capsys: Capsys) -> None:
+    """An image that nobody answers rightly has another label, which no score shows."""
+    path = folder / "metrics/predictions/labels.txt"
+    labels = accuracy.read_predictions(path)
+    labels[9] = (labels[9] + 2) % 10
+    path.write_text(accuracy.format_predictions(labels))
+    repository.write_lock(folder, State())
+    assert main(["gate", "--base", "main", "--no-measure"]) == 2
+    assert "labels.txt: is not that of the base, though the test images" in capsys.readouterr().err

@@ -147,6 +147,17 @@ def test_equal_points_do_not_dominate_each_other() -> None:
     assert pareto_front.front([*same, worse], lambda point: point.size_kib) == same
 
 
+@pytest.mark.parametrize("key", ["validation_top1", "size_kib", "macs_m"])
+def test_a_figure_of_nan_is_on_no_front(key: str) -> None:
+    figures = {"validation_top1": 90.0, "size_kib": 100.0, "macs_m": 1.0}
+    made = [
+        {"rev": name, "data": {"metrics": {"metrics/evaluate/int8_export.json": {"data": each}}}}
+        for name, each in (("workspace", figures), ("a" * 40, figures | {key: float("nan")}))
+    ]
+    found = pareto_front.points(made, ["int8_export"])
+    assert [each.source for each in found] == ["workspace"]
+
+
 def test_what_dvc_could_not_read_is_left_out() -> None:
     broken = {"metrics/evaluate/prune.json": {"error": {"type": "X", "msg": "y"}}}
     shown = [

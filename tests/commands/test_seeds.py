@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import repository
 import toy
 from repository import State
 
+from slimline import files, params
 from slimline.__main__ import main
-from slimline.measure import accuracy, training_noise
+from slimline.measure import accuracy, training_noise, trainings
 from slimline.measure.training_noise import TrainingNoise
+from slimline.measure.trainings import Training
 from slimline.repository import commit_results, experiments
 
 Capsys = pytest.CaptureFixture[str]
@@ -110,6 +113,18 @@ def retrained(folder: Path, rng: np.random.Generator, deviation: float) -> None:
     repository.write_top1(folder, "int8_export")
 
 
+def on_main(folder: Path, path: Path, message: str) -> None:
+    """Commit a file on main as the working tree has it, and begin the branch there."""
+    toy.git(folder, "add", str(path))
+    toy.git(folder, "commit", "--quiet", "--message", message, "--", str(path))
+    toy.git(folder, "branch", "--force", "main")
+
+
+def known_noise(folder: Path, deviation: float) -> TrainingNoise:
+    given = params.flat(params.read(folder / "params.yaml"))
+    return replace(training_noise.of([0, 1, 2], given), seeds=8, deviation=deviation)
+
+
 def test_a_retraining_is_judged_with_its_noise(folder: Path, capsys: Capsys) -> None:
     """8 of 2000 images lost, 0.4 points, are beyond what chance does to images alone."""
     repository.write(folder, State(lost=8))
@@ -117,12 +132,51 @@ def test_a_retraining_is_judged_with_its_noise(folder: Path, capsys: Capsys) -> 
     told = capsys.readouterr().out
     assert "though accuracy fell beyond chance" in told
     assert "trained anew, and the noise of that is unknown" in told
-    training_noise.write(folder / commit_results.TRAINING_NOISE, TrainingNoise(8, 90.0, 0.3))
+    training_noise.write(commit_results.TRAINING_NOISE, known_noise(folder, 0.3))
+    assert main(["diff", "main", "--no-measure"]) == 0
+    told = capsys.readouterr().out
+    assert "though accuracy fell beyond chance" in told, "no branch brings its own excuse"
+    assert "what this branch has measured holds once it is merged" in told
+    on_main(folder, commit_results.TRAINING_NOISE, "Measure the noise of training")
     assert main(["diff", "main", "--no-measure"]) == 0
     told = capsys.readouterr().out
     assert "beyond chance" not in told.splitlines()[0]
     assert "what chance can do, training anew included (sd 0.30 points, 8 seeds)" in told
-    assert "with the noise of training anew, 0.30 points over 8 seeds" in told
+    assert "trained anew, with the noise of that, 0.30 points over 8 seeds" in told
+    assert "of other settings" not in told
+    training_noise.write(commit_results.TRAINING_NOISE, TrainingNoise(8, 90.0, 0.3, "0" * 64))
+    on_main(folder, commit_results.TRAINING_NOISE, "Measure that of other settings")
+    assert main(["gate", "--base", "main", "--no-measure"]) == 0
+    assert "0.30 points over 8 seeds of other settings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("weights", "cpu", "told"),
+    [
+        ("a" * 64, "Other CPU", "won, 8 lost;"),
+        ("b" * 64, "Other CPU", "trained anew on another type of CPU (Other CPU AVX2, there Test "),
+        ("b" * 64, "Test CPU", "trained anew, and the noise"),
+    ],
+)
+def test_trained_alike_goes_by_the_weights_and_says_where(
+    weights: str, cpu: str, told: str, folder: Path, capsys: Capsys
+) -> None:
+    history = folder / "metrics/history"
+    made = Training("qat_finetune", "a" * 64, "cpu", "Test CPU", "AVX2", "2", "2.14.1")
+    trainings.write(history, [made])
+    on_main(folder, history, "Say where the model was trained")
+    repository.write(folder, State(lost=8))
+    trainings.write(history, [replace(made, weights=weights, cpu=cpu)])
+    assert main(["gate", "--base", "main", "--no-measure"]) == 0
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "max_top1_loss" in each)
+    assert told in line
+    assert ("trained anew" in line) == (weights[0] == "b")
+
+
+def test_a_damaged_table_of_trainings_is_one_sentence(folder: Path, capsys: Capsys) -> None:
+    files.write_text(folder / "metrics/history/trainings.tsv", "model\tcolour\nprune\tblue\n")
+    assert main(["gate"]) == 2
+    assert "trainings.tsv: is not what stage report writes" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -134,22 +188,23 @@ def test_retrainings_of_one_setting_are_rarely_called_different(
     toy.set_params(folder, {"gates.max_top1_drop": "none"})
     toy.commit(folder, "Judge what training does alone")
     toy.git(folder, "switch", "--quiet", "--create", "retrained")
-    path, verdicts = folder / commit_results.TRAINING_NOISE, {}
-    training_noise.write(path, TrainingNoise(8, 90.0, 0.9))
-    for is_known in (True, False):
+    path, verdicts = commit_results.TRAINING_NOISE, {}
+    for is_known in (False, True):
+        if is_known:
+            training_noise.write(path, known_noise(folder, 0.9))
+            on_main(folder, path, "Measure the noise of training")
         rng, verdicts[is_known] = np.random.default_rng(7), 0
         for _ in range(8):
             retrained(folder, rng, 0.9)
             assert main(["diff", "main", "--no-measure"]) == 0
             title = capsys.readouterr().out.splitlines()[0]
             verdicts[is_known] += "beyond chance" in title or "broken" in title
-        path.unlink(missing_ok=True)
     assert verdicts[True] <= 1 < verdicts[False]
 
 
 def test_damaged_spread_is_one_sentence(folder: Path, capsys: Capsys) -> None:
     path = folder / commit_results.TRAINING_NOISE
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text('{"seeds": 8}')
     assert main(["gate"]) == 2
     assert "training_noise.json: is not what `python -m slimline seeds" in capsys.readouterr().err

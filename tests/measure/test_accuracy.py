@@ -60,17 +60,29 @@ def test_a_rare_class_counts_as_much_as_any() -> None:
 
 
 def test_bounds_of_the_mean_recall_know_how_few_images_there_are() -> None:
-    alike = accuracy.mean_recall_bounds([(90, 100)], 0.975)
-    assert alike == pytest.approx([100 * each for each in significance.wilson(90, 100, 0.975)])
+    low, high = accuracy.mean_recall_bounds([(90, 100)], 0.975)
+    exact = [100 * each for each in significance.clopper_pearson(90, 100, 0.975)]
+    assert low == pytest.approx(exact[0])
+    assert high == pytest.approx(90 + (exact[1] - exact[0]) / 2), "on no side less than half of it"
     low, high = accuracy.mean_recall_bounds([(900, 1000), (3, 3)], 0.975)
-    assert (low < 76, high) == (True, pytest.approx(96, abs=1))
+    assert (low < 61, high) == (True, 100)
 
 
+@pytest.mark.parametrize(
+    ("shares", "counts"),
+    [
+        ([0.97, 0.8, 0.6], [1000, 60, 12]),
+        ([0.95, 0.95, 0.5], [500, 500, 3]),
+        ([0.9] * 10, [20] * 10),
+        ([0.9] * 20, [2] * 20),
+    ],
+)
 @pytest.mark.parametrize("sure", [0.9, 0.975])
-def test_bounds_of_the_mean_recall_hold(sure: float) -> None:
+def test_bounds_of_the_mean_recall_hold(
+    sure: float, shares: list[float], counts: list[int]
+) -> None:
     generator = np.random.default_rng(0)
-    shares, counts = [0.97, 0.8, 0.6], [1000, 60, 12]
-    drawn = generator.binomial(counts, shares, (2000, 3))
+    drawn = generator.binomial(counts, shares, (1000, len(counts)))
     bounds = np.array(
         [
             accuracy.mean_recall_bounds(list(zip(row, counts, strict=True)), sure)

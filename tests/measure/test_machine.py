@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from slimline import processor
 from slimline.measure import machine
 
 
@@ -46,7 +47,7 @@ def test_a_system_that_does_not_tell_is_no_error(
 
 
 def test_a_table_of_another_cpu_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    machine.say_if_other(machine.cpu().model, "data/times.json", "python -m x")
+    machine.say_if_other(processor.cpu().model, "data/times.json", "python -m x")
     assert capsys.readouterr().out == ""
     machine.say_if_other("Old CPU", "data/times.json", "python -m x")
     told = capsys.readouterr().out

@@ -266,3 +266,22 @@ def test_a_colour_network_answers_grey_data_in_colour(tmp_path: Path, original: 
     assert trained.architecture.channels == 1
     assert trained.pretrained is not None
     assert list(trained.pretrained["resized"]) == ["conv1.0.weight"]
+
+
+def test_a_convolution_as_head(tmp_path: Path) -> None:
+    """SqueezeNet has no linear layer: its last convolution answers, and is exchanged as one."""
+    squeezenet = checkpoints.network(name="squeezenet1_1")
+    folder = write(tmp_path, GOOD["state_dict.pth"], squeezenet)
+    backbone = "torchvision:squeezenet1_1"
+    assert torch.allclose(
+        answers(build(tmp_path, backbone=backbone)), answers(squeezenet), atol=1e-4
+    )
+    labels = [CLASSES[1], CLASSES[0], *CLASSES[2:]]
+    (folder / "labels.txt").write_text("\n".join(labels))
+    swapped = answers(build(tmp_path, backbone=backbone))
+    assert torch.allclose(swapped[:, [1, 0]], answers(squeezenet)[:, :2], atol=1e-4)
+    (folder / "labels.txt").write_text("\n".join(["a dog", *CLASSES[1:]]))
+    assert "only the checkpoint has a dog" in refusal(tmp_path, backbone=backbone)
+    model = build(tmp_path, unchanged=False, backbone=backbone)
+    assert model.pretrained is not None
+    assert model.pretrained["random"] == ["classifier.1.weight", "classifier.1.bias"]

@@ -106,6 +106,18 @@ def test_what_comes_out_is_a_model_folder_like_any(
     assert torch.equal(answers(again.network, images), answers(model.network, images))
 
 
+def test_more_classes_for_a_convolution_as_head(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    fresh = settings(backbone="torchvision:squeezenet1_1", pretrained="none")
+    old = classifier.build(fresh, split(), tmp_path)
+    model_folder.save(tmp_path / "yesterday", old, data=split(), settings=fresh, with_onnx=False)
+    again = settings(backbone="torchvision:squeezenet1_1")
+    model = classifier.build(again, split([*CLASSES, "boot"]), tmp_path)
+    assert answers(model.network).shape == (2, 4)
+    assert model.pretrained is not None
+    assert model.pretrained["random"] == ["classifier.1.weight", "classifier.1.bias"]
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

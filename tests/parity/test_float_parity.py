@@ -54,19 +54,19 @@ def scaled(path: Path, place: int, factor: float) -> None:
 
 @pytest.fixture(scope="module")
 def model(split: Split, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
-    return built("resnet18", split, tmp_path_factory.mktemp("built"))
+    return built("resnet8_w48", split, tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="module")
 def right(model: Classifier, split: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "right"
     check = float_parity.checker(model, split, num_threads=1)
-    model_folder.save(folder, model, data=split, settings=settings("resnet18"), check=check)
+    model_folder.save(folder, model, data=split, settings=settings("resnet8_w48"), check=check)
     return folder / "model.onnx"
 
 
 @pytest.mark.parametrize(
-    ("place", "layer"), [(0, "conv1"), (7, r"layer2\.0\.downsample\.0"), (-1, "fc")]
+    ("place", "layer"), [(0, "conv1"), (5, r"layer2\.0\.downsample\.0"), (-1, "fc")]
 )
 def test_the_layer_that_was_broken_is_named(
     place: int, layer: str, model: Classifier, split: Split, right: Path, tmp_path: Path
@@ -88,7 +88,7 @@ def test_nothing_is_written_of_a_broken_file(
 
     with pytest.raises(ParityError):
         model_folder.save(
-            tmp_path / "wrong", model, data=split, settings=settings("resnet18"), check=check
+            tmp_path / "wrong", model, data=split, settings=settings("resnet8_w48"), check=check
         )
     assert not (tmp_path / "wrong").exists()
 
@@ -108,12 +108,12 @@ def test_every_family_is_handed_over(name: str, split: Split, tmp_path: Path) ->
 @pytest.mark.slow
 def test_nan_is_not_handed_over(split: Split, tmp_path: Path) -> None:
     """A diverged network and its file agree on nothing, though both give NaN."""
-    model = built("resnet18", split, tmp_path)
+    model = built("resnet8_w48", split, tmp_path)
     with torch.no_grad():
         model.network.get_parameter("fc.bias").fill_(torch.nan)
     check = float_parity.checker(model, split, num_threads=1)
     with pytest.raises(ParityError, match="differ in a logit by nan"):
         model_folder.save(
-            tmp_path / "m", model, data=split, settings=settings("resnet18"), check=check
+            tmp_path / "m", model, data=split, settings=settings("resnet8_w48"), check=check
         )
     assert not (tmp_path / "m").exists()

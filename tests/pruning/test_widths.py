@@ -1,10 +1,10 @@
 import copy
 import functools
 from dataclasses import replace
+from math import nan
 from typing import Any
 
 import cuts
-import entries
 import pytest
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch import nn
 from slimline.errors import ParamsError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
+from slimline.networks.registry import REGISTRY
 from slimline.pruning import cost, widths
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.plan import Group
@@ -40,8 +41,19 @@ def pruned(
     return network, cost.count(network, EXAMPLE).macs / before.macs
 
 
-@pytest.mark.parametrize("share", [0.75, 0.5, 0.3])
-@pytest.mark.parametrize("name", entries.ALL)
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("mobilenet_v3_small", 0.75),
+        ("mobilenet_v4_conv_small", 0.3),
+        ("shufflenet_v2_x1_0", 0.5),
+        *(
+            pytest.param(name, share, marks=pytest.mark.slow)
+            for name in REGISTRY
+            for share in (0.75, 0.5, 0.3)
+        ),
+    ],
+)
 def test_every_backbone_meets_a_target_within_two_percent(name: str, share: float) -> None:
     _, left = pruned(name, target={"macs": share}, channel_multiple=16)
     assert left == pytest.approx(share, rel=0.02)
@@ -73,6 +85,14 @@ def test_a_target_of_latency_is_met_by_the_table() -> None:
     )
     assert after == pytest.approx(0.5 * before, rel=0.02)
     assert macs > 0.6, "half of the time is not half of the work"
+
+
+def test_times_of_nan_meet_no_target() -> None:
+    times = made_up_times("shufflenet_v2_x1_0")
+    broken = {name: [(at, nan) for at, _ in curve] for name, curve in times.layers.items()}
+    tables = replace(cuts.NO_TABLES, times=replace(times, layers=broken))
+    with pytest.raises(ParamsError, match=r"prune.target.latency: the nearest .* is nan times"):
+        pruned("shufflenet_v2_x1_0", tables, target={"latency": 0.5})
 
 
 def test_times_of_another_network_are_refused() -> None:
@@ -147,10 +167,8 @@ def test_auto_spares_what_the_scan_calls_tender() -> None:
     groups = cuts.plan(original("shufflenet_v2_x0_5"), EXAMPLE).groups
     tender = " ".join(groups[3].layers)
     rows = [
-        GroupSensitivity(
-            " ".join(group.layers), share, 0.0, lost * (40 if group is groups[3] else 1)
-        )
-        for group in groups
+        GroupSensitivity(" ".join(group.layers), share, 0.0, lost * times, lost)
+        for group, times in ((each, 40 if each is groups[3] else 1) for each in groups)
         for share, lost in ((0.2, 0.5), (0.6, 3.0))
     ]
     tables = replace(cuts.NO_TABLES, scan=SensitivityScan(rows))
@@ -209,7 +227,7 @@ def test_a_limit_is_of_all_rounds_together() -> None:
 def test_rates_by_a_scan_are_of_all_rounds_together() -> None:
     groups = cuts.plan(original("shufflenet_v2_x1_0"), EXAMPLE).groups
     rows = [
-        GroupSensitivity(" ".join(group.layers), share, 0.0, lost)
+        GroupSensitivity(" ".join(group.layers), share, 0.0, lost, lost)
         for group in groups
         for share, lost in ((0.1, 0.1), (0.6, 9.0))
     ]

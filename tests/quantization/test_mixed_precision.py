@@ -41,7 +41,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
 @pytest.fixture(scope="module")
 def model(splits: dict[str, Split]) -> Classifier:
     settings = ModelParams(
-        backbone="resnet18", pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
+        backbone="resnet10", pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
     )
     torch.manual_seed(0)
     found = classifier.build(settings, splits["train"], Path("nowhere"))
@@ -57,7 +57,7 @@ def choose(model: Classifier, tables: MixedTables = NOTHING, **changes: Any) -> 
 
 
 def scanned(model: Classifier, **lost: float) -> list[LayerSensitivity]:
-    return [LayerSensitivity(name, 80 - lost.get(name, 0), lost.get(name, 0), 79, 1.5)
+    return [LayerSensitivity(name, 80 - lost.get(name, 0), lost.get(name, 0), 79, 1.5, 9.0, 8.0)
             for name in mixed_precision.layers(model.network)]  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_nothing_is_told_where_nothing_is_known_or_asked(model: Classifier) -> N
 
 def test_layers_are_named_by_patterns(model: Classifier) -> None:
     found = choose(model, float_layers=["conv1", "layer4.*.conv2", "fc"])
-    named = ["conv1", "layer4.0.conv2", "layer4.1.conv2", "fc"]
+    named = ["conv1", "layer4.0.conv2", "fc"]
     assert reasons(found) == dict.fromkeys(named, "named")
     assert [each.layer for each in found] == list(mixed_precision.layers(model.network))
     assert {(each.lost, each.int8_us) for each in found} == {(None, None)}
@@ -97,9 +97,17 @@ def test_what_costs_more_than_allowed_stays_float(model: Classifier) -> None:
     assert reasons(choose(model, tables, max_drop=0.3)) == dict.fromkeys(
         ["conv1", "fc"], "accuracy"
     )
+    unknown = MixedTables(scanned(model, conv1=float("nan"), fc=0.0), NOTHING.times)
+    assert reasons(choose(model, unknown, max_drop=0.4)) == {"conv1": "accuracy"}
     shown = choose(model, tables)
     assert reasons(shown) == {}
     assert (shown[0].lost, shown[0].regained) == (0.5, 1.5)
+
+
+def test_it_goes_by_mean_recall_where_that_selects(model: Classifier) -> None:
+    tables = MixedTables(scanned(model, conv1=0.5), NOTHING.times, "mean_recall")
+    found = choose(model, tables, max_drop=8)
+    assert {(each.lost, each.regained, each.reason) for each in found} == {(9.0, 8.0, "accuracy")}
 
 
 def test_what_was_not_scanned_cannot_be_judged(model: Classifier) -> None:

@@ -1,5 +1,6 @@
 """Quantization without training, by either quantizer, of a small untrained model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from slimline.errors import ArtifactError, ParamsError
 from slimline.networks import classifier
 from slimline.networks.settings import ModelParams
 from slimline.params import check
-from slimline.quantization import mixed_record, ptq
+from slimline.quantization import mixed_record, onnxruntime_quantizers, ptq
+from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.mixed_precision import NO_TABLES
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import onnx_file
+from slimline.training.loop import Score
+from slimline.training.settings import Selection
 
 SETTINGS = {
     "quantizer": "onnxruntime",
@@ -28,9 +32,9 @@ SETTINGS = {
     "calibrator": "minmax",
 }
 MODEL = ModelParams(
-    backbone="mobilenet_v3_small", pretrained="none", stem_stride=2, stem_kernel=3,
-    activation="keep",
-)  # fmt: skip
+    backbone="resnet8_w48", pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
+)
+SWISH = MODEL.model_copy(update={"backbone": "mobilenet_v3_small"})
 
 
 @pytest.fixture(scope="module")
@@ -40,27 +44,43 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, split_files.Spl
 
 @pytest.fixture(scope="module")
 def source(parts: dict[str, split_files.Split], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved_model(parts, tmp_path_factory.mktemp("models"), is_alive=True)
+    return saved_model(parts, tmp_path_factory.mktemp("models"))
 
 
-def saved_model(parts: dict[str, split_files.Split], parent: Path, *, is_alive: bool) -> Path:
+def saved_model(
+    parts: dict[str, split_files.Split],
+    parent: Path,
+    *,
+    is_alive: bool = True,
+    settings: ModelParams = MODEL,
+) -> Path:
     torch.manual_seed(0)
     folder = parent / "prune"
-    model = classifier.build(MODEL, parts["train"], folder)
+    model = classifier.build(settings, parts["train"], folder)
     if is_alive:
         for _ in range(3):  # else its activations vanish
             model.network(torch.rand(16, 1, 28, 28))
+    else:
+        nearly_constant = model.network.get_submodule("bn1")
+        torch.nn.init.constant_(nearly_constant.weight, 1e-7)
+        torch.nn.init.ones_(nearly_constant.bias)
     model.network.eval()
-    model_folder.save(folder, model, data=parts["train"], settings=MODEL)
+    model_folder.save(folder, model, data=parts["train"], settings=settings)
     return folder
 
 
 def saved(
-    source: Path, parts: dict[str, split_files.Split], target: Path, **changes: Any
-) -> dict[str, float]:
+    source: Path,
+    parts: dict[str, split_files.Split],
+    target: Path,
+    *,
+    by: Selection = "top1",
+    **changes: Any,
+) -> dict[Calibrator, Score]:
     settings = Int8PtqParams.model_validate(SETTINGS | changes)
     calibration, validation = parts["calibration"], parts["validation"]
-    return ptq.save(target, source, calibration, validation, settings, NO_TABLES, num_threads=1)
+    tables = replace(NO_TABLES, by=by)
+    return ptq.save(target, source, calibration, validation, settings, tables, num_threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -81,21 +101,43 @@ def peers(
     return folder
 
 
+@pytest.mark.parametrize(
+    ("by", "chosen"), [("top1", "minmax"), ("mean_recall", "percentile"), ("loss", "entropy")]
+)
+def test_auto_takes_what_is_best_by_what_selects(
+    by: Selection, chosen: Calibrator, source: Path, parts: dict[str, split_files.Split],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    scores = {"minmax": Score(90, 0.9, 50), "percentile": Score(80, 0.8, 60),
+              "entropy": Score(70, 0.7, 55)}  # fmt: skip
+    monkeypatch.setattr(ptq, "_write", lambda path, *_, **__: path.write_bytes(path.stem.encode()))
+    monkeypatch.setattr(onnxruntime_quantizers, "score", lambda path, *_, **__: scores[path.stem])
+    monkeypatch.setattr(onnxruntime_quantizers, "versions", lambda _: {})
+    assert saved(source, parts, tmp_path / "auto", by=by, calibrator="auto") == scores
+    assert (tmp_path / "auto" / description.ONNX).read_bytes() == chosen.encode()
+    assert description.read(tmp_path / "auto")["validation_top1"] == scores[chosen].top1
+
+
 def test_auto_takes_what_is_most_accurate_on_validation(
     source: Path, parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
     tried = saved(source, parts, tmp_path / "auto", calibrator="auto")
     assert list(tried) == ["minmax", "percentile", "entropy"]
-    chosen = max(tried, key=lambda name: tried[name])
+    chosen = max(tried, key=lambda name: tried[name].rank("top1"))
     assert saved(source, parts, tmp_path / "one", calibrator=chosen) == {chosen: tried[chosen]}
     files = [(tmp_path / name / description.ONNX).read_bytes() for name in ("auto", "one")]
     assert files[0] == files[1]
-    assert description.read(tmp_path / "auto")["calibrators"] == tried
-    assert description.read(tmp_path / "one")["validation_top1"] == tried[chosen]
+    told = description.read(tmp_path / "auto")["calibrators"]
+    assert {name: each["top1"] for name, each in told.items()} == {
+        name: each.top1 for name, each in tried.items()
+    }
+    assert description.read(tmp_path / "one")["validation_top1"] == tried[chosen].top1
     assert "calibrators" not in description.read(tmp_path / "one")
 
 
-def test_ours_leaves_no_float(ours: Path) -> None:
+def test_ours_leaves_no_float(parts: dict[str, split_files.Split], tmp_path: Path) -> None:
+    source, ours = saved_model(parts, tmp_path, settings=SWISH), tmp_path / "int8"
+    saved(source, parts, ours, quantizer="slimline", calibrator="mse")
     path = ours / description.ONNX
     assert onnx_file.inspect(path).int8_share == 100
     assert not {"HardSwish", "HardSigmoid"} & {each.op_type for each in onnx.load(path).graph.node}
@@ -116,7 +158,7 @@ def test_the_oldest_runtime_is_that_of_the_file(made: str, request: pytest.Fixtu
 def test_layers_stay_float_by_either_quantizer(
     quantizer: str, source: Path, parts: dict[str, split_files.Split], tmp_path: Path
 ) -> None:
-    names = ["features.0.0", "features.1.block.0.0", "classifier.3"]
+    names = ["conv1", "layer1.0.conv1", "fc"]
     kept = {"float_layers": names, "max_drop": 100, "only_faster": False}
     saved(source, parts, tmp_path / "int8", quantizer=quantizer, mixed=kept)
     path = tmp_path / "int8" / description.ONNX

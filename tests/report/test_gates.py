@@ -10,6 +10,7 @@ from repository import State
 
 from slimline import params
 from slimline.measure import accuracy
+from slimline.measure.paired import Paired
 from slimline.report import base_commit, gates
 from slimline.report.gates import Figure, Gate, GatesParams
 from slimline.repository import commit_results
@@ -109,3 +110,32 @@ def test_a_class_that_loses_breaks_its_gate(
     mean = gates_by_key["min_mean_recall"].figure
     assert mean is not None
     assert mean.low < mean.value < mean.high
+
+
+def classes(*counts: tuple[int, int, int]) -> list[Paired]:
+    return [Paired(count, count, count - lost + won, won, lost) for count, won, lost in counts]
+
+
+def test_that_no_class_lost_much_is_for_each_class_to_prove() -> None:
+    """Non-inferiority: 3 images prove nothing, and many classes make it no harder for each."""
+    large = classes((1000, 10, 10))
+    found = gates.recall_drop(large, 0.95)
+    assert Gate("max_recall_drop", "x", "points", 2, found, "", "prove").verdict == "kept"
+    many = gates.recall_drop(large * 50, 0.95)
+    assert many.high == found.high, "the intersection-union test needs no correction"
+    assert many.low < found.low, "to be worse by chance, one of 50 needs to be much worse"
+    rare = gates.recall_drop([*large, *classes((3, 0, 0))], 0.95)
+    assert Gate("max_recall_drop", "x", "points", 2, rare, "", "prove").verdict == "not proven"
+    assert Gate("max_recall_drop", "x", "points", 2, rare, "", "refute").verdict == "kept"
+
+
+def test_a_class_without_test_images_proves_nothing() -> None:
+    drop = gates.recall_drop(classes((1000, 10, 10), (0, 0, 0)), 0.95)
+    assert Gate("max_recall_drop", "x", "points", 2, drop, "", "prove").verdict == "not proven"
+    assert Gate("max_recall_drop", "x", "points", 2, drop, "", "refute").verdict == "kept"
+    mean = gates.mean_recall([(980, 1000)], 2, 0.95)
+    assert mean.value == 98
+    assert Gate("min_mean_recall", "x", "%", 90, mean, "", "prove").verdict == "not proven"
+    assert Gate("min_mean_recall", "x", "%", 90, mean, "", "refute").verdict == "kept"
+    whole = gates.mean_recall([(980, 1000)], 1, 0.95)
+    assert Gate("min_mean_recall", "x", "%", 90, whole, "", "prove").verdict == "kept"

@@ -57,6 +57,34 @@ def test_training_that_gained_nothing(
     assert (told in notes(folder, monkeypatch)) == is_told
 
 
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ({"select_by": "top1", "balance": "none"}, ""),
+        ({"select_by": "auto", "balance": "none"}, ""),
+        ({"select_by": "auto", "balance": "weights"}, "70.00 % mean recall on validation before"),
+        ({"select_by": "loss", "balance": "none"}, "a loss of 0.3000 on validation before"),
+    ],
+)
+def test_what_training_gained_goes_by_what_selects(
+    recipe: dict[str, str], told: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Top-1 rose; mean recall and loss became worse."""
+    rows = [
+        {
+            "phase": "qat", "step": step, "epoch": float(step), "images": step, "train_loss": 1.0,
+            "validation_top1": top1, "validation_mean_recall": recall, "validation_loss": loss,
+        }
+        for step, top1, recall, loss in ((0, 90.0, 70.0, 0.3), (1, 91.0, 69.0, 0.4))
+    ]  # fmt: skip
+    model = folder / "models" / "qat_finetune"
+    files.write_table(model / "history.tsv", rows)
+    path = model / "model.json"
+    files.write_json(path, files.read_json(path) | {"settings": {"recipe": recipe}})
+    found = [line for line in notes(folder, monkeypatch).splitlines() if "gained nothing" in line]
+    assert [told in line for line in found] == ([True] if told else [])
+
+
 @pytest.mark.parametrize(("loss", "is_told"), [(1.4, False), (9.0, True)])
 def test_a_loss_that_exploded(
     loss: float, is_told: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -88,6 +116,16 @@ def test_what_computes_more_is_of_this_model(
     written = notes(folder, monkeypatch)
     assert told in written
     assert ("grey" in written) == (channels == 1)
+
+
+def test_dynamic_quantization_is_told_for_what_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "models" / "int8_dynamic" / "model.json"
+    files.write_json(path, files.read_json(path) | {"linear_share": 0.42})
+    written = notes(folder, monkeypatch)
+    assert "int8_dynamic makes the weights of linear layers int8 and no others: 0.4 % of" in written
+    assert "0.700 ms against 0.600" in written
 
 
 def test_a_class_without_test_images_is_not_tested(

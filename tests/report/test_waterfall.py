@@ -9,6 +9,7 @@ from repository import State
 
 from slimline.measure import results
 from slimline.measure.results import Results
+from slimline.measure.variant_figures import ResultsError
 from slimline.report import waterfall
 
 
@@ -89,3 +90,40 @@ def test_times_of_another_cpu_are_not_compared(found: Results) -> None:
     moved = {name: replace(each, cpu="Other CPU") for name, each in found.variants.items()}
     older = waterfall.waterfall(replace(found, variants=moved))
     assert all(each.slower is None for each in waterfall.compare(older, waterfall.waterfall(found)))
+
+
+def test_the_control_tells_more_training_and_the_cut_apart(found: Results) -> None:
+    """Of 2000 images the control wins 20; pruning loses them again."""
+    answers = found.predictions["backbone_swap"].copy()
+    wrong = np.flatnonzero(answers != found.labels)[:20]
+    answers[wrong] = found.labels[wrong]
+    way = waterfall.waterfall(replace(found, control=answers))
+    assert way.control is not None
+    training, cut = way.control
+    (pruned,) = (step for step in way.steps if step.name == "prune")
+    assert (training.top1, cut.top1) == (pytest.approx(1), pytest.approx(-1))
+    for figure in ("top1", "size_kib", "macs_m", "p50_ms"):
+        halves = getattr(training, figure) + getattr(cut, figure)
+        assert halves == pytest.approx(getattr(pruned, figure))
+    assert training.paired is not None
+    assert (training.paired.won, training.paired.lost) == (20, 0)
+    assert (training.size_kib, training.macs_m, training.p50_ms) == (0, 0, 0)
+    assert waterfall.waterfall(found).control is None
+
+
+def test_the_report_has_a_line_of_the_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished.make(tmp_path / "toy", state=State(lost=5))
+    predictions = folder / "metrics" / "predictions"
+    (predictions / "prune_control.txt").write_text("")
+    assert "more training*" not in finished.run(folder, monkeypatch)["report.md"]
+    answers = (predictions / "backbone_swap.txt").read_text()
+    (predictions / "prune_control.txt").write_text(answers)
+    documents = finished.run(folder, monkeypatch)
+    assert "| *of it more training* | 0.00 | " in documents["report.md"]
+    assert "| *of it the cut* | 0.00 | " in documents["report.md"]
+    assert "<td>of it the cut</td>" in documents["report.html"]
+    (predictions / "prune_control.txt").write_text("0\n1\n")
+    with pytest.raises(ResultsError, match=r"prune_control.txt: has 2 answers for 2000 labels"):
+        finished.run(folder, monkeypatch)

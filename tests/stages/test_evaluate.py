@@ -42,13 +42,34 @@ def test_every_variant_has_the_accuracy_on_validation_that_choices_go_by(pipelin
 
 def test_it_is_deterministic(pipeline: Path, tmp_path: Path) -> None:
     model = pipeline / "models" / "int8_export"
-    names = ("figures.json", "predictions.txt", "newly_wrong.json")
+    names = ("figures.json", "predictions.txt", "newly_wrong.json", "recalls.tsv")
     written = [tmp_path / name for name in names]
     reference = pipeline / "metrics" / "predictions" / "reference.txt"
     evaluate.main(model, pipeline / "data" / "prepared" / "test", reference, *written)
-    for path, folder in zip(written[::2], ("evaluate", "newly_wrong"), strict=True):
-        committed = pipeline / "metrics" / folder / "int8_export.json"
+    folders = ("evaluate", "predictions", "newly_wrong", "recalls")
+    for path, folder in zip(written, folders, strict=True):
+        committed = pipeline / "metrics" / folder / f"int8_export{path.suffix}"
         assert path.read_bytes() == committed.read_bytes()
+
+
+def test_the_recall_of_each_class_is_a_row(pipeline: Path) -> None:
+    """And the metric file, which `dvc metrics diff` prints, has their mean and least alone."""
+    metrics = pipeline / "metrics"
+    rows = files.read_table(metrics / "recalls" / "prune.tsv")
+    classes = files.read_json(metrics / "predictions" / "test_split.json")["classes"]
+    assert [row["class"] for row in rows] == classes
+    labels, answers = (
+        accuracy.read_predictions(metrics / "predictions" / f"{name}.txt")
+        for name in ("labels", "prune")
+    )
+    for index, row in enumerate(rows):
+        of_class = labels == index
+        assert int(row["images"]) == of_class.sum()
+        assert float(row["recall"]) == round(100 * float((answers[of_class] == index).mean()), 3)
+    found = files.read_json(metrics / "evaluate" / "prune.json")
+    recalls = [float(row["recall"]) for row in rows]
+    assert found["least_recall"] == min(recalls)
+    assert abs(found["mean_recall"] - sum(recalls) / len(recalls)) < 0.01
 
 
 def test_images_newly_wrong_are_those(pipeline: Path) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import toy
 
-HEADER = "layer\ttop1_alone\tlost\ttop1_without\tregained\n"
+from slimline.quantization import int8_sensitivity_table
+
+HEADER = "\t".join(int8_sensitivity_table.COLUMNS) + "\n"
 
 
 def test_it_is_empty_unless_asked_for(pipeline: Path) -> None:

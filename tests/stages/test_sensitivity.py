@@ -7,7 +7,7 @@ import toy
 
 def test_it_is_empty_unless_asked_for(pipeline: Path) -> None:
     written = (pipeline / "models" / "sensitivity.tsv").read_text()
-    assert written == "layers\tshare\ttop1\tlost\n"
+    assert written == "layers\tshare\ttop1\tlost\tlost_recall\n"
     assert (pipeline / "metrics" / "history" / "sensitivity.tsv").read_text() == written
 
 

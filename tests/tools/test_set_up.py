@@ -15,7 +15,12 @@ import pytest
 import toy
 
 SCRIPT = toy.ROOT / "tools" / "set_up.py"
-LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-development.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-cpu.lock",
+    "requirements-search.lock",
+    "requirements-development.lock",
+)
 
 
 def wheel(folder: Path, name: str, version: str) -> Path:
@@ -123,6 +128,7 @@ def test_torch_for_the_cpu_comes_from_its_own_index_and_stays(
         return
     assert done.returncode == 0, done.stderr
     assert (version(clone, "torch"), version(clone, "tiny")) == ("1.0+cpu", "1.0")
+    assert f"without hashes: for torch and torchvision pip takes what {torch_index}" in done.stdout
     again = set_up(clone, "run")
     assert (again.returncode, again.stdout) == (0, "")
 
@@ -195,7 +201,7 @@ def test_another_torch_is_refused(clone: Path) -> None:
 def test_the_lock_files_pin_the_same_versions() -> None:
     pins = {name: _pins(name) for name in (*LOCKS, "requirements-torch-cpu.lock")}
     everything = pins["requirements.lock"]
-    for name in ("requirements-cpu.lock", "requirements-development.lock"):
+    for name in LOCKS[1:]:
         both = everything.keys() & pins[name].keys()
         assert both
         assert {key: pins[name][key] for key in both} == {key: everything[key] for key in both}

@@ -158,6 +158,20 @@ def test_a_network_that_is_not_finite_is_not_trained(epochs: float) -> None:
         fit(spoiled(network()), RECIPE.model_copy(update={"epochs": epochs}))
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("select_by", ["top1", "loss"])
+def test_answers_that_overflow_are_no_beginning(select_by: str, epochs: float) -> None:
+    """Every weight is finite; compared with a loss of nan no state would be better."""
+    model = network()
+    with torch.no_grad():
+        model[1].running_var.fill_(1e-30)
+        model[1].weight.fill_(1e38)
+        model[1].eps = 0.0
+    recipe = RECIPE.model_copy(update={"epochs": epochs, "select_by": select_by})
+    with pytest.raises(TrainingError, match=r"begins with has a loss of (nan|inf) on validation"):
+        fit(model, recipe, start=None)
+
+
 def test_a_teacher_that_is_not_finite_is_not_asked() -> None:
     with pytest.raises(TrainingError, match="the teacher has weights that are not finite"):
         fit(network(), SPOILED, teacher=spoiled(network()))

@@ -92,13 +92,8 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
     return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=100, calibration_images=50)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name == "mobilenet_v2" else pytest.mark.slow)
-        for name in entries.ONE_PER_FAMILY
-    ],
-)
+@pytest.mark.slow  # tests/test_smoke.py compares the files of one network
+@pytest.mark.parametrize("name", entries.ONE_PER_FAMILY)
 def test_no_larger_than_a_file_of_onnxruntime(
     name: str, splits: dict[str, Split], tmp_path: Path
 ) -> None:

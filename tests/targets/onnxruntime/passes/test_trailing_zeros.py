@@ -35,13 +35,14 @@ class Network(nn.Module):
         return self.head(self.project(wide).relu().mean([2, 3]))
 
 
-@pytest.fixture
-def paths(tmp_path: Path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The padded file, with all zeros in it and without."""
     prepared = qat.prepare(Network().eval(), IMAGES[:2], weight_bits=7)
     prepared(IMAGES)
     converted = qat.convert(prepared)
-    found = {name: tmp_path / f"{name}.onnx" for name in ("trimmed", "whole")}
+    folder = tmp_path_factory.mktemp("written")
+    found = {name: folder / f"{name}.onnx" for name in ("trimmed", "whole")}
     exporter.write(converted, IMAGES[:2], found["trimmed"], pad_channels=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trailing_zeros, "leave_out", lambda _model: None)

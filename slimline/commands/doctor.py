@@ -1,0 +1,58 @@
+"""Say whether a network goes the whole way, or whether this machine and installation will do.
+
+With a name, as `backbone` in params.yaml takes it, the network is built with random weights and
+goes the whole way on images of noise: a step of training, pruning to 70 % of its multiply-
+accumulates, back from its folder, ONNX, two steps of quantization-aware training, the int8 file,
+checked as the pipeline checks it, and its time against float. Each step says what it found, or in
+a sentence why not. That takes a minute or two, and no data. Settings are those of params.yaml.
+
+Without a name: Python, packages against their pins, what the CPU has for int8, accelerator.
+
+Exit 1 if something does not hold.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("name", nargs="?", help="a network, as torchvision:regnet_x_400mf")
+    parser.add_argument(
+        "--size", type=int, help="pixels of a square image (the first of 64, 96, 224 that it takes)"
+    )
+    parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of an image (3)")
+    parser.add_argument("--classes", type=int, default=10, help="that it shall tell apart (10)")
+
+
+def run(arguments: Namespace) -> int:
+    """Print a line for each thing looked at; return 1 if one does not hold."""
+    from slimline.errors import ParamsError
+
+    if arguments.name is None:
+        from slimline.doctor import machine
+
+        findings = machine.examine()
+    else:
+        from slimline.networks import backbone_names
+
+        try:
+            backbone_names.check(arguments.name)
+        except ValueError as error:
+            raise ParamsError([f"{arguments.name}: {error}"]) from None
+        sys.path.insert(0, "")  # for the user's own networks
+        from slimline.doctor import network
+
+        findings = network.examine(
+            arguments.name,
+            size=arguments.size,
+            channels=arguments.channels,
+            num_classes=arguments.classes,
+        )
+    all_hold = True
+    for each in findings:
+        print(each, flush=True)
+        all_hold &= each.holds is True
+    return 0 if all_hold else 1

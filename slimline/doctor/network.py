@@ -1,0 +1,332 @@
+"""Takes a network with random weights the whole way, small, and says of each step whether it holds.
+
+Nothing of it depends on data or on a training that succeeded: whether a step can be done at all is
+a property of the network. What a failed step leaves is what the next one takes, as far as there is
+anything to take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from slimline import params
+from slimline.artifacts import description, model_folder
+from slimline.data.preprocessing import Preprocessing
+from slimline.data.split_files import Split
+from slimline.doctor.finding import Finding
+from slimline.errors import NetworkError, ParamsError, SlimlineError
+from slimline.measure import interleaved
+from slimline.networks import backbones, classifier
+from slimline.networks.settings import ModelParams
+from slimline.parity import float_parity
+from slimline.pruning import cost, registry, widths
+from slimline.pruning.layer_times import LayerTimes
+from slimline.pruning.methods.structured_magnitude import StructuredMagnitude
+from slimline.pruning.sensitivity_table import SensitivityScan
+from slimline.pruning.settings import Target
+from slimline.pruning.widths import Progress, PruningTables
+from slimline.quantization import int8_export, qat
+from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
+from slimline.targets.runtimes import Deployable
+from slimline.training import loop
+from slimline.training.augmentation import Augment
+
+if TYPE_CHECKING:
+    from slimline.networks.classifier import Classifier
+    from slimline.pruning.cost import Cost
+    from slimline.pruning.plan import Plan
+    from slimline.pruning.settings import PruneSettings
+
+_IMAGES, _BATCH = 48, 8
+_SIZES = (64, 96, 224)
+"""Pixels that are tried in order where none are asked for."""
+_KEPT_MACS = 0.7
+"""Share of the multiply-accumulates that pruning shall leave."""
+_MULTIPLE = 8
+_BLOCKS, _RUNS, _WARM_UP = 12, 6, 3
+"""Turns of each file, images of a turn that count, and images that do not."""
+_NAMED = 8
+"""Names in a sentence."""
+
+_NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
+_NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("none", {}, []))
+
+
+@dataclass
+class _Patient:
+    """A network on its way."""
+
+    name: str
+    splits: Sequence[Split]
+    """The same images in other sizes; the first that the network takes goes with it."""
+    folder: Path
+    built: Classifier | None = None
+    pruned: Classifier | None = None
+    float_file: Path | None = None
+    prepared: Classifier | None = None
+    int8_file: Path | None = None
+    settings: ModelParams = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = ModelParams(
+            backbone=self.name,
+            pretrained="none",
+            stem_stride="keep",
+            stem_kernel="keep",
+            activation="keep",
+        )
+
+    @property
+    def split(self) -> Split:
+        """The images that it is looked at with."""
+        return self.splits[0]
+
+    @property
+    def latest(self) -> Classifier | None:
+        """The float model that goes on."""
+        return self.pruned or self.built
+
+
+def examine(name: str, *, size: int | None, channels: int, num_classes: int) -> Iterator[Finding]:
+    """Yield how each step went, as soon as it has; `name` is one that `backbone` takes.
+
+    `size` is pixels of a square image; None is the smallest of a few that the network takes.
+    """
+    torch.manual_seed(0)
+    sizes = _SIZES if size is None else (size,)
+    with tempfile.TemporaryDirectory() as folder:
+        splits = [_noise(each, channels, num_classes) for each in sizes]
+        patient = _Patient(name, splits, Path(folder))
+        for step, (needs, run) in _STEPS.items():
+            if needs and getattr(patient, needs) is None:
+                yield Finding(step, None, "not tried: it needs what failed before")
+                continue
+            yield _tried(step, partial(run, patient))
+
+
+def _tried(step: str, run: Callable[[], str]) -> Finding:
+    try:
+        # Training tells how it goes, to whom waits for it.
+        with contextlib.redirect_stdout(io.StringIO()):
+            return Finding(step, True, run())
+    except SlimlineError as error:
+        return Finding(step, False, str(error))
+    # A network that nobody has seen may break anything in torch, torchao or ONNX Runtime: to find
+    # that out is what this is for, and it is told.
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        return Finding(step, False, f"{type(error).__name__}: {reason}")
+
+
+def _noise(size: int, channels: int, num_classes: int) -> Split:
+    """Return images of noise, coarse enough that convolutions see something."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (_IMAGES, -(-size // 4), -(-size // 4), channels))
+    images = coarse.repeat(4, axis=1).repeat(4, axis=2)[:, :size, :size].astype(np.uint8)
+    labels = generator.integers(0, num_classes, _IMAGES)
+    frame = Preprocessing(size, size, channels, mean=(0.5,) * channels, std=(0.25,) * channels)
+    return Split(images, labels, [f"class {each}" for each in range(num_classes)], frame)
+
+
+def _build(patient: _Patient) -> str:
+    entry = backbones.find(patient.name)
+    while patient.built is None:
+        try:
+            patient.built = classifier.build(patient.settings, patient.split, patient.folder)
+        except NetworkError:
+            if len(patient.splits) == 1:
+                raise
+            patient.splits = patient.splits[1:]
+    found = cost.count(patient.built.network, patient.built.example)
+    return (
+        f"{found.params / 1e6:.2f} M parameters, {found.macs_m:.1f} M MACs; stem {entry.stem}, "
+        f"head {entry.head.removesuffix('.')}, {len(entry.stages)} stages; images of "
+        f"{patient.split.preprocessing.height} pixels"
+    )
+
+
+def _train(patient: _Patient) -> str:
+    model, recipe = patient.built, _qat_settings().recipe
+    assert model is not None
+    fitted = loop.fit(
+        model.network, patient.split, patient.split, recipe,
+        preprocessing=model.preprocessing, seed=1, phase="doctor", start=loop.UNTRAINED,
+    )  # fmt: skip
+    return f"{fitted.rows[-1].step} steps, loss {fitted.rows[-1].train_loss:.2f}"
+
+
+def _prune(patient: _Patient) -> str:
+    model = patient.built
+    assert model is not None
+    narrow = model.with_network(copy.deepcopy(model.network))
+    before = cost.count(model.network, model.example)
+    plan = _plan(narrow, patient.split, before)
+    predicted = plan.predict()
+    plan.apply()
+    after = cost.count(narrow.network, narrow.example)
+    if predicted.macs != after.macs:
+        raise NetworkError(f"has {after.macs} MACs, where {predicted.macs} were predicted")
+    patient.pruned = narrow
+    whole = list(getattr(plan, "whole", ()))
+    rest = f" and {len(whole) - _NAMED} more" if len(whole) > _NAMED else ""
+    kept = f"; whole stay {', '.join(whole[:_NAMED])}{rest}" if whole else ""
+    return f"to {100 * after.macs / before.macs:.0f} % of the MACs{kept}"
+
+
+def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
+    """Return a plan that leaves the wanted share of the multiply-accumulates, or about that.
+
+    Raises:
+        NetworkError: nothing of the network can be narrowed.
+    """
+    for multiple in (_MULTIPLE, 1):
+        settings = _prune_settings(multiple)
+        plan = settings.survey(model, split)
+        if not plan.groups:
+            raise NetworkError("no layer of it can be narrowed: what it calls fixes all widths")
+        try:
+            widths.choose(plan, settings, Progress(1, 1, before), _NO_TABLES)
+        except ParamsError:  # a small network has too few widths to come close
+            for group in plan.groups:
+                widths.remove_share(group, 1 - _KEPT_MACS)
+        if plan.predict().macs < before.macs:
+            break
+    return plan
+
+
+def _reload(patient: _Patient) -> str:
+    model = patient.latest
+    assert model is not None
+    model_folder.save(
+        patient.folder / "float", model, data=patient.split, settings=patient.settings
+    )
+    patient.float_file = patient.folder / "float" / description.ONNX
+    again = model_folder.load(patient.folder / "float")
+    wanted, found = (
+        loop.predict(each.network, patient.split, each.preprocessing) for each in (model, again)
+    )
+    if not torch.equal(wanted, found):
+        raise NetworkError("answers otherwise when it is read back from its folder")
+    return "bit for bit, from weights and model.json"
+
+
+def _float_parity(patient: _Patient) -> str:
+    model, path = patient.latest, patient.float_file
+    assert model is not None
+    assert path is not None
+    float_parity.check(model, patient.split, path, num_threads=1)
+    return "ONNX Runtime answers as torch does, any number of images at once"
+
+
+def _quantize(patient: _Patient) -> str:
+    model, settings = patient.latest, _qat_settings()
+    assert model is not None
+    split = patient.split
+    trained, fitted = qat.finetune(model, split, split, split, settings, seed=1)
+    model_folder.save(
+        patient.folder / "qat", trained, data=split, settings=settings, with_onnx=False,
+        extra={"mixed": []},
+    )  # fmt: skip
+    patient.prepared = int8_export.load_prepared(patient.folder / "qat")
+    return f"{fitted.rows[-1].step} steps with the rounding of int8 simulated"
+
+
+def _export(patient: _Patient) -> str:
+    assert patient.prepared is not None
+    compared = int8_export.save(
+        patient.folder / "int8",
+        patient.prepared,
+        patient.split,
+        params.load("int8_export", Int8ExportParams),
+        parent=patient.folder / "qat",
+        num_threads=1,
+    )
+    patient.int8_file = patient.folder / "int8" / description.ONNX
+    found = Deployable(patient.int8_file).inspect()
+    share = 100 * compared.largest_difference / compared.spread
+    return (
+        f"{found.int8_share:.0f} % of the MACs in int8, {found.num_bytes / 1024:.0f} KiB; logits "
+        f"differ from fake-quant by {share:.2f} % of their spread at most"
+    )
+
+
+def _time(patient: _Patient) -> str:
+    assert patient.float_file is not None
+    assert patient.int8_file is not None
+    models = {
+        name: partial(Deployable(path).load, num_threads=1)
+        for name, path in (("float", patient.float_file), ("int8", patient.int8_file))
+    }
+    images = patient.split.preprocessing.normalise(patient.split.images[:_BATCH])
+    order = np.random.default_rng()
+    blocks = [
+        interleaved.block(
+            models, [each[np.newaxis] for each in images], order, runs=_RUNS, warm_up=_WARM_UP
+        )
+        for _ in range(_BLOCKS)
+    ]
+    medians = {name: [float(np.median(each[name])) for each in blocks] for name in models}
+    ratios = sorted(f / i for f, i in zip(medians["float"], medians["int8"], strict=True))
+    return (
+        f"{np.median(ratios):.2f} times as fast as its float file on one thread here "
+        f"({ratios[1]:.2f} to {ratios[-2]:.2f} over {_BLOCKS} turns)"
+    )
+
+
+_STEPS: dict[str, tuple[str, Callable[[_Patient], str]]] = {
+    "builds": ("", _build),
+    "trains": ("built", _train),
+    "prunes": ("built", _prune),
+    "reloads": ("built", _reload),
+    "exports": ("float_file", _float_parity),
+    "quantizes": ("built", _quantize),
+    "int8 file": ("prepared", _export),
+    "gains": ("int8_file", _time),
+}
+"""What each step needs of the ones before it, and how it is done."""
+
+
+def _qat_settings() -> QatFinetuneParams:
+    """Return section `qat_finetune` of `params.yaml` for two steps, every layer in int8."""
+    written = params.load("qat_finetune", QatFinetuneParams)
+    recipe = written.recipe
+    short = recipe.model_copy(
+        update={
+            "epochs": 2 * _BATCH / _IMAGES,
+            "batch_size": _BATCH,
+            "validations": 1,
+            "num_workers": 0,
+            "augment": _NO_AUGMENT,
+            "balance": "none",
+            "distill": recipe.distill.model_copy(update={"weight": 0.0}),
+        }
+    )
+    return written.model_copy(update={"recipe": short, "mixed": ALL_INT8})
+
+
+def _prune_settings(multiple: int) -> PruneSettings:
+    """Return section `prune` with the plainest method that removes channels, and a target."""
+    written = registry.load(params.PARAMS_PATH)
+    changes = {
+        "method": "structured_magnitude",
+        "threshold": 0.0,
+        "unit": "layer_share",
+        "target": Target(macs=_KEPT_MACS),
+        "rates": "uniform",
+        "layers": {},
+        "steps": 1,
+        "channel_multiple": multiple,
+    }
+    values = {name: getattr(written, name) for name in type(written).model_fields}
+    return StructuredMagnitude.model_construct(**values | changes)

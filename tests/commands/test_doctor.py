@@ -1,0 +1,118 @@
+"""A network that nobody has seen is taken the whole way, or told where it stops."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import toy
+
+from slimline.__main__ import main
+from slimline.networks import backbones
+
+STEPS = ["builds", "trains", "prunes", "reloads", "exports", "quantizes", "int8 file", "gains"]
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Gate(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.shares = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, maps):
+        return maps * torch.sigmoid(self.shares(maps.mean((2, 3), keepdim=True)))
+
+
+class Mine(nn.Module):
+    def __init__(self, num_classes, in_channels, looks=False):
+        super().__init__()
+        self.looks = looks
+        self.begin = nn.Conv2d(in_channels, 32, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(32)
+        self.bend = nn.PReLU(32)
+        self.narrow = nn.Conv2d(32, 32, 3, padding=1)
+        self.gate = Gate(32)
+        self.answer = nn.Linear(32, num_classes)
+
+    def forward(self, images):
+        maps = self.bend(self.norm(self.begin(images)))
+        if self.looks and maps.sum() > 1e9:
+            return self.answer(maps.amax((2, 3)))
+        maps = maps + self.gate(self.narrow(maps))
+        return self.answer(maps.mean((2, 3)))
+
+
+def build(num_classes, in_channels):
+    return Mine(num_classes, in_channels)
+
+
+def looking(num_classes, in_channels):
+    return Mine(num_classes, in_channels, looks=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository with a network in `own/`."""
+    for name in ("params.yaml", "pyproject.toml"):
+        shutil.copy(toy.ROOT / name, tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").touch()
+    (tmp_path / "own" / "mine.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("own", "own.mine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    backbones.find.cache_clear()
+
+
+def lines(printed: str) -> dict[str, tuple[str, str]]:
+    """Verdict and text of each thing that was looked at."""
+    found = [re.split(r"  +| (?=yes|NO|-)", each, maxsplit=1) for each in printed.splitlines()]
+    return {name: tuple(rest.split(maxsplit=1)) for name, rest in found}  # type: ignore[misc]
+
+
+def test_an_own_network_goes_the_whole_way(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["doctor", "own.mine:build", "--size", "16", "--classes", "3"])
+    found = lines(capsys.readouterr().out)
+    assert list(found) == STEPS
+    assert {verdict for verdict, _ in found.values()} == {"yes"}, found
+    assert code == 0
+    assert "stem begin, head answer" in found["builds"][1]
+    assert re.match(r"to [5-7]\d % of the MACs", found["prunes"][1])
+    assert "of the MACs in int8" in found["int8 file"][1]
+    assert "times as fast as its float file" in found["gains"][1]
+
+
+def test_what_does_not_hold_is_told_and_what_can_be_tried_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where a network goes depends on its numbers: no graph can be drawn of that."""
+    assert main(["doctor", "own.mine:looking", "--size", "16"]) == 1
+    found = lines(capsys.readouterr().out)
+    assert [found[name][0] for name in ("builds", "trains", "prunes")] == ["yes", "yes", "NO"]
+    assert found["gains"] == ("-", "not tried: it needs what failed before")
+
+
+def test_a_network_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "torchvision:regnet_x_400"]) == 2
+    assert "did you mean regnet_x_400mf" in capsys.readouterr().err
+
+
+def test_the_machine_and_its_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    found = lines(capsys.readouterr().out)
+    assert list(found) == ["python", "packages", "cpu", "threads", "accelerator"]
+
+
+def test_a_package_of_another_version_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("pyproject.toml")
+    path.write_text(path.read_text().replace('"torchao==0.18.0"', '"torchao==0.99.0"'))
+    assert main(["doctor"]) == 1
+    verdict, told = lines(capsys.readouterr().out)["packages"]
+    assert verdict == "NO"
+    assert told.startswith("torchao is 0.18.0, not 0.99.0: other versions give other bytes")
