@@ -6,7 +6,7 @@ twenty seconds faster, which torchao spends on looking for BatchNorm patterns.
 """
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor, fx, nn
@@ -82,15 +82,38 @@ def finetune_prepared(
 
 
 def prepare_as(
-    settings: QuantizerParams, model: Classifier, float_layers: Collection[str] = ()
+    settings: QuantizerParams,
+    model: Classifier,
+    float_layers: Collection[str] = (),
+    target: str = ONNX_RUNTIME,
 ) -> fx.GraphModule:
-    """Return a classifier's network, prepared as the settings say, some layers left in float."""
+    """Return a classifier's network, prepared as the settings say, as near as a target allows.
+
+    Some layers may be left in float.
+    """
     return prepare(
         model.network,
         model.example,
-        **vars(SCHEMES[ONNX_RUNTIME].choose(settings.scheme)),
+        **vars(SCHEMES[target].choose(settings.scheme)),
         float_layers=float_layers,
     )
+
+
+def load_trained(
+    prepared: fx.GraphModule, tensors: Mapping[str, Tensor], trained_as: ActivationType
+) -> None:
+    """Load what fake-quant learnt with activations of a type into a network prepared for any.
+
+    The ranges stay as they are: what a byte stands for is the same, counted from another zero.
+    """
+    prepared.load_state_dict(dict(tensors), strict=True)
+    lowest = torch.iinfo(getattr(torch, trained_as)).min
+
+    def shift(each: FakeQuantizeBase) -> None:
+        if each.qscheme == torch.per_tensor_affine:
+            each.zero_point += torch.iinfo(each.dtype).min - lowest
+
+    _for_each_fake_quant(prepared, shift)
 
 
 def prepare(

@@ -9,7 +9,7 @@ from slimline.errors import ArtifactError
 from slimline.repository import dvc_files
 from slimline.repository.dvc_files import Lock
 
-LABELS, CARD, SUMS = "labels.txt", "model_card.md", "SHA256SUMS"
+CARD, SUMS = "model_card.md", "SHA256SUMS"
 
 
 def pack(model: Path, card: Path, target: Path, lock: Lock) -> list[str]:
@@ -31,8 +31,7 @@ def pack(model: Path, card: Path, target: Path, lock: Lock) -> list[str]:
     with files.replacing(target) as partial:
         for source in sources:
             shutil.copyfile(source, partial / source.name)
-        lines = "".join(f"{' '.join(name.split())}\n" for name in classes)
-        files.write_text(partial / LABELS, lines)
+        description.write_labels(partial, classes)
         names = sorted(path.name for path in partial.iterdir())
         sums = [f"{files.hash_file(partial / name)}  {name}\n" for name in names]
         files.write_text(partial / SUMS, "".join(sums))
