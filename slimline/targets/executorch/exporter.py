@@ -1,17 +1,16 @@
 """From a quantized network to the .pte that ExecuTorch runs in int8 by XNNPACK."""
 
-import contextlib
 import copy
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from slimline.targets.executorch import delegation, installed, rewrites
+from slimline.targets.executorch import delegation, installed, quiet, rewrites
+
+_INPUT = "input"
+"""As in the .onnx; a .pte has no names, its one method takes one tensor."""
 
 
 def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, A
         TargetError: ExecuTorch is not installed, or does not fit this torch.
     """
     installed.require()
-    with _quiet():
+    with quiet.quiet():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
@@ -35,17 +34,7 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, A
         path.write_bytes(lowered.to_executorch().buffer)
     return {
         "file": path.name,
+        "input": {"name": _INPUT, "dtype": "float32", "shape": [1, *example.shape[1:]]},
         "executorch": installed.versions()["executorch"],
         **delegation.describe(lowered.exported_program()),
     }
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what ExecuTorch says of its own insides, which no user can act upon."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logging.disable(level)

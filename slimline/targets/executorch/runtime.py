@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline import files
-from slimline.targets.executorch import installed
+from slimline.targets.executorch import installed, quiet
 from slimline.targets.model_file import ModelFile
 
 FILE = "model.pte"
@@ -35,8 +35,9 @@ def load(model: Path, *, num_threads: int, optimised: bool = True) -> Any:  # no
         TargetError: ExecuTorch is not installed, or does not fit this torch.
     """
     installed.require()
-    from executorch.extension.pybindings import portable_lib
-    from executorch.runtime import Runtime
+    with quiet.quiet():
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
 
     portable_lib._unsafe_reset_threadpool(num_threads)
     return Runtime.get().load_program(model).load_method("forward")
