@@ -38,13 +38,3 @@ def test_no_target_runs_nothing(pipeline: Path) -> None:
     stages = toy.dvc(pipeline, "stage", "list", "--name-only").stdout
     assert "device" not in stages
     assert not (pipeline / "models" / "device_export").exists()
-
-
-@pytest.mark.parametrize("given", ["[onnxruntime]", "[executorch, executorch]"])
-def test_a_wrong_target_stops_before_anything(pipeline: Path, tmp_path: Path, given: str) -> None:
-    folder = toy.clone(pipeline, tmp_path / "toy")
-    toy.set_params(folder, {"targets": given.strip("[]").split(", ")})
-    done = toy.dvc(folder, "repro", check=False)
-    assert done.returncode != 0
-    assert "params.yaml: targets" in done.stderr
-    assert "Running stage 'code'" not in done.stdout
