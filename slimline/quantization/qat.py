@@ -161,17 +161,26 @@ def calibrate(
     model: Classifier,
     calibrator: Calibrator = "minmax",
 ) -> None:
-    """Set the first ranges of activations from images that no later score is measured on."""
+    """Set the first ranges of activations from images that no later score is measured on.
+
+    Says so where many of them show nothing, which no range tells of later.
+    """
+    flat: list[int] = []
 
     def run() -> None:
+        flat.clear()
         with torch.no_grad():
             for batch, _ in loader.fixed_batches(images, model.preprocessing):
+                flat.append(calibration.count_flat(batch))
                 network(batch)
 
     _for_each_fake_quant(network, lambda each: each.disable_fake_quant())
     run()
     calibration.set_ranges(network, calibrator, run)
     _for_each_fake_quant(network, lambda each: each.enable_fake_quant())
+    told = calibration.warning(sum(flat), len(images))
+    if told:
+        print(told)
 
 
 def finish(network: fx.GraphModule) -> None:
