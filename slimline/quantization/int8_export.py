@@ -21,13 +21,14 @@ from slimline.targets import runtimes
 from slimline.targets.exporters import EXPORTERS
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.runtimes import RUNTIMES
+from slimline.targets.schemes import SCHEMES, SchemeChooser
 from slimline.training import loop
 
 _NUM_LOOKED_INTO = 50
 """Images on which two forms are compared layer by layer."""
 
 
-def load_prepared(folder: Path, target: str = ONNX_RUNTIME) -> Classifier:
+def load_prepared(folder: Path, chooser: SchemeChooser = SCHEMES[ONNX_RUNTIME]) -> Classifier:
     """Return the fake-quant model of a `qat_finetune` folder, rebuilt without pickle.
 
     It answers alike for any target; what differs is how a target spells the same ranges.
@@ -40,7 +41,7 @@ def load_prepared(folder: Path, target: str = ONNX_RUNTIME) -> Classifier:
     settings = QatFinetuneParams.model_validate(content["settings"])
     classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
     prepared = qat.prepare_as(
-        settings, model, mixed_record.float_layers(mixed_record.read(content)), target
+        settings, model, mixed_record.float_layers(mixed_record.read(content)), chooser
     )
     qat.load_trained(prepared, tensors, settings.activation_type)
     qat.freeze_ranges(prepared)

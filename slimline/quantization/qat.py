@@ -24,7 +24,7 @@ from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
 from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
-from slimline.targets.schemes import SCHEMES, ActivationType, WeightScales
+from slimline.targets.schemes import SCHEMES, ActivationType, SchemeChooser, WeightScales
 from slimline.training import loader, loop
 from slimline.training.loop import Fitted, Score
 
@@ -85,7 +85,7 @@ def prepare_as(
     settings: QuantizerParams,
     model: Classifier,
     float_layers: Collection[str] = (),
-    target: str = ONNX_RUNTIME,
+    chooser: SchemeChooser = SCHEMES[ONNX_RUNTIME],
 ) -> fx.GraphModule:
     """Return a classifier's network, prepared as the settings say, as near as a target allows.
 
@@ -94,7 +94,7 @@ def prepare_as(
     return prepare(
         model.network,
         model.example,
-        **vars(SCHEMES[target].choose(settings.scheme)),
+        **vars(chooser.choose(settings.scheme)),
         float_layers=float_layers,
     )
 
