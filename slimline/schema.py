@@ -28,7 +28,7 @@ from slimline.quantization.settings import (
 from slimline.report.gates import GatesParams
 from slimline.search import space
 from slimline.search.settings import SearchParams
-from slimline.targets import devices
+from slimline.targets import device_runtimes
 from slimline.targets.registry import DeviceTarget
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
@@ -135,7 +135,7 @@ def check_files(content: ParamsFile, pretrained: Path) -> None:
         TargetError: packages that a target needs are not installed.
     """
     for target in content.targets:
-        devices.RUNTIMES[target].require()
+        device_runtimes.RUNTIMES[target].require()
     for section in (content.baseline_train, content.backbone_swap):
         if section.pretrained not in {"none", "imagenet"}:
             found = checkpoint_folder.read(pretrained, section.pretrained)

@@ -7,14 +7,14 @@ from slimline.artifacts import description
 from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.measure import accuracy, device_figures
-from slimline.targets import devices
+from slimline.targets import device_runtimes
 
 
 def main(model: Path, test: Path, product: Path, figures_path: Path) -> None:
     """Write the figures; `product` are the answers of the .onnx to the same images."""
     about, split = description.read(model), split_files.load(test)
     deployable = description.deployable(model)
-    devices.RUNTIMES[deployable.target].require()
+    device_runtimes.RUNTIMES[deployable.target].require()
     logits = deployable.predict(
         split.images,
         Preprocessing.from_dict(about["preprocessing"]),

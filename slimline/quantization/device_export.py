@@ -12,8 +12,7 @@ from slimline.errors import ParityError
 from slimline.parity import int8_parity
 from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import Int8ExportParams
-from slimline.targets import devices, runtimes
-from slimline.targets.exporters import DEVICE_EXPORTERS
+from slimline.targets import device_exporters, device_runtimes, device_schemes, runtimes
 from slimline.training import loop
 
 
@@ -36,15 +35,15 @@ def save(
         ParityError: the file differs from fake-quant by more than the settings allow; nothing is
             written then.
     """
-    runtime = devices.RUNTIMES[target]
+    runtime = device_runtimes.RUNTIMES[target]
     trained = int8_export.load_prepared(source)
     expected = loop.predict(trained.network, validation, trained.preprocessing).numpy()
-    model = int8_export.load_prepared(source, devices.SCHEMES[target])
+    model = int8_export.load_prepared(source, device_schemes.SCHEMES[target])
     assert isinstance(model.network, fx.GraphModule)
     converted = qat.convert(model.network.cpu())
     with files.replacing(folder) as partial_folder:
         path = partial_folder / runtime.FILE
-        about = DEVICE_EXPORTERS[target].write(converted, model.example, path)
+        about = device_exporters.EXPORTERS[target].write(converted, model.example, path)
         answer = partial(runtime.run, runtime.load(path, num_threads=num_threads))
         logits = runtimes.predict(answer, validation.images, model.preprocessing)
         compared = int8_parity.compare(expected, logits, logits, validation.labels)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from torch import Tensor, fx
 
 from slimline.lazy_registry import Registry
-from slimline.targets.registry import DEVICE_TARGETS, TARGETS
+from slimline.targets.registry import TARGETS
 
 
 class Exporter(Protocol):
@@ -22,4 +22,3 @@ class Exporter(Protocol):
 
 
 EXPORTERS: Registry[Exporter] = TARGETS.part("exporter")
-DEVICE_EXPORTERS: Registry[Exporter] = DEVICE_TARGETS.part("exporter")

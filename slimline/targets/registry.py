@@ -31,4 +31,4 @@ DEVICE_TARGETS: Registry[ModuleType] = Registry(
     {"executorch": "slimline.targets.executorch"}, always=("executorch",)
 )
 """Those that `targets` may name. As code they count where they are used: a change in one of them
-trains nothing again (`slimline.targets.devices`)."""
+trains nothing again (`slimline.targets.device_runtimes`)."""

@@ -59,8 +59,9 @@ def prepare(path: Path, frame: Preprocessing) -> NDArray[np.float32]:
 def classify(session: Any, image: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return how likely each class is, [classes], 0 to 1."""
     logits = session.run(None, {session.get_inputs()[0].name: image})[0][0].astype(np.float64)
-    shares: NDArray[np.float64] = np.exp(logits - logits.max())
-    return shares / shares.sum()
+    weights = np.exp(logits - logits.max())
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 if __name__ == "__main__":
