@@ -7,6 +7,7 @@
     +-- TrainingError        a training ends in numbers that are not finite
     +-- NetworkError         a network cannot be built, followed or exported
     +-- ArtifactError        a model folder is missing, incomplete or of another kind
+    +-- TargetError          what a target needs is not installed
     +-- ParityError          an export does not compute what the model computes
 
 The command line prints them as one sentence and exits with code 2 (`slimline.stage`). A bug is
@@ -46,6 +47,10 @@ class NetworkError(SlimlineError):
 
 class ArtifactError(SlimlineError):
     """A model folder is missing, incomplete, or made for something else."""
+
+
+class TargetError(SlimlineError):
+    """A target cannot be written for, or run, with the packages that are here."""
 
 
 class ParityError(SlimlineError):

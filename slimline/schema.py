@@ -6,7 +6,7 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from slimline import params
 from slimline.artifacts import description
@@ -28,6 +28,8 @@ from slimline.quantization.settings import (
 from slimline.report.gates import GatesParams
 from slimline.search import space
 from slimline.search.settings import SearchParams
+from slimline.targets import device_runtimes
+from slimline.targets.registry import DeviceTarget
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
 from slimline.training.settings import ProgressParams, SharedRecipe
@@ -39,8 +41,18 @@ else:
     AnyMethod = Annotated[_UNION, Field(discriminator="method")]
 
 
+def _each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("must name each once")
+    return names
+
+
 class ParamsFile(RunParams):
     """The whole file; each section is used by the stage of its name (`data` by prepare_data)."""
+
+    targets: Annotated[list[DeviceTarget], AfterValidator(_each_once)]
+    """Runtimes other than ONNX Runtime that the product is written for as well; most need packages
+    of their own (docs/devices.md)."""
 
     data: DataParams
     training: SharedRecipe
@@ -117,12 +129,15 @@ def _checked(written: Mapping[str, Any], path: Path) -> ParamsFile:
 
 
 def check_files(content: ParamsFile, pretrained: Path) -> None:
-    """Look at the files that the settings name, so that none is found wanting an hour later.
+    """Look at the files and packages that the settings need, so that none lacks an hour later.
 
     Raises:
         PretrainedError: a checkpoint is missing, or something in its folder cannot be used.
         ArtifactError: the weights of a model folder are not those that its `model.json` describes.
+        TargetError: packages that a target needs are not installed.
     """
+    for target in content.targets:
+        device_runtimes.RUNTIMES[target].require()
     for section in (content.baseline_train, content.backbone_swap):
         if section.pretrained not in {"none", "imagenet"}:
             found = checkpoint_folder.read(pretrained, section.pretrained)

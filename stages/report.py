@@ -13,6 +13,7 @@ def main(
     declared: Path, metrics: Path, models: Path, raw: Path, sensitivity: Path, *trained: Path
 ) -> None:
     """Write the three documents into `metrics`, and the history of each trained model."""
+    written = params.read(params.PARAMS_PATH)
     report = content.gather(
         metrics,
         variants.read(declared),
@@ -21,7 +22,8 @@ def main(
         sensitivity,
         trained,
         settings=params.load("gates", gates.GatesParams),
-        source=params.read(params.PARAMS_PATH)["data"]["source"],
+        source=written["data"]["source"],
+        targets=written["targets"],
     )
     files.write_text(metrics / "report.md", render.markdown(report))
     files.write_text(metrics / "report.html", render.html(report))

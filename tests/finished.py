@@ -29,6 +29,7 @@ _PARENTS = {
     "int8_dynamic": "prune",
 }
 _PARAMS = """\
+targets: []
 data:
   source: toy
 gates:

@@ -10,7 +10,7 @@ import pytest
 import torch
 import toy
 
-from slimline.artifacts import model_folder
+from slimline.artifacts import description, model_folder
 from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
@@ -19,8 +19,9 @@ from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
 from slimline.parity.int8_parity import Parity
 from slimline.pruning import cost
-from slimline.quantization import int8_export, qat
+from slimline.quantization import device_export, int8_export, qat
 from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
+from slimline.targets.executorch import installed
 from slimline.targets.onnxruntime import onnx_file, profile
 from slimline.training import backbone_swap, loop
 from slimline.training.settings import Distill, DistilledRecipe
@@ -135,3 +136,19 @@ def test_runs_in_int8_as_trained(journey: Journey) -> None:
     # A large net learns nothing in ten steps: its answers are near ties, which a last bit turns.
     has_learnt = journey.parity.top1_fake_quant > 20
     assert journey.parity.agreement > 97 or not has_learnt
+
+
+@pytest.mark.skipif(
+    not installed.versions()["executorch"], reason="requirements-executorch.lock is not installed"
+)
+def test_runs_in_executorch_as_trained(journey: Journey, split: split_files.Split) -> None:
+    target = journey.folder / "executorch"
+    compared = device_export.save(
+        target, journey.folder / "qat", split, ANY_PARITY, target="executorch", num_threads=2
+    )
+    content = description.read(target)
+    assert content["not_delegated"] == []
+    assert content["float_layers"] == []
+    assert compared.largest_difference < 0.15 * compared.spread
+    has_learnt = compared.top1_fake_quant > 20
+    assert compared.agreement > 97 or not has_learnt

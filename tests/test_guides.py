@@ -129,6 +129,8 @@ _LEFT_OUT = {
     "docker": "there is no container engine here; tools/set_up.py, which it calls, has its tests",
     ". .venv/bin/activate": "the Python that runs the tests is first on the path",
     "make": "tests/tools and .ci; a make within make test would wait for itself",
+    "python -m pip install": "docs/devices.md: a gigabyte from the package index",
+    "dvc exp run -S 'targets": "tests/stages/test_device_export.py, where that is installed",
     "dvc push": "the remote of the example is not ours",
     "dvc get": "so is the repository",
     "dvc exp run --queue": "tests/test_experiments.py",

@@ -54,6 +54,8 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("training.balance", "even", ["'weights' or 'sampler'"]),
         ("training.augment.flop", True, ["no setting that Slimline knows", "'flip'"]),
         ("training.epochs", 3, ["no setting that Slimline knows"]),
+        ("targets", ["onnxruntime"], ["targets.0", "'executorch'", "given 'onnxruntime'"]),
+        ("targets", ["executorch", "executorch"], ["must name each once"]),
         ("quantization.weight_bits", 5, ["7 or 8", "given 5"]),
         ("quantization.calibrator", "mse", ["int8_ptq may have a calibrator of its own"]),
         ("data.on_bad_image", "ignore", ["'error' or 'skip'"]),

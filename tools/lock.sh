@@ -28,6 +28,14 @@ compile --group search --constraints requirements.lock --output-file requirement
 compile --group development --constraints requirements.lock \
 	--output-file requirements-development.lock
 
+# What a target needs beyond requirements.lock, a file for each extra of that name.
+sed -n -E 's/^([A-Za-z0-9._-]+)==.*/\1/p' requirements.lock > "$folder/run.txt"
+for extra in executorch; do
+	compile pyproject.toml --extra "$extra" --excludes "$folder/run.txt" \
+		--constraints requirements.lock --constraints requirements-development.lock \
+		--output-file "requirements-$extra.lock"
+done
+
 # Torch for the CPU alone, in the same versions. Where its index cannot be reached, the pins are
 # written without hashes; pip then goes by those that the index states itself.
 sed -n -E 's/^(torch|torchvision)==([^ ]+).*/\1==\2+cpu/p' requirements.lock > "$folder/cpu.txt"

@@ -12,7 +12,7 @@ from slimline import files
 from slimline.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from slimline.data.preprocessing import Preprocessing
@@ -23,6 +23,7 @@ WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
 ONNX = "model.onnx"
 HISTORY = "history.tsv"
+LABELS = "labels.txt"
 
 VALIDATION_TOP1 = "validation_top1"
 """Key of `model.json`: percent of the validation images that the model answers right.
@@ -31,7 +32,10 @@ What chooses among models goes by it, and never by the test split.
 """
 
 _FILES = {"weights": WEIGHTS, "onnx": ONNX}
-"""What `model.json` has the hash of under `sha256`, beside what the model was made from."""
+"""What `model.json` has the hash of under `sha256`, beside what the model was made from.
+
+Of another target than ONNX Runtime it names the file itself, under `file`.
+"""
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -82,9 +86,15 @@ def write(folder: Path, content: Mapping[str, Any]) -> None:
 
     Who has its hash, as a parent, has the model to the byte: other weights have another.
     """
-    own = {key: files.hash_file(folder / name) for key, name in _own(folder).items()}
+    own = {key: files.hash_file(folder / name) for key, name in _own(folder, content).items()}
     hashes = {**content.get("sha256", {}), **own}
     files.write_json(folder / DESCRIPTION, {**content, "sha256": hashes})
+
+
+def write_labels(folder: Path, classes: Sequence[str]) -> None:
+    """Write a class per line, in the order of the logits."""
+    lines = "".join(f"{' '.join(name.split())}\n" for name in classes)
+    files.write_text(folder / LABELS, lines)
 
 
 def check(path: Path) -> None:
@@ -95,8 +105,9 @@ def check(path: Path) -> None:
     Raises:
         ArtifactError: the file is of another model, or damaged.
     """
-    described = read(path.parent).get("sha256")
-    key = next(key for key, name in _FILES.items() if name == path.name)
+    content = read(path.parent)
+    described = content.get("sha256")
+    key = next(key for key, name in _names(content).items() if name == path.name)
     expected = described.get(key) if isinstance(described, dict) else None
     if expected is not None and files.hash_file(path) != expected:
         raise ArtifactError(
@@ -108,7 +119,7 @@ def check(path: Path) -> None:
 def differing(folder: Path) -> list[str]:
     """Return what is wrong with the files of a folder, a sentence each."""
     found = []
-    for name in _own(folder).values():
+    for name in _own(folder, read(folder)).values():
         try:
             check(folder / name)
         except ArtifactError as error:
@@ -116,8 +127,12 @@ def differing(folder: Path) -> list[str]:
     return found
 
 
-def _own(folder: Path) -> dict[str, str]:
-    return {key: name for key, name in _FILES.items() if (folder / name).is_file()}
+def _own(folder: Path, content: Mapping[str, Any]) -> dict[str, str]:
+    return {key: name for key, name in _names(content).items() if (folder / name).is_file()}
+
+
+def _names(content: Mapping[str, Any]) -> dict[str, str]:
+    return _FILES | ({"file": str(content["file"])} if "file" in content else {})
 
 
 def deployable(folder: Path) -> Deployable:
@@ -130,11 +145,17 @@ def deployable(folder: Path) -> Deployable:
     from slimline.targets.registry import ONNX_RUNTIME
     from slimline.targets.runtimes import RUNTIMES, Deployable
 
-    path = onnx_path(folder)
-    target = str(read(folder).get("target", ONNX_RUNTIME))
+    content = read(folder)
+    target = str(content.get("target", ONNX_RUNTIME))
     if target not in RUNTIMES:
         known = ", ".join(RUNTIMES)
         raise ArtifactError(f"{folder}: is for target {target!r}; known here are {known}")
+    if target == ONNX_RUNTIME:
+        return Deployable(onnx_path(folder), target)
+    path = folder / RUNTIMES[target].FILE
+    if not path.is_file():
+        raise ArtifactError(f"{folder}: has no {path.name}; `dvc repro device_export` makes it")
+    check(path)
     return Deployable(path, target)
 
 

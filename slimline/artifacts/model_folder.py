@@ -78,10 +78,16 @@ def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def describe(
-    model: Classifier, *, data: Split, settings: Params, parent: Path | None
+    model: Classifier,
+    *,
+    data: Split,
+    settings: Params,
+    parent: Path | None,
+    target: str = ONNX_RUNTIME,
 ) -> dict[str, Any]:
     """Return the content of `model.json`: what the model is, and what it was made from."""
     frame = model.preprocessing
+    versions = releases.describe(to_onnx.OPSET, to_onnx.IR_VERSION)
     return {
         "format": 1,
         "architecture": asdict(model.architecture),
@@ -94,8 +100,8 @@ def describe(
         "output": {"name": to_onnx.OUTPUT, "dtype": "float32"},
         "preprocessing": frame.to_dict() | {"steps": frame.steps},
         "pretrained": dict(model.pretrained) if model.pretrained else None,
-        "target": ONNX_RUNTIME,
-        **releases.describe(to_onnx.OPSET, to_onnx.IR_VERSION),
+        "target": target,
+        **(versions if target == ONNX_RUNTIME else {}),
         "made_with": determinism.circumstances(),
         "settings": settings.model_dump(mode="json"),
         "sha256": description.origins(data=data.digest, settings=settings, parent=parent),

@@ -7,6 +7,7 @@ writes
   model.onnx     the int8 model: normalised images in, one logit per class out
   labels.txt     a class per line, in the order of the logits
   model.json     how an image becomes the input, step by step, and what the model was made from
+  predict.py     answers; one file that needs numpy, Pillow and onnxruntime
   model_card.md  what it is for, its figures, how to run it
   SHA256SUMS     checked by `sha256sum --check SHA256SUMS`
 

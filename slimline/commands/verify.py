@@ -40,7 +40,7 @@ def run(arguments: Namespace) -> int:
     num_differing = 0
     if arguments.all:
         found.check_all_objects()
-    for folder in sorted(path.parent for path in root.glob(f"models/*/{description.DESCRIPTION}")):
+    for folder in sorted(path.parent for path in root.glob(f"models/**/{description.DESCRIPTION}")):
         for told in description.differing(folder):
             print(told)
             num_differing += 1

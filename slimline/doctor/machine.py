@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from slimline import params, processor
 from slimline.doctor.finding import Finding
+from slimline.errors import TargetError
 from slimline.measure import machine
+from slimline.targets.executorch import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,7 @@ def examine() -> Iterator[Finding]:
     project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
     yield _python(project["requires-python"])
     yield _packages(project["dependencies"])
+    yield _executorch()
     yield _cpu()
     yield _threads()
     yield _accelerator()
@@ -66,6 +69,17 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _executorch() -> Finding:
+    found = installed.versions()
+    if not found["executorch"]:
+        return Finding("executorch", True, "not installed; only targets: [executorch] needs it")
+    try:
+        installed.require()
+    except TargetError as error:
+        return Finding("executorch", False, str(error))
+    return Finding("executorch", True, f"{found['executorch']} with torch {found['torch']}: tried")
 
 
 def _cpu() -> Finding:

@@ -75,12 +75,17 @@ class Parity:
         """Return the fields as JSON types."""
         return dict(vars(self))
 
-    def broken(self, settings: ParityBounds) -> Broken | None:
-        """Return the first bound that does not hold: then the file is not what was trained."""
-        return next(self._all_broken(settings), None)
+    def broken(
+        self, settings: ParityBounds, *, stage: str = "int8_export", runtime: str = "ONNX Runtime"
+    ) -> Broken | None:
+        """Return the first bound that does not hold: then the file is not what was trained.
 
-    def _all_broken(self, settings: ParityBounds) -> Iterator[Broken]:
-        differ = "int8_export: fake-quant and ONNX Runtime, running the file"
+        `stage` and `runtime` are how the text calls what wrote the file and what ran it.
+        """
+        return next(self._all_broken(settings, stage, runtime), None)
+
+    def _all_broken(self, settings: ParityBounds, stage: str, runtime: str) -> Iterator[Broken]:
+        differ = f"{stage}: fake-quant and {runtime}, running the file"
         for how, agreement, key in (
             (_WRITTEN, self.agreement_written, "min_agreement"),
             (_OPTIMISED, self.agreement, "min_agreement_optimised"),
@@ -107,8 +112,8 @@ class Parity:
         least = self.least_top1_difference
         if not least <= settings.max_top1_difference:
             text = (
-                f"int8_export: accuracy on validation is {self.top1_fake_quant:.2f} % in "
-                f"fake-quant and {self.top1_int8:.2f} % in ONNX Runtime, beyond chance {least:.2f} "
+                f"{stage}: accuracy on validation is {self.top1_fake_quant:.2f} % in "
+                f"fake-quant and {self.top1_int8:.2f} % in {runtime}, beyond chance {least:.2f} "
                 f"points apart; int8_export.max_top1_difference allows "
                 f"{settings.max_top1_difference} points"
             )

@@ -14,6 +14,25 @@ from torchao.quantization.pt2e import FakeQuantize
 from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS, Calibrator, Histogram
 from slimline.quantization.swish_observers import KNEE, OnlySwishObserver
 
+_MANY_FLAT = 0.1
+"""Share of calibration images that may show nothing before that is told."""
+
+
+def count_flat(images: Tensor) -> int:
+    """Return how many of [count, channels, height, width] have one colour everywhere."""
+    return int((images.amax((2, 3)) == images.amin((2, 3))).all(1).sum())
+
+
+def warning(num_flat: int, count: int) -> str:
+    """Return what to say of calibration images of which some are flat; empty: nothing."""
+    if num_flat < _MANY_FLAT * count:
+        return ""
+    return (
+        f"warning: {num_flat} of {count} calibration images have one colour everywhere, as black "
+        "ones have, and ranges that fit them cut off what photos hold: look at where "
+        "data.calibration_images are taken from"
+    )
+
 
 def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], None]) -> None:
     """Give each activation the range that a calibrator chooses; ranges of weights stay.

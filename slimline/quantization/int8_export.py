@@ -21,14 +21,17 @@ from slimline.targets import runtimes
 from slimline.targets.exporters import EXPORTERS
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.runtimes import RUNTIMES
+from slimline.targets.schemes import SCHEMES, SchemeChooser
 from slimline.training import loop
 
 _NUM_LOOKED_INTO = 50
 """Images on which two forms are compared layer by layer."""
 
 
-def load_prepared(folder: Path) -> Classifier:
+def load_prepared(folder: Path, chooser: SchemeChooser = SCHEMES[ONNX_RUNTIME]) -> Classifier:
     """Return the fake-quant model of a `qat_finetune` folder, rebuilt without pickle.
+
+    It answers alike for any target; what differs is how a target spells the same ranges.
 
     Raises:
         ArtifactError: the folder is incomplete, or its weights are not those of its description.
@@ -38,9 +41,9 @@ def load_prepared(folder: Path) -> Classifier:
     settings = QatFinetuneParams.model_validate(content["settings"])
     classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
     prepared = qat.prepare_as(
-        settings, model, mixed_record.float_layers(mixed_record.read(content))
+        settings, model, mixed_record.float_layers(mixed_record.read(content)), chooser
     )
-    prepared.load_state_dict(tensors, strict=True)
+    qat.load_trained(prepared, tensors, settings.activation_type)
     qat.freeze_ranges(prepared)
     return model.with_network(prepared)
 
@@ -69,7 +72,7 @@ def save(
     converted = qat.convert(model.network)
     with files.replacing(target) as folder:
         path = folder / description.ONNX
-        exporter.write(converted, model.example, path, **options)
+        about = exporter.write(converted, model.example, path, **options)
         written, optimised = (
             runtimes.predict(
                 partial(
@@ -93,7 +96,7 @@ def save(
         content = model_folder.describe(
             model, data=validation, settings=settings, parent=parent
         ) | {
-            **exporter.describe(**options),
+            **about,
             "parity": compared.to_dict(),
             description.VALIDATION_TOP1: compared.top1_int8,
         }

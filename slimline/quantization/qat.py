@@ -6,7 +6,7 @@ twenty seconds faster, which torchao spends on looking for BatchNorm patterns.
 """
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,7 +24,7 @@ from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
 from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
-from slimline.targets.schemes import SCHEMES, ActivationType, WeightScales
+from slimline.targets.schemes import SCHEMES, ActivationType, SchemeChooser, WeightScales
 from slimline.training import loader, loop, processes
 from slimline.training.checkpoints import Checkpoints
 from slimline.training.loop import Fitted
@@ -96,15 +96,38 @@ def finetune_prepared(
 
 
 def prepare_as(
-    settings: QuantizerParams, model: Classifier, float_layers: Collection[str] = ()
+    settings: QuantizerParams,
+    model: Classifier,
+    float_layers: Collection[str] = (),
+    chooser: SchemeChooser = SCHEMES[ONNX_RUNTIME],
 ) -> fx.GraphModule:
-    """Return a classifier's network, prepared as the settings say, some layers left in float."""
+    """Return a classifier's network, prepared as the settings say, as near as a target allows.
+
+    Some layers may be left in float.
+    """
     return prepare(
         model.network,
         model.example,
-        **vars(SCHEMES[ONNX_RUNTIME].choose(settings.scheme)),
+        **vars(chooser.choose(settings.scheme)),
         float_layers=float_layers,
     )
+
+
+def load_trained(
+    prepared: fx.GraphModule, tensors: Mapping[str, Tensor], trained_as: ActivationType
+) -> None:
+    """Load what fake-quant learnt with activations of a type into a network prepared for any.
+
+    The ranges stay as they are: what a byte stands for is the same, counted from another zero.
+    """
+    prepared.load_state_dict(dict(tensors), strict=True)
+    lowest = torch.iinfo(getattr(torch, trained_as)).min
+
+    def shift(each: FakeQuantizeBase) -> None:
+        if each.qscheme == torch.per_tensor_affine:
+            each.zero_point += torch.iinfo(each.dtype).min - lowest
+
+    _for_each_fake_quant(prepared, shift)
 
 
 def prepare(
@@ -152,17 +175,26 @@ def calibrate(
     model: Classifier,
     calibrator: Calibrator = "minmax",
 ) -> None:
-    """Set the first ranges of activations from images that no later score is measured on."""
+    """Set the first ranges of activations from images that no later score is measured on.
+
+    Says so where many of them show nothing, which no range tells of later.
+    """
+    flat: list[int] = []
 
     def run() -> None:
+        flat.clear()
         with torch.no_grad():
             for batch, _ in loader.fixed_batches(images, model.preprocessing):
+                flat.append(calibration.count_flat(batch))
                 network(batch)
 
     _for_each_fake_quant(network, lambda each: each.disable_fake_quant())
     run()
     calibration.set_ranges(network, calibrator, run)
     _for_each_fake_quant(network, lambda each: each.enable_fake_quant())
+    told = calibration.warning(sum(flat), len(images))
+    if told:
+        print(told)
 
 
 def finish(network: fx.GraphModule) -> None:

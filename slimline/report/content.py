@@ -7,7 +7,8 @@ from typing import Any
 
 from slimline import files
 from slimline.artifacts import description
-from slimline.measure import block_times, newly_wrong, results
+from slimline.measure import block_times, device_figures, newly_wrong, results
+from slimline.measure.device_figures import Device
 from slimline.measure.newly_wrong import NewlyWrong
 from slimline.measure.paired import Paired
 from slimline.measure.results import Results, Run
@@ -67,6 +68,8 @@ class Report:
     data: Data
     model_sha256: str
     """Of the product's .onnx file."""
+    devices: Sequence[Device] = ()
+    """The product in the other runtimes that `targets` names."""
 
     @property
     def variants(self) -> list[Variant]:
@@ -355,6 +358,7 @@ def gather(
     *,
     settings: GatesParams,
     source: str,
+    targets: Sequence[str] = (),
 ) -> Report:
     """Return the content from the figures and from what the stages wrote beside their models."""
     found = results.load(metrics, declared)
@@ -378,4 +382,5 @@ def gather(
         images_seen=images_seen.count(declared, links, learning),
         data=lineage.data(raw, source),
         model_sha256=files.hash_file(description.onnx_path(models / product)),
+        devices=device_figures.read(metrics, targets),
     )

@@ -86,6 +86,7 @@ def _environment() -> Environment:
         fmt.gate_limit,
         report_formatting.burden_sentence,
         report_formatting.variant_cells,
+        report_formatting.device_cells,
         report_formatting.level_cells,
         report_formatting.step_cells,
         report_formatting.round_cells,

@@ -13,6 +13,7 @@ from slimline.report import formatting as fmt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from slimline.measure.device_figures import Device
     from slimline.measure.newly_wrong import NewlyWrong
     from slimline.measure.paired import Paired
     from slimline.measure.results import Run
@@ -61,6 +62,22 @@ def variant_cells(each: Variant) -> list[str]:
         fmt.per_second(each.images_per_s),
         memory(each),
         fmt.times(each.speedup),
+    ]
+
+
+def device_cells(each: Device) -> list[str]:
+    """The product in another runtime, in the order of the table's columns."""
+    return [
+        fmt.percent(each.top1),
+        fmt.margin((each.top1_high - each.top1_low) / 2),
+        fmt.points(each.top1_difference),
+        fmt.percent(each.agreement),
+        fmt.percent(each.parity),
+        fmt.percent(each.logit_difference),
+        fmt.kib(each.size_kib),
+        fmt.kib(each.size_zip_kib),
+        fmt.percent(each.int8_macs, 1),
+        ", ".join(each.not_delegated) or "nothing",
     ]
 
 

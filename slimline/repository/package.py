@@ -6,18 +6,18 @@ from pathlib import Path
 from slimline import files
 from slimline.artifacts import description
 from slimline.errors import ArtifactError
-from slimline.repository import dvc_files
+from slimline.repository import dvc_files, one_file
 from slimline.repository.dvc_files import Lock
 
-LABELS, CARD, SUMS = "labels.txt", "model_card.md", "SHA256SUMS"
+CARD, SUMS, PREDICT = "model_card.md", "SHA256SUMS", "predict.py"
 
 
 def pack(model: Path, card: Path, target: Path, lock: Lock) -> list[str]:
     """Write the folder `target` and return the names of its files.
 
     `model.onnx` and `model.json` are those of the model folder; `model.json` says how an image
-    becomes the input. `labels.txt` has a class per line, in the order of the logits. `SHA256SUMS`
-    is what `sha256sum --check` reads.
+    becomes the input. `labels.txt` has a class per line, in the order of the logits. `predict.py`
+    answers with numpy, Pillow and onnxruntime alone. `SHA256SUMS` is for `sha256sum --check`.
 
     Raises:
         ArtifactError: `target` is taken, or a file is not the one that was evaluated and reported.
@@ -31,8 +31,8 @@ def pack(model: Path, card: Path, target: Path, lock: Lock) -> list[str]:
     with files.replacing(target) as partial:
         for source in sources:
             shutil.copyfile(source, partial / source.name)
-        lines = "".join(f"{' '.join(name.split())}\n" for name in classes)
-        files.write_text(partial / LABELS, lines)
+        description.write_labels(partial, classes)
+        files.write_text(partial / PREDICT, one_file.predict_source())
         names = sorted(path.name for path in partial.iterdir())
         sums = [f"{files.hash_file(partial / name)}  {name}\n" for name in names]
         files.write_text(partial / SUMS, "".join(sums))

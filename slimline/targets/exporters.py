@@ -12,11 +12,13 @@ from slimline.targets.registry import TARGETS
 class Exporter(Protocol):
     """Module `exporter` of a target; what can be chosen besides is the target's own affair."""
 
-    def write(self, converted: fx.GraphModule, example: Tensor, path: Path, **options: Any) -> None:
-        """Write a quantized network; `example` is float32 [2 or more, channels, height, width]."""
+    def write(
+        self, converted: fx.GraphModule, example: Tensor, path: Path, **options: Any
+    ) -> dict[str, Any]:
+        """Write a quantized network, and return what `model.json` says of the file.
 
-    def describe(self, **options: Any) -> dict[str, Any]:
-        """Return what `model.json` says of a file written with these options."""
+        `example` is float32 [2 or more, channels, height, width].
+        """
 
 
 EXPORTERS: Registry[Exporter] = TARGETS.part("exporter")

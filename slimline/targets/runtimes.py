@@ -27,6 +27,9 @@ class Runtime(Protocol):
     FILE: str
     """What its file is called in a model folder."""
 
+    def require(self) -> None:
+        """Raise TargetError where packages that it needs are not installed."""
+
     def load(self, model: Path, *, num_threads: int, optimised: bool = True) -> Any:
         """Return a file, ready to run on the CPU; else every operator runs as it is written."""
 

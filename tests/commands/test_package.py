@@ -1,6 +1,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import bare
@@ -34,13 +35,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_that_is_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["package", "out/v1"]) == 0
     shipped = folder / "out/v1"
-    names = ["SHA256SUMS", "labels.txt", "model.json", "model.onnx", "model_card.md"]
+    names = [
+        "SHA256SUMS",
+        "labels.txt",
+        "model.json",
+        "model.onnx",
+        "model_card.md",
+        "predict.py",
+    ]
     assert sorted(path.name for path in shipped.iterdir()) == names
     assert sorted(Path(line).name for line in capsys.readouterr().out.split()) == names
     assert (shipped / "labels.txt").read_text() == "boot\nhigh heel\nsandal\n<b>\n"
     check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     done = subprocess.run(check, cwd=shipped, capture_output=True, text=True, check=True)
-    assert done.stdout.count(": OK") == 4
+    assert done.stdout.count(": OK") == 5
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["v1"]
 
 
@@ -51,6 +59,25 @@ def test_what_is_shipped_answers(folder: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert main(["predict", "out", "a.png"]) == 0
     assert capsys.readouterr().out.startswith("a.png\tsandal\t")
+
+
+def test_its_one_file_answers_as_predict_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["package", "out"]) == 0
+    Image.linear_gradient("L").save(folder / "a.png")
+    Image.radial_gradient("L").resize((40, 24)).convert("RGB").save(folder / "b.jpg")
+    (folder / "broken.png").write_bytes(b"none")
+    names = ["a.png", "b.jpg", "broken.png"]
+    capsys.readouterr()
+    assert main(["predict", "out", *names]) == 1
+    # -I: neither the folder that it is called from nor PYTHONPATH has our modules.
+    command = [sys.executable, "-I", "out/predict.py", *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == capsys.readouterr().out
+    assert done.stderr.startswith("broken.png: cannot be decoded: ")
+    assert "from slimline" not in (folder / "out/predict.py").read_text()
 
 
 @pytest.mark.parametrize("name", _FILES)

@@ -69,3 +69,17 @@ def test_what_never_changes_keeps_its_range() -> None:
     before = first(graph).scale.clone()
     calibration.set_ranges(graph, "mse", lambda: graph(torch.ones(2, 4, 16, 16)))
     assert torch.equal(first(graph).scale, before)
+
+
+def test_images_that_show_nothing_are_counted() -> None:
+    images = torch.zeros(5, 3, 4, 4)
+    images[1, 2, 0, 0] = 1
+    images[2] = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
+    assert calibration.count_flat(images) == 4
+
+
+def test_many_of_them_are_told() -> None:
+    assert calibration.warning(9, 100) == ""
+    told = calibration.warning(60, 100)
+    assert "60 of 100 calibration images have one colour everywhere" in told
+    assert "data.calibration_images" in told

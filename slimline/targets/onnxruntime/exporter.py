@@ -17,11 +17,12 @@ def write(
     pad_channels: bool = False,
     opset: int = to_onnx.OPSET,
     ir_version: int = to_onnx.IR_VERSION,
-) -> None:
+) -> dict[str, Any]:
     """Export a converted network to an .onnx that ONNX Runtime executes in int8.
 
     `example` is float32 [2 or more, channels, height, width]. What can be chosen is described in
-    `slimline.quantization.settings.Int8ExportParams`.
+    `slimline.quantization.settings.Int8ExportParams`. Returns what `model.json` says of the file:
+    who can read it.
 
     Raises:
         ParamsError: the opset is too old for an operator of the network.
@@ -29,13 +30,4 @@ def write(
     model = to_onnx.to_onnx(converted, example)
     ordered = order.ordered(pad_channels=pad_channels, opset=opset, ir_version=ir_version)
     to_onnx.save(order.apply(model, *(each.rewrite for each in ordered)), path)
-
-
-def describe(
-    *,
-    pad_channels: bool = False,  # noqa: ARG001, changes no release that reads the file
-    opset: int = to_onnx.OPSET,
-    ir_version: int = to_onnx.IR_VERSION,
-) -> dict[str, Any]:
-    """Return what `model.json` says of a file written with these options: who can read it."""
     return releases.describe(opset, ir_version)

@@ -14,6 +14,10 @@ Session: TypeAlias = onnxruntime.InferenceSession
 FILE = "model.onnx"
 
 
+def require() -> None:
+    """Refuse nothing: whatever runs here needs ONNX Runtime, and has it."""
+
+
 def load(model: Path | bytes, *, num_threads: int, optimised: bool = True) -> Session:
     """Return a session on the CPU, of a file or its content.
 

@@ -1,0 +1,128 @@
+"""Does every backbone run in ExecuTorch, in int8, with the answers of fake-quant?
+
+    python -m benchmarks.executorch_families --backbones resnet18 shufflenet_v2_x1_0
+
+needs what requirements-executorch.lock adds. A line per backbone: layers and how many of them
+XNNPACK computes in int8, operators that are left to ExecuTorch's own kernels, by layer; how far
+its logits are from fake-quant's at most, in percent of their spread, beside the same of the .onnx
+in ONNX Runtime; on how many images the answers are those of fake-quant, of both; sizes of both
+files; and times of one image on one thread, of the float .onnx, the int8 .onnx and the .pte, the
+median of runs in turns. Weights and images are random as in `benchmarks.int8`: logits lie near one
+another, so that answers turn more easily than those of a trained network.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.int8 import BATCH, Subject, make_subject
+from slimline import files
+from slimline.networks.registry import REGISTRY
+from slimline.quantization import qat
+from slimline.targets.executorch import exporter, runtime
+from slimline.targets.onnxruntime import exporter as onnx_exporter
+from slimline.targets.onnxruntime import runtime as onnx_runtime
+
+NUM_IMAGES, BLOCKS, RUNS = 200, 15, 10
+HEADER = [
+    "| backbone | layers | in int8 | not delegated | logits differ, % (.onnx) | answers agree, % "
+    "(.onnx) | KiB (.onnx) | float ms | .onnx ms | .pte ms |",
+    "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|",
+]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbones", nargs="+", choices=REGISTRY, default=list(REGISTRY))
+    parser.add_argument("--size", type=int, default=96, help="height and width, pixels")
+    given = parser.parse_args()
+    print("\n".join(HEADER), flush=True)
+    for backbone in given.backbones:
+        with tempfile.TemporaryDirectory() as folder:
+            subject = make_subject(backbone, given.size, Path(folder))
+            print(f"| {backbone} | {' | '.join(cells(subject))} |", flush=True)
+
+
+def cells(subject: Subject) -> list[str]:
+    """Return the cells of a backbone's line."""
+    folder = subject.path.parent
+    trained = qat.prepare(subject.network, subject.example, weight_bits=8)
+    for batch in subject.images.split(BATCH):
+        trained(batch)
+    qat.finish(trained)
+    own = qat.prepare(subject.network, subject.example, weight_bits=8, activation_type="int8")
+    qat.load_trained(own, trained.state_dict(), "uint8")
+    qat.freeze_ranges(own)
+    images = np.random.default_rng(1).standard_normal([NUM_IMAGES, *subject.images.shape[1:]])
+    images = images.astype(np.float32)
+    with torch.no_grad():
+        expected = torch.cat([trained(each) for each in torch.from_numpy(images).split(BATCH)])
+    path, onnx_path = folder / runtime.FILE, folder / onnx_runtime.FILE
+    about = exporter.write(qat.convert(own), subject.example, path)
+    files.write_json(folder / "model.json", about)
+    onnx_exporter.write(qat.convert(trained), subject.example, onnx_path)
+    answers = [
+        lambda image: onnx_runtime.run(of_float, image),
+        lambda image: onnx_runtime.run(of_onnx, image),
+        lambda image: runtime.run(of_own, image),
+    ]
+    of_float, of_onnx = (
+        onnx_runtime.load(each, num_threads=1) for each in (subject.path, onnx_path)
+    )
+    of_own = runtime.load(path, num_threads=1)
+    own_logits, onnx_logits = (runtime.run(of_own, images), onnx_runtime.run(of_onnx, images))
+    times = in_turns(answers, images[:1])
+    sizes = [each.stat().st_size / 1024 for each in (path, onnx_path)]
+    left_out = Counter(each["operator"] for each in about["not_delegated"])
+    num_layers = about["num_layers"]
+    return [
+        f"{num_layers}",
+        f"{num_layers - len(about['float_layers'])}",
+        ", ".join(f"{count} {name}" for name, count in left_out.items()) or "nothing",
+        "{:.2f} ({:.2f})".format(
+            *(difference(expected.numpy(), each) for each in (own_logits, onnx_logits))
+        ),
+        "{:.1f} ({:.1f})".format(
+            *(agreement(expected.numpy(), each) for each in (own_logits, onnx_logits))
+        ),
+        "{:,.0f} ({:,.0f})".format(*sizes),
+        *(f"{each:.3f}" for each in times),
+    ]
+
+
+def difference(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Return the largest difference of a logit, percent of the spread of all."""
+    return float(100 * np.abs(expected - found).max() / np.ptp(expected))
+
+
+def agreement(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Return percent of images with the same first answer."""
+    return float(100 * (expected.argmax(1) == found.argmax(1)).mean())
+
+
+def in_turns(
+    answers: Sequence[Callable[[NDArray[np.float32]], object]], image: NDArray[np.float32]
+) -> list[float]:
+    """Return the median time of each, milliseconds."""
+    times: list[list[float]] = [[] for _ in answers]
+    for _ in range(BLOCKS):
+        for found, answer in zip(times, answers, strict=True):
+            answer(image)
+            for _ in range(RUNS):
+                start = time.perf_counter()
+                answer(image)
+                found.append(1000 * (time.perf_counter() - start))
+    return [statistics.median(each) for each in times]
+
+
+if __name__ == "__main__":
+    main()

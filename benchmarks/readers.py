@@ -1,0 +1,176 @@
+"""Who reads our .onnx files, with which answers, in int8, and faster than float?
+
+    python -m benchmarks.readers --target /somewhere --backbones product shufflenet_v2_x1_0
+
+needs a network for packages (pip, and npm for ONNX Runtime Web in Node). ONNX Runtime and its
+converter to .ort are those of this repository; each other reader gets a virtual environment or a
+node_modules of its own below `--target`, so that none disturbs another; what is there stays.
+`benchmarks/one_reader.py` or `one_web_reader.mjs` runs there. `product` are the
+models of the pipeline, models/prune and models/int8_export; a backbone is written as in
+`benchmarks.int8`, with random weights. A line per reader and backbone:
+
+    loads        whether it reads the int8 file, or the beginning of what it says
+    logits       the largest difference from ONNX Runtime's, of this repository's own release, in
+                 percent of their spread, on 64 images one by one
+    answers      images with the same first answer, percent
+    in int8      layers that it computes in int8, of all, where it tells
+    times float  how many times faster than its own float, one image on one thread, by the medians
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.executorch_families import agreement, difference
+from benchmarks.int8 import make_subject, quantize_ours
+from slimline import files
+from slimline.networks.registry import REGISTRY
+from slimline.targets.onnxruntime import runtime
+
+PRODUCT = "product"
+NUM_IMAGES = 64
+MODELS = {"float": Path("models/prune"), "int8": Path("models/int8_export")}
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Something that may read an .onnx file."""
+
+    install: Callable[[Path], list[str]]
+    """Makes an environment in a folder, and returns how a script is run there."""
+    how: str = ""
+    """What the script is told to do."""
+
+
+def own(_folder: Path) -> list[str]:
+    """Return how one_reader.py is run with the packages of this repository."""
+    return [sys.executable, str(HERE / "one_reader.py")]
+
+
+def pip(*packages: str) -> Callable[[Path], list[str]]:
+    """Return an installer of Python packages; one_reader.py runs there."""
+
+    def install(folder: Path) -> list[str]:
+        python = folder / "bin" / "python"
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            command = [python, "-m", "pip", "install", "--quiet", *packages]
+            subprocess.run(command, check=True)
+        return [str(python), str(HERE / "one_reader.py")]
+
+    return install
+
+
+def npm(package: str) -> Callable[[Path], list[str]]:
+    """Return an installer of a package for Node; one_web_reader.mjs runs there."""
+
+    def install(folder: Path) -> list[str]:
+        if not (folder / "node_modules").is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            command = [
+                "npm",
+                "install",
+                "--silent",
+                "--ignore-scripts",
+                "--prefix",
+                folder,
+                package,
+            ]
+            subprocess.run(command, check=True)
+        script = folder / "one_web_reader.mjs"
+        shutil.copyfile(HERE / script.name, script)
+        return ["node", str(script)]
+
+    return install
+
+
+READERS = {
+    "onnxruntime": Reader(own, "onnxruntime"),
+    "ort-fixed": Reader(own, "ort-fixed"),
+    "ort-runtime": Reader(own, "ort-runtime"),
+    "openvino": Reader(pip("openvino==2026.4.1", "numpy"), "openvino"),
+    "opencv": Reader(pip("opencv-python-headless==5.0.0.93", "numpy"), "opencv"),
+    "onnxruntime-web": Reader(npm("onnxruntime-web@1.30.0")),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", type=Path, required=True, help="folder for all that is made")
+    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
+    parser.add_argument(
+        "--backbones", nargs="+", choices=[PRODUCT, *REGISTRY], default=[PRODUCT, *REGISTRY]
+    )
+    parser.add_argument("--size", type=int, default=96)
+    given = parser.parse_args()
+    print("| reader | backbone | loads | logits, % | answers, % | in int8 | times float |")
+    print("|---|---|---|---:|---:|---:|---:|")
+    for backbone in given.backbones:
+        folder = given.target / f"{backbone}-{given.size}"
+        if not folder.is_dir():
+            with files.replacing(folder) as scratch:
+                write(backbone, given.size, scratch)
+        for name in given.readers:
+            print(f"| {name} | {backbone} | {' | '.join(cells(name, folder, given.target))} |")
+            sys.stdout.flush()
+
+
+def write(backbone: str, size: int, folder: Path) -> None:
+    """Write both files, images as raw float32, and what ONNX Runtime answers to them."""
+    if backbone == PRODUCT:
+        for name, model in MODELS.items():
+            shutil.copyfile(model / runtime.FILE, folder / f"{name}.onnx")
+    else:
+        quantize_ours(make_subject(backbone, size, folder), folder / "int8.onnx")
+    session = runtime.load(folder / "int8.onnx", num_threads=1)
+    shape = [NUM_IMAGES, *session.get_inputs()[0].shape[1:]]
+    images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    images.tofile(folder / "images.bin")
+    files.write_json(folder / "shape.json", {"shape": shape})
+    np.concatenate([runtime.run(session, image[np.newaxis]) for image in images]).tofile(
+        folder / "expected.bin"
+    )
+
+
+def cells(name: str, folder: Path, target: Path) -> list[str]:
+    """Return the cells of a line."""
+    reader = READERS[name]
+    command = reader.install(target / "environments" / name)
+    arguments = [str(folder), *([reader.how] if reader.how else [])]
+    ran = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        return [_told(ran), "", "", "", ""]
+    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    logits, expected = (_logits(folder / each) for each in ("answers.bin", "expected.bin"))
+    return [
+        "yes",
+        f"{difference(expected, logits):.2f}",
+        f"{agreement(expected, logits):.1f}",
+        found["in_int8"],
+        f"{found['float_ms'] / found['int8_ms']:.2f}",
+    ]
+
+
+def _logits(path: Path) -> NDArray[np.float32]:
+    return np.fromfile(path, np.float32).reshape(NUM_IMAGES, -1)
+
+
+def _told(ran: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line of what went wrong, as a cell has room for it."""
+    lines = [line for line in ran.stderr.splitlines() if line.strip()]
+    return "no: " + (lines[-1].strip()[:120].replace("|", "/") if lines else f"{ran.returncode}")
+
+
+if __name__ == "__main__":
+    main()

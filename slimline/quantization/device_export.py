@@ -1,0 +1,62 @@
+"""The product for another runtime than ONNX Runtime's: the same trained ranges, checked alike."""
+
+from functools import partial
+from pathlib import Path
+
+from torch import fx
+
+from slimline import files
+from slimline.artifacts import description, model_folder
+from slimline.data.split_files import Split
+from slimline.errors import ParityError
+from slimline.parity import int8_parity
+from slimline.quantization import int8_export, qat
+from slimline.quantization.settings import Int8ExportParams
+from slimline.targets import device_exporters, device_runtimes, device_schemes, runtimes
+from slimline.training import loop
+
+
+def save(
+    folder: Path,
+    source: Path,
+    validation: Split,
+    settings: Int8ExportParams,
+    *,
+    target: str,
+    num_threads: int,
+) -> int8_parity.Parity:
+    """Write the folder of a fake-quant model for a target, and return how the two compare.
+
+    There is one way to run such a file: the bounds of both ways of ONNX Runtime hold for it.
+
+    Raises:
+        ArtifactError: `source` is no folder of a fake-quant model.
+        TargetError: the packages of the target are not installed.
+        ParityError: the file differs from fake-quant by more than the settings allow; nothing is
+            written then.
+    """
+    runtime = device_runtimes.RUNTIMES[target]
+    trained = int8_export.load_prepared(source)
+    expected = loop.predict(trained.network, validation, trained.preprocessing).numpy()
+    model = int8_export.load_prepared(source, device_schemes.SCHEMES[target])
+    assert isinstance(model.network, fx.GraphModule)
+    converted = qat.convert(model.network.cpu())
+    with files.replacing(folder) as partial_folder:
+        path = partial_folder / runtime.FILE
+        about = device_exporters.EXPORTERS[target].write(converted, model.example, path)
+        answer = partial(runtime.run, runtime.load(path, num_threads=num_threads))
+        logits = runtimes.predict(answer, validation.images, model.preprocessing)
+        compared = int8_parity.compare(expected, logits, logits, validation.labels)
+        broken = compared.broken(settings, stage=f"device_export@{target}", runtime=target)
+        if broken is not None:
+            raise ParityError(broken.text)
+        content = model_folder.describe(
+            model, data=validation, settings=settings, parent=source, target=target
+        ) | {
+            **about,
+            "parity": compared.to_dict(),
+            description.VALIDATION_TOP1: compared.top1_int8,
+        }
+        description.write_labels(partial_folder, model.classes)
+        description.write(partial_folder, content)
+    return compared

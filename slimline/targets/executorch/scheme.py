@@ -1,0 +1,13 @@
+"""What is quantized how for XNNPACK. Free of torch."""
+
+from dataclasses import replace
+
+from slimline.targets.schemes import Scheme
+
+
+def choose(wanted: Scheme) -> Scheme:
+    """Return what is wanted with int8 activations: XNNPACK has no others.
+
+    A range means the same in both types: its zero point is 128 lower in int8.
+    """
+    return replace(wanted, activation_type="int8")

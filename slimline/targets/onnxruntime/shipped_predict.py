@@ -1,0 +1,68 @@
+"""Classify image files with the model beside this file; numpy, Pillow and onnxruntime suffice.
+
+    python predict.py photo.jpg another.png
+
+prints a line per file: file, class, and how likely the model thinks it is, separated by tabs. Exit
+code 1 if a file cannot be read, which is told on stderr. `prepare` and `classify` are for your own
+program.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from slimline.data.preprocessing import Preprocessing, opened, quiet, reason
+
+_FOLDER = Path(__file__).parent
+
+
+def main(paths: Sequence[str]) -> int:
+    """Print the answers; return the exit code."""
+    if not paths:
+        print("usage: python predict.py IMAGE ...", file=sys.stderr)
+        return 2
+    about = json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
+    frame = Preprocessing.from_dict(about["preprocessing"])
+    session = load(_FOLDER / "model.onnx")
+    failed = False
+    for path in paths:
+        try:
+            shares = classify(session, prepare(Path(path), frame))
+        except Exception as error:  # of damaged files Pillow's readers raise anything
+            print(f"{path}: cannot be decoded: {reason(error)}", file=sys.stderr)
+            failed = True
+            continue
+        best = int(shares.argmax())
+        print(f"{path}\t{about['classes'][best]}\t{100 * shares[best]:.1f} %")
+    return 1 if failed else 0
+
+
+def load(path: Path) -> Any:
+    """Return a session of one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def prepare(path: Path, frame: Preprocessing) -> NDArray[np.float32]:
+    """Return an image file as the model takes it, float32 [1, channels, height, width]."""
+    with quiet(), opened(path) as image:
+        return frame.normalise(frame.to_pixels(image)[np.newaxis])
+
+
+def classify(session: Any, image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how likely each class is, [classes], 0 to 1."""
+    logits = session.run(None, {session.get_inputs()[0].name: image})[0][0].astype(np.float64)
+    weights = np.exp(logits - logits.max())
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

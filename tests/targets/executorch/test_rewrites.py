@@ -1,0 +1,86 @@
+from collections import Counter
+
+import torch
+from torch import Tensor, fx, nn
+
+from slimline.quantization import qat
+from slimline.targets.executorch import rewrites
+
+
+class Blocks(nn.Module):
+    """A gate behind a convolution, a split, a mean that drops its dimensions, and an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.gate = nn.Conv2d(8, 8, 1)
+        self.answer = nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        image = torch.relu(self.stem(images))
+        image = image * nn.functional.hardsigmoid(self.gate(image))
+        first, second = image.chunk(2, dim=1)
+        answer: Tensor = self.answer(torch.cat((second, first), 1).mean((2, 3)))
+        return answer
+
+
+def converted(network: nn.Module) -> tuple[fx.GraphModule, Tensor]:
+    torch.manual_seed(0)
+    images = torch.randn(6, 3, 8, 8)
+    prepared = qat.prepare(network.eval(), images[:2], weight_bits=8, activation_type="int8")
+    prepared(images)
+    qat.finish(prepared)
+    return qat.convert(prepared), images
+
+
+def kinds(network: fx.GraphModule) -> Counter[str]:
+    return Counter(str(node.target) for node in network.graph.nodes if node.op == "call_function")
+
+
+def test_values_stay_and_patterns_fit() -> None:
+    network, images = converted(Blocks())
+    with torch.no_grad():
+        expected = network(images[:1])
+        rewrites.rewrite(network)
+        found = network(images[:1])
+    # What differs is the input of the answer, rounded for this image to 256 steps of its own.
+    assert float((expected - found).abs().max()) < 0.02 * float(expected.max() - expected.min())
+    after = kinds(network)
+    assert not {"aten.chunk.default", "aten.hardsigmoid.default"} & set(after)
+    assert after["aten.slice.Tensor"] == 2
+    assert after["quantized_decomposed.choose_qparams.tensor"] == 1
+    (mean,) = (node for node in network.graph.nodes if node.target is torch.ops.aten.mean.dim)
+    assert mean.args[2] is True
+
+
+class FloatInside(nn.Module):
+    """A convolution whose values are used before they are quantized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.tanh(self.conv(images)).flatten(1)
+
+
+def test_a_layer_that_nothing_quantizes_becomes_float_and_answers_alike() -> None:
+    network, images = converted(FloatInside())
+    for node in list(network.graph.nodes):
+        # As a quantizer would leave it that has no range for what a convolution gives.
+        if node.target is torch.ops.aten.tanh.default:
+            node.replace_input_with(node.args[0], first_layer(node))
+    network.graph.eliminate_dead_code()
+    network.recompile()
+    with torch.no_grad():
+        expected = network(images)
+        rewrites.rewrite(network)
+        torch.testing.assert_close(network(images), expected)
+    assert "quantized_decomposed.dequantize_per_channel.default" not in kinds(network)
+
+
+def first_layer(node: fx.Node) -> fx.Node:
+    (given,) = node.all_input_nodes
+    while given.target is not torch.ops.aten.conv2d.default:
+        given = given.all_input_nodes[0]
+    return given
