@@ -51,6 +51,9 @@ NUM_IMAGES = 50
 EPOCHS = (0.03, 0.2)
 """Of odd seeds and of even ones. Few: many answers are nearly ties."""
 
+NUM_THREADS = 1
+"""More wait for each other where other processes want the same cores."""
+
 Logits = NDArray[np.float32]
 
 
@@ -233,7 +236,7 @@ NORMALISATION = "normalisation"
 
 def export(name: str, splits: Mapping[str, Split], seed: int, folder: Path) -> Exported:
     """Train a network for a few steps, and write both of its files."""
-    determinism.start(RunParams(seed=seed, num_threads=2))
+    determinism.start(RunParams(seed=seed, num_threads=NUM_THREADS))
     settings = ModelParams(
         backbone=name, pretrained="none", stem_stride=2, stem_kernel=3, activation="keep"
     )
@@ -271,7 +274,7 @@ def answers(path: Path, images: Split, model: Classifier) -> tuple[Logits, Logit
     """Return the logits of a file, as it is written and as it is optimised."""
     written, optimised = (
         runtimes.predict(
-            partial(runtime.run, runtime.load(path, num_threads=2, optimised=optimised)),
+            partial(runtime.run, runtime.load(path, num_threads=NUM_THREADS, optimised=optimised)),
             images.images,
             model.preprocessing,
         )
@@ -314,7 +317,7 @@ def parting(each: Exported, path: Path, images: NDArray[np.uint8], model: Classi
     for optimised in (False, True):
         layers = layer_parity.compare(
             each.prepared.network, path, model.preprocessing.normalise(images),
-            optimised=optimised, num_threads=2,
+            optimised=optimised, num_threads=NUM_THREADS,
         )  # fmt: skip
         assert layers is not None, "a file has the layers of its network"
         found += [str(layer) for layer in layers if layer.parts]
@@ -327,7 +330,7 @@ def has_effect(
     """Return whether a fault changes anything: a byte or float of any layer, or a logit."""
     images = model.preprocessing.normalise(few.images[:])
     before, after = (
-        FileValues.load(each, network, optimised=False, num_threads=2).of(images)
+        FileValues.load(each, network, optimised=False, num_threads=NUM_THREADS).of(images)
         for each in (path, broken)
     )
     return any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
@@ -338,7 +341,7 @@ def noticed_float(
 ) -> str:
     """Return by what a fault in a float file is noticed; nothing where it is not."""
     try:
-        float_parity.check(model, images, path, num_threads=2)
+        float_parity.check(model, images, path, num_threads=NUM_THREADS)
     except ParityError:
         return "layers"
     except Exception as error:

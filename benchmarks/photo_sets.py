@@ -38,7 +38,7 @@ SETTINGS = (
     "baseline_train.backbone=shufflenet_v2_x0_5", "baseline_train.pretrained=none",
     "baseline_train.recipe.epochs=2", "backbone_swap.pretrained=none",
     "backbone_swap.unfrozen.epochs=3", "prune.recover.epochs=1", "training.num_workers=1",
-    "benchmark.blocks=2", "benchmark.batches=1", "benchmark.max_seconds=0",
+    "num_threads=1", "benchmark.blocks=2", "benchmark.batches=1", "benchmark.max_seconds=0",
 )  # fmt: skip
 
 

@@ -83,6 +83,7 @@ def test_a_photo_of_each_kind_is_answered_as_evaluate_did(
     assert [numbers[each] for each in answered] == expected
 
 
+@pytest.mark.slow
 def test_a_clone_without_photos_knows_that_its_results_are_current(
     workspace: Path, tmp_path: Path
 ) -> None:

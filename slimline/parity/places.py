@@ -8,12 +8,15 @@ are no place of their own, since the rewrites of the graph leave out their round
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import fx, nn
 
-from slimline.targets.onnxruntime.graph import QUANTIZE, only_user
+from slimline.targets.onnxruntime.graph import QUANTIZE, only_user, scale_and_zero
 
 _aten = torch.ops.aten
 
@@ -83,8 +86,7 @@ def find(network: fx.GraphModule, model: ir.Model) -> Places | None:
     A linear layer on more than [images, features] is a MatMul in the file, which is none here.
     """
     own, files = list(_torch_ends(network)), list(_onnx_ends(model.graph))
-    kinds = [layer is not None for _, layer, _ in own], [is_layer for *_, is_layer in files]
-    if kinds[0] == kinds[1]:
+    if len(own) == len(files) and all(map(partial(_are_alike, network), own, files)):
         return Places(_join(own, files), every_rounding=True)
     own = [each for each in own if each[1] is not None]
     files = [each for each in files if each[2]]
@@ -100,6 +102,16 @@ def _join(own: list[_TorchEnd], files: list[_OnnxEnd]) -> list[Place]:
         Place(name, layer, end, value, quantize)
         for (end, layer, name), (value, quantize, _) in zip(own, files, strict=True)
     ]
+
+
+def _are_alike(network: fx.GraphModule, own: _TorchEnd, file: _OnnxEnd) -> bool:
+    """Are both a layer's, or else rounded in the same steps?"""
+    (end, layer, _), (_, quantize, is_layer) = own, file
+    if layer is not None or is_layer:
+        return layer is not None and is_layer
+    step: Any = network.get_submodule(str(end.target)).scale
+    found = scale_and_zero(quantize)
+    return found is not None and bool(np.allclose(found[0], step.numpy(), rtol=1e-3, atol=0))
 
 
 def _torch_ends(network: fx.GraphModule) -> Iterator[_TorchEnd]:
