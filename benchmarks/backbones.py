@@ -52,13 +52,7 @@ class Candidate:
 
 
 _PLAIN = {"none", "keep"}
-NO_BOUNDS = {
-    "min_agreement": 0,
-    "min_agreement_optimised": 0,
-    "max_top1_difference": 100,
-    "max_logit_difference": 100,
-    "max_logit_difference_optimised": 100,
-}
+NO_BOUNDS = {"max_top1_difference": 100}
 _HEADER = [
     "| backbone | float top-1 | int8 top-1 | agree, % | float KiB | int8 KiB | MACs, M | float ms "
     "| int8 ms | int8 faster | trained, images/s |",

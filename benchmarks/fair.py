@@ -37,7 +37,7 @@ from slimline.measure import training_noise
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.pruning import registry, rounds, widths
-from slimline.training import backbone_swap, determinism, loop
+from slimline.training import backbone_swap, determinism, loop, scores
 from slimline.training.backbone_swap import BackboneSwapParams
 from slimline.training.baseline_train import BaselineTrainParams
 from slimline.training.settings import Recipe
@@ -194,7 +194,7 @@ def _baseline(bench: Bench, times: int) -> tuple[Classifier, int, Any]:
     fitted = loop.fit(
         model.network, bench.train, bench.validation, _longer(settings.recipe, times),
         preprocessing=model.preprocessing, seed=bench.seed, phase="train",
-        start=loop.UNTRAINED if model.pretrained is None else None,
+        start=scores.UNTRAINED if model.pretrained is None else None,
     )  # fmt: skip
     return model, _seen(fitted.rows), settings
 

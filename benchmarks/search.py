@@ -79,7 +79,7 @@ def record() -> None:
     """Write a row for each, those that the table has already left as they are."""
     from slimline.data import split_files
     from slimline.networks import classifier
-    from slimline.training import determinism, loop
+    from slimline.training import determinism, loop, scores
 
     written = params.read(params.PARAMS_PATH) | {"num_threads": 1}
     known = {space.name(settings): row for settings, row in _rows()} if TABLE.is_file() else {}
@@ -108,7 +108,7 @@ def record() -> None:
         preprocessing=model.preprocessing,
         seed=content.seed,
         phase="train",
-        start=loop.UNTRAINED,
+        start=scores.UNTRAINED,
     )
     rows = slice(0, RECOVERED_ON)
     train = splits["train"]

@@ -15,7 +15,7 @@ from slimline import params
 from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.pruning import cost
-from slimline.training import determinism, loader, loop
+from slimline.training import determinism, loader, loop, scores
 from slimline.training.baseline_train import BaselineTrainParams
 
 PREPARED, PRETRAINED = Path("data/prepared"), Path("data/raw/pretrained")
@@ -60,7 +60,7 @@ def _fit(
         preprocessing=model.preprocessing,
         seed=params.load_run().seed,
         phase="stem",
-        start=loop.UNTRAINED,
+        start=scores.UNTRAINED,
     )
     return fitted.rows
 

@@ -39,11 +39,7 @@ QAT = QatFinetuneParams(
     observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3}),
 )  # fmt: skip
 NOTHING_FLOAT: dict[str, list[str]] = {"mixed": []}
-ANY_PARITY = Int8ExportParams(
-    pad_channels=False, opset=18, ir_version=8,
-    min_agreement=0, min_agreement_optimised=0, max_top1_difference=100,
-    max_logit_difference=100, max_logit_difference_optimised=100,
-)  # fmt: skip
+ANY_PARITY = Int8ExportParams(pad_channels=False, opset=18, ir_version=8, max_top1_difference=100)
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,7 @@ SHORT = {
     "prune.steps": 1,
     "prune.recover.epochs": 0.1,
     "qat_finetune.recipe.epochs": 0.1,
-    "int8_export.min_agreement": 90,
     # Five steps teach nothing: all answers are near ties, which the last bit of a kernel turns.
-    "int8_export.min_agreement_optimised": 0,
     "int8_export.max_top1_difference": 100,
     "benchmark.blocks": 2,
 }

@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT))
 
 from slimline import params, schema  # noqa: E402
 from slimline.data import sources  # noqa: E402
-from slimline.errors import SlimlineError  # noqa: E402
+from slimline.errors import DataError, SlimlineError  # noqa: E402
+from slimline.repository import dvc_files, staleness  # noqa: E402
 
 RAW = Path("data/raw")
 
@@ -58,19 +59,33 @@ def render(seconds: dict[str, float], total: float) -> str:
     return "\n".join(["  seconds  stage", *rows, f"{total:9.1f}  total"])
 
 
-def bring(source: str) -> None:
+def brought(source: str) -> bool:
     """Bring a raw set that DVC keeps and that is not here, as in a fresh clone.
 
+    Returns whether it is here now. Where neither the cache nor the remote has it, nothing is lost
+    as long as nothing has to run: then it is False.
+
     Raises:
-        DataError: neither the cache nor the remote has it.
+        DataError: it cannot be had, and committed results are not of what is here.
     """
     pointer = RAW / f"{source}.dvc"
     if (RAW / source).exists() or not pointer.is_file():
-        return
+        return True
     is_cached = run_dvc(["checkout", "--quiet", str(pointer)]) == 0
     if not is_cached and run_dvc(["config", "--quiet", "core.remote"]) == 0:
         run_dvc(["pull", "--quiet", str(pointer)])
-    sources.require(source, RAW)
+    try:
+        sources.require(source, RAW)
+    except DataError:
+        if not Path(dvc_files.LOCK).is_file() or is_stale():
+            raise
+        return False
+    return True
+
+
+def is_stale() -> bool:
+    """Return whether a stage ran with other params, data or code than those that are here."""
+    return bool(staleness.find(Path(), dvc_files.read_lock(Path())).stages)
 
 
 def main(arguments: list[str]) -> int:
@@ -82,8 +97,12 @@ def main(arguments: list[str]) -> int:
     try:
         if params.PARAMS_PATH.exists():
             source = schema.check(params.PARAMS_PATH).data.source
-            if not arguments:
-                bring(source)
+            if not arguments and not brought(source):
+                print(
+                    f"{RAW / source} is in DVC but not here, and is not needed: what is committed "
+                    "is of these params, these data and this code. `dvc pull` brings the images"
+                )
+                return 0
     except SlimlineError as error:
         print(error, file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 from PIL import UnidentifiedImageError
@@ -63,8 +64,9 @@ def _check(found: UserFile, *, looks: bool) -> UserImage | Bad:
     if not found.path.is_file():
         return Bad(found.name, "is no file, or a link to nothing")
     try:
-        digest = hashlib.sha256(found.path.read_bytes()).hexdigest()
-        with preprocessing.opened(found.path) as image:
+        content = found.path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        with preprocessing.opened(BytesIO(content)) as image:
             suffix, is_grey = f".{(image.format or '').lower()}", preprocessing.is_grey(image)
             highest = preprocessing.highest_of_16_bits(image)
             seen = preprocessing.upright(image, channels=3)

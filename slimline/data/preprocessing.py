@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ class Preprocessing:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image file, its size looked at before anything is decoded.
+def opened(source: Path | BytesIO) -> Iterator[Image.Image]:
+    """Open an image file or its content, its size looked at before anything is decoded.
 
     Raises:
         ValueError: it is larger than any photo.
@@ -133,7 +134,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """
     most = f"{MAX_PIXELS // 10**6} megapixels are the most: make it smaller"
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f"it has {width} x {height} pixels, and {most}")

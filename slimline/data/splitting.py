@@ -385,13 +385,14 @@ def _measure(images: Images, settings: DataParams) -> Preprocessing:
     """
     step = max(1, len(images) // _MEASURED) if isinstance(images, ImageFiles) else 1
     rows = np.arange(0, len(images), step)
-    total, squares = np.zeros((2, images[rows[:1]].shape[-1]), np.int64)
-    count = 0
+    num_levels = 256
+    counts = np.zeros((images[rows[:1]].shape[-1], num_levels), np.int64)
     for start in range(0, len(rows), _CHUNK):
         chunk = images[rows[start : start + _CHUNK]]
-        pixels = chunk.reshape(-1, chunk.shape[-1]).astype(np.int64)
-        total, squares = total + pixels.sum(0), squares + (pixels**2).sum(0)
-        count += len(pixels)
+        for channel, own in enumerate(counts):
+            own += np.bincount(chunk[..., channel].ravel(), minlength=num_levels)
+    levels, count = np.arange(num_levels), counts[0].sum()
+    total, squares = counts @ levels, counts @ levels**2
     mean = total / (255 * count)
     std = np.round(np.sqrt(np.maximum(squares / (255**2 * count) - mean**2, 0)), 4)
     if not std.all():

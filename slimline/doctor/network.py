@@ -39,7 +39,7 @@ from slimline.pruning.widths import Progress, PruningTables
 from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
 from slimline.targets.runtimes import Deployable
-from slimline.training import loop
+from slimline.training import loop, scores
 from slimline.training.augmentation import Augment
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _train(patient: _Patient) -> str:
     assert model is not None
     fitted = loop.fit(
         model.network, patient.split, patient.split, recipe,
-        preprocessing=model.preprocessing, seed=1, phase="doctor", start=loop.UNTRAINED,
+        preprocessing=model.preprocessing, seed=1, phase="doctor", start=scores.UNTRAINED,
     )  # fmt: skip
     return f"{fitted.rows[-1].step} steps, loss {fitted.rows[-1].train_loss:.2f}"
 

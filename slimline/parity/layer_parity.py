@@ -1,14 +1,17 @@
 """Names the layer at which an .onnx file parts from the network that it was made from.
 
-Convolutions and linear layers stand in the file in the order in which the network runs them, so
-that the n-th of one is the n-th of the other. Of each, what follows its activation is compared: in
-an int8 file the bytes, which are asked for as outputs and leave ONNX Runtime's fusions as they are.
-The network goes on from what the file has, so that a layer is not blamed for its input: last bits
-that rounding turned would add up to many steps in a deep network.
+Each place (`slimline.parity.places`) is judged by its own doing: the network goes on from what the
+file has there, so that no layer is blamed for its input. In a deep network a last bit that rounding
+turned becomes many steps; here it stays one.
+
+What rounding explains is known of each value. A byte lies at most half a step from what the network
+has before it rounds, however close to a tie that is. A float sum may be off by a share of what was
+added up, the sum of the absolute products (Higham, Accuracy and Stability of Numerical Algorithms,
+2002, section 3.1). So one rule holds for any number of images, large activations and networks that
+are hardly trained.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,99 +20,62 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
-from torch import fx
+from torch import Tensor, fx
 
+from slimline.parity import places
+from slimline.parity.places import ACTIVATIONS, BATCHNORM, LAYERS, Place
 from slimline.targets.onnxruntime import runtime, to_onnx
-from slimline.targets.onnxruntime.graph import QUANTIZE, only_user, scale_and_zero
+from slimline.targets.onnxruntime.graph import scale_and_zero
 
-_aten = torch.ops.aten
+_HALF = 0.5 + 0.1
+"""Steps: rounding, and what kernels in integers may be off before they round. Sound files need less
+than 0.501 on x86 (docs/experiments.md)."""
 
-_LAYERS = {_aten.conv2d.default, _aten.linear.default}
-_ACTIVATIONS = {
-    _aten.batch_norm.default,
-    _aten.relu.default,
-    _aten.relu_.default,
-    _aten.hardtanh.default,
-    _aten.hardtanh_.default,
-    _aten.hardsigmoid.default,
-    _aten.hardsigmoid_.default,
-}
-"""What the file computes together with a layer, BatchNorm as part of its weights."""
+_TWO_ROUNDINGS = 1.5
+"""Steps: where not every rounding can be compared, one before a layer may have turned a bit."""
 
-_ONNX_LAYERS = {"Conv", "Gemm"}
-_ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
-_ONNX_MOVES = ("Reshape", "Transpose")
-"""What `slimline.targets.onnxruntime.passes.grey_stem` puts after a convolution's bytes."""
+_FLOAT = 1e-4
+"""Share of what was added up. Sound files need less than a tenth of it (docs/experiments.md)."""
 
-INT8_LEVELS = 255
-"""Steps that a range has."""
+_BATCH = 10
+"""Images at once: all values of a network are held."""
 
-_ROUNDING = 1.5
-"""More than the one step that rounding may turn."""
+LOGITS = "the logits"
 
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """How a layer of the file differs from that of fake-quant, both given the same values."""
+    """How a place of the file differs from that of the network, both given the same values."""
 
     name: str
-    """As in the network's weights, without `.weight`."""
-    steps: float
-    """The largest difference, in steps of the layer's own quantization, or of its float range."""
+    """As in `slimline.parity.places`; `LOGITS` for what the file answers in the end."""
+    share: float
+    """The largest difference, as a share of what rounding explains."""
+    rounded: bool
+    """Whether in steps of int8, or in float."""
 
     @property
     def parts(self) -> bool:
         """Is that more than rounding?"""
-        return not self.steps <= _ROUNDING  # NaN is more
+        return not self.share <= 1  # NaN is more
+
+    def __str__(self) -> str:
+        kind = "to a byte" if self.rounded else "of float sums"
+        return f"{self.name}, which differs by {self.share:.3g} times what rounding {kind} explains"
 
 
-def explain(
-    network: fx.GraphModule,
-    path: Path,
-    images: NDArray[np.float32],
-    *,
-    optimised: bool,
-    num_threads: int,
-    levels: int = INT8_LEVELS,
-) -> str:
-    """Return half a sentence that names the first layer which parts. Arguments as of `compare`."""
-    if not is_comparable(network, path):
+def explain(layers: list[LayerDifference] | None) -> str:
+    """Return half a sentence that names the first layer which parts, of what `compare` found."""
+    if layers is None:
         return "at which layer cannot be told, since the file has others than the network"
-    parting = first_parting(
-        network, path, images, optimised=optimised, num_threads=num_threads, levels=levels
-    )
+    parting = first_parting(layers)
     if parting is None:
-        return (
-            f"no layer alone differs by more than one step on {len(images)} images: what rounding "
-            "does adds up"
-        )
-    return (
-        f"they part at layer {parting.name}, which differs by up to {parting.steps:.0f} of "
-        f"{levels} steps"
-    )
+        return "no layer alone differs by more than rounding"
+    return f"they part at layer {parting}"
 
 
-def is_comparable(network: fx.GraphModule, path: Path) -> bool:
-    """Return whether file and network have as many layers, so that the n-th of each are one.
-
-    A linear layer on more than [images, features] is a MatMul in the file, which is none here.
-    """
-    return len(list(_onnx_ends(ir.load(path).graph))) == len(dict(_torch_ends(network)))
-
-
-def first_parting(
-    network: fx.GraphModule,
-    path: Path,
-    images: NDArray[np.float32],
-    *,
-    optimised: bool,
-    num_threads: int,
-    levels: int = INT8_LEVELS,
-) -> LayerDifference | None:
-    """Return the first layer that differs by more than rounding, None where none does."""
-    layers = compare(
-        network, path, images, optimised=optimised, num_threads=num_threads, levels=levels
-    )
+def first_parting(layers: Iterable[LayerDifference]) -> LayerDifference | None:
+    """Return the first that differs by more than rounding, None where none does."""
     return next((each for each in layers if each.parts), None)
 
 
@@ -120,121 +86,139 @@ def compare(
     *,
     optimised: bool,
     num_threads: int,
-    levels: int = INT8_LEVELS,
-) -> list[LayerDifference]:
-    """Return all layers in order of execution.
+) -> list[LayerDifference] | None:
+    """Return all places in order of execution, and the logits; None if the file has other layers.
 
     `network` is exported, in evaluation mode, and may have fake-quant that is not yet converted;
-    `images` are normalised, float32 [count, channels, height, width]. `levels` is how many steps
-    there are in the range of values that stay float.
+    `images` are normalised, float32 [count, channels, height, width].
     """
     model = ir.load(path)
-    ends = list(_onnx_ends(model.graph))
-    layers = dict(_torch_ends(network))
-    assert len(ends) == len(layers), "a file has the layers of its network"
-    found = _onnx_values(model, ends, images, optimised=optimised, num_threads=num_threads)
-    comparer = _Comparer(network, dict(zip(layers, found, strict=True)), levels)
+    found = places.find(network, model)
+    if found is None:
+        return None
+    comparer = _Comparer(
+        network, found.places, steps=_HALF if found.every_rounding else _TWO_ROUNDINGS
+    )
+    values = FileValues(model, found.places, optimised=optimised, num_threads=num_threads)
     with torch.no_grad():
-        comparer.run(torch.from_numpy(images))
-    return [LayerDifference(name, comparer.steps[end]) for end, name in layers.items()]
+        for start in range(0, len(images), _BATCH):
+            batch = images[start : start + _BATCH]
+            comparer.compare(torch.from_numpy(batch), values.of(batch))
+    names = [(place.name, place.quantize is not None) for place in found.places]
+    return [
+        LayerDifference(name, share, rounded)
+        for (name, rounded), share in zip([*names, (LOGITS, False)], comparer.shares, strict=True)
+    ]
 
 
-@dataclass(frozen=True)
-class _FileValues:
-    """A layer's values as the file has them."""
+class FileValues:
+    """A file that also returns what it has at each place."""
 
-    values: NDArray[np.float32]
-    step: float
-    """0 where they are float."""
+    def __init__(
+        self, model: ir.Model, found: list[Place], *, optimised: bool, num_threads: int
+    ) -> None:
+        self._places = found
+        (answer,) = model.graph.outputs
+        self._names = [answer.name, *(place.value.name for place in found)]
+        for place in found:
+            if not place.value.is_graph_output():
+                model.graph.outputs.append(place.value)
+        content = ir.to_proto(model).SerializeToString()
+        self._session = runtime.load(content, num_threads=num_threads, optimised=optimised)
+
+    @classmethod
+    def load(
+        cls, path: Path, network: fx.GraphModule, *, optimised: bool, num_threads: int
+    ) -> "FileValues":
+        """Return those of a file that has the layers of a network."""
+        model = ir.load(path)
+        found = places.find(network, model)
+        assert found is not None
+        return cls(model, found.places, optimised=optimised, num_threads=num_threads)
+
+    def of(self, images: NDArray[np.float32]) -> list[Tensor]:
+        """Return the logits, and the float32 values of each place."""
+        logits, *raw = self._session.run(self._names, {to_onnx.INPUT: images})
+        return [torch.from_numpy(logits), *self._dequantized(raw)]
+
+    def _dequantized(self, raw: list[NDArray[Any]]) -> Iterator[Tensor]:
+        for values, place in zip(raw, self._places, strict=True):
+            if place.quantize is None:
+                yield torch.from_numpy(values)
+                continue
+            quantization = scale_and_zero(place.quantize)
+            assert quantization is not None, "values are quantized in fixed steps"
+            scale, zero = quantization
+            yield torch.from_numpy((values.astype(np.float32) - np.float32(zero)) * scale)
 
 
 class _Comparer(fx.Interpreter):
-    """Runs a network, and goes on from each layer with what the file has there."""
+    """Runs a network, and goes on from each place with what the file has there."""
 
-    def __init__(
-        self, network: fx.GraphModule, found: Mapping[fx.Node, _FileValues], levels: int
-    ) -> None:
+    def __init__(self, network: fx.GraphModule, found: list[Place], *, steps: float) -> None:
         super().__init__(network)
-        self._found, self._levels = found, levels
-        self.steps: dict[fx.Node, float] = {}
+        self._graph, self._steps = network, steps
+        self._numbers = {place.end: number for number, place in enumerate(found)}
+        self._values: list[Tensor] = []
+        self._sums: dict[fx.Node, Tensor] = {}
+        self.shares = [0.0] * (len(found) + 1)
+
+    def compare(self, images: Tensor, values: list[Tensor]) -> None:
+        """Compare some images; `values` are of the file, logits first."""
+        logits, *self._values = values
+        own = self.run(images)
+        self._note(len(self._values), (logits - own).abs(), _FLOAT * own.abs().amax())
 
     def run_node(self, n: fx.Node) -> Any:
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
         value = super().run_node(n)
-        if n not in self._found:
+        first: Any = n.args[0] if n.args else None
+        if n.target in LAYERS:
+            self._sums[n] = _added_up(n, args, kwargs)
+        elif n.target is BATCHNORM and first in self._sums:
+            self._sums[n] = _normalised(self._sums.pop(first), args)
+        elif n.target in ACTIVATIONS and first in self._sums:
+            self._sums[n] = self._sums.pop(first)  # none makes more of a difference
+        if n not in self._numbers:
             return value
-        found = self._found[n]
-        step = found.step or float(value.max() - value.min()) / self._levels
+        number = self._numbers[n]
+        found = self._values[number]
         # Padding adds channels of 0 behind those of the network.
-        own = torch.from_numpy(found.values[:, : value.shape[1]]).reshape(value.shape)
-        difference = float((own - value).abs().max())
-        # A layer that gives one value everywhere has no range to count in.
-        self.steps[n] = difference / step if step else math.inf if difference else 0.0
-        return own
+        found = found[:, : value.shape[1]].reshape(value.shape)
+        if places.is_fake_quant(self._graph, n):
+            self._note(number, *self._of_bytes(n, args[0], found))
+            self._sums.pop(first, None)
+        else:
+            # What an activation adds by itself, as hard-sigmoid its half, is in the value.
+            self._note(number, (found - value).abs(), _FLOAT * (self._sums.pop(n) + value.abs()))
+        return found
+
+    def _of_bytes(self, n: fx.Node, unrounded: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how far bytes lie from what was rounded to them, and how far they may."""
+        fake_quant: Any = self.module.get_submodule(str(n.target))
+        step, zero = fake_quant.scale, fake_quant.zero_point
+        low, high = ((end - zero) * step for end in (fake_quant.quant_min, fake_quant.quant_max))
+        return (found - unrounded.clamp(low, high)).abs(), self._steps * step
+
+    def _note(self, number: int, difference: Tensor, allowed: Tensor) -> None:
+        """Keep the largest share of what is allowed; where nothing is, no difference is none."""
+        shares = torch.where(difference == 0, 0.0, difference / allowed)
+        self.shares[number] = float(np.maximum(self.shares[number], float(shares.max())))
 
 
-def _torch_ends(network: fx.GraphModule) -> Iterator[tuple[fx.Node, str]]:
-    """Yield the node that has each layer's values after its activation, and the layer's name."""
-    for node in network.graph.nodes:
-        if node.target in _LAYERS:
-            yield _torch_end(node), _name(node)
+def _added_up(layer: fx.Node, args: Any, kwargs: Any) -> Tensor:
+    """Return the sums of absolute products of a layer, shaped as its output."""
+    absolute = [each.abs() if isinstance(each, Tensor) else each for each in args]
+    sums: Tensor = layer.target(*absolute, **kwargs)  # type: ignore[operator]
+    return sums
 
 
-def _torch_end(node: fx.Node) -> fx.Node:
-    users = list(node.users)
-    while len(users) == 1 and users[0].target in _ACTIVATIONS:
-        node, users = users[0], list(users[0].users)
-    # An exported network calls no module but fake-quant.
-    return next((each for each in users if each.op == "call_module"), node)
-
-
-def _name(layer: fx.Node) -> str:
-    weight = layer.args[1]
-    while isinstance(weight, fx.Node) and weight.op != "get_attr":
-        weight = weight.args[0]
-    assert isinstance(weight, fx.Node)
-    return str(weight.target).removesuffix(".weight")
-
-
-def _onnx_ends(graph: ir.Graph) -> Iterator[tuple[ir.Value, ir.Node | None]]:
-    """Yield what has each layer's values, and the node that quantized them, if any did."""
-    for node in graph:
-        if node.op_type in _ONNX_LAYERS:
-            yield _onnx_end(node)
-
-
-def _onnx_end(layer: ir.Node) -> tuple[ir.Value, ir.Node | None]:
-    value = _follow(layer.outputs[0], _ONNX_ACTIVATIONS)
-    quantize = only_user(value, QUANTIZE)
-    if quantize is None:
-        return value, None
-    return _follow(quantize.outputs[0], _ONNX_MOVES), quantize
-
-
-def _follow(value: ir.Value, kinds: tuple[str, ...]) -> ir.Value:
-    user = only_user(value, *kinds)
-    return value if user is None else _follow(user.outputs[0], kinds)
-
-
-def _onnx_values(
-    model: ir.Model,
-    ends: list[tuple[ir.Value, ir.Node | None]],
-    images: NDArray[np.float32],
-    *,
-    optimised: bool,
-    num_threads: int,
-) -> Iterator[_FileValues]:
-    """Yield the values of each end; the model gets outputs for them."""
-    for value, _ in ends:
-        if not value.is_graph_output():
-            model.graph.outputs.append(value)
-    content = ir.to_proto(model).SerializeToString()
-    loaded = runtime.load(content, num_threads=num_threads, optimised=optimised)
-    names = [value.name for value, _ in ends]
-    for raw, (_, quantize) in zip(loaded.run(names, {to_onnx.INPUT: images}), ends, strict=True):
-        if quantize is None:
-            yield _FileValues(raw, 0.0)
-            continue
-        quantization = scale_and_zero(quantize)
-        assert quantization is not None, "layers are quantized in fixed steps"
-        scale, zero = quantization
-        yield _FileValues((raw.astype(np.float32) - np.float32(zero)) * scale, float(scale))
+def _normalised(sums: Tensor, args: Any) -> Tensor:
+    """Return what BatchNorm makes of such sums, its own constants added."""
+    _, weight, bias, mean, variance, *_, epsilon, _ = args
+    scale = 1.0 if weight is None else weight.abs()
+    factor = scale / (variance + epsilon).sqrt()
+    shape = (1, -1, *[1] * (sums.dim() - 2))
+    constant = factor * mean.abs() + (0.0 if bias is None else bias.abs())
+    result: Tensor = sums * factor.view(shape) + constant.view(shape)
+    return result

@@ -16,7 +16,7 @@ from slimline.pruning.plan import Plan
 from slimline.pruning.sensitivity_table import GroupSensitivity
 from slimline.pruning.settings import PruneSettings, SensitivityParams
 from slimline.training import loop
-from slimline.training.loop import Score
+from slimline.training.scores import Score
 
 
 def scan(

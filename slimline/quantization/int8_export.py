@@ -14,7 +14,8 @@ from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
-from slimline.parity import int8_parity, layer_parity
+from slimline.parity import int8_parity, layer_parity, rounding_noise
+from slimline.parity.int8_parity import Logits, Parity
 from slimline.quantization import mixed_record, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 from slimline.targets import runtimes
@@ -24,8 +25,7 @@ from slimline.targets.runtimes import RUNTIMES
 from slimline.targets.schemes import SCHEMES, SchemeChooser
 from slimline.training import loop
 
-_NUM_LOOKED_INTO = 50
-"""Images on which two forms are compared layer by layer."""
+_RUNTIME = "ONNX Runtime, running the file as it is"
 
 
 def load_prepared(folder: Path, chooser: SchemeChooser = SCHEMES[ONNX_RUNTIME]) -> Classifier:
@@ -56,7 +56,7 @@ def save(
     *,
     parent: Path,
     num_threads: int,
-) -> int8_parity.Parity:
+) -> Parity:
     """Convert a fake-quant model, write its folder, and return how the two compare.
 
     Raises:
@@ -84,15 +84,12 @@ def save(
             )
             for optimised in (False, True)
         )
-        compared = int8_parity.compare(trained.numpy(), written, optimised, validation.labels)
-        broken = compared.broken(settings)
-        few = model.preprocessing.normalise(validation.images[:_NUM_LOOKED_INTO])
-        if broken is not None:
-            where = layer_parity.explain(
-                network, path, few, optimised=broken.optimised, num_threads=num_threads
-            )
-            raise ParityError(f"{broken.text}; {where}")
-        _check_layers(network, path, few, num_threads=num_threads)
+        logits = trained.numpy(), written, optimised
+        compared = int8_parity.compare(*logits, validation.labels)
+        rows = int8_parity.to_look_into(*logits)
+        images = model.preprocessing.normalise(validation.images[rows])
+        _check_layers(network, path, images, logits, num_threads=num_threads)
+        check_accuracy(compared, settings)
         content = model_folder.describe(
             model, data=validation, settings=settings, parent=parent
         ) | {
@@ -105,31 +102,91 @@ def save(
 
 
 def _check_layers(
-    network: fx.GraphModule, path: Path, images: NDArray[np.float32], *, num_threads: int
+    network: fx.GraphModule,
+    path: Path,
+    images: NDArray[np.float32],
+    logits: tuple[Logits, Logits, Logits],
+    *,
+    num_threads: int,
 ) -> None:
     """Refuse a file of which a layer differs by more than rounding, given the same values.
 
-    A layer that is a little wrong moves few answers and no logit far, and is wrong all the same
-    (docs/decisions/0016-parity-by-layer.md).
+    `logits` are of all validation images: fake-quant's, the file's as written and as optimised. By
+    them a file is judged whose layers cannot be compared (docs/decisions/0016-parity-by-layer.md).
 
     Raises:
         ParityError: one does; the text names it.
     """
-    if not layer_parity.is_comparable(network, path):
-        print(
-            "int8_export: logits and answers were compared, layers were not: the file has others "
-            "than the network"
-        )
-        return
-    for optimised, how in ((False, "written"), (True, "optimised")):
-        parting = layer_parity.first_parting(
+    trained, *others = logits
+    for found, optimised, how in zip(others, (False, True), ("written", "optimised"), strict=True):
+        layers = layer_parity.compare(
             network, path, images, optimised=optimised, num_threads=num_threads
         )
+        if layers is None:
+            check_logits(network, images, trained, found, runtime=f"{_RUNTIME} {how}")
+            continue
+        parting = layer_parity.first_parting(layers)
         if parting is not None:
             raise ParityError(
-                f"int8_export: fake-quant and ONNX Runtime, running the file as it is {how}, keep "
-                f"all bounds, but part at layer {parting.name}, which differs by up to "
-                f"{parting.steps:.0f} of {layer_parity.INT8_LEVELS} steps where rounding explains "
-                "one: that layer is exported wrongly. quantization.mixed.float_layers can keep it "
-                "in float until that is mended"
+                f"int8_export: fake-quant and {_RUNTIME} {how}, part "
+                f"at layer {parting}: that layer is exported or executed wrongly. "
+                "quantization.mixed.float_layers can keep it in float until that is mended"
             )
+
+
+def check_logits(
+    network: fx.GraphModule,
+    images: NDArray[np.float32],
+    trained: Logits,
+    found: Logits,
+    *,
+    runtime: str,
+    stage: str = "int8_export",
+) -> None:
+    """Refuse a file with other layers whose logits differ by more than rounding carried on.
+
+    `network` is fake-quant, and `images` normalised; `trained` and `found` are logits of all
+    validation images. `runtime` is how the text calls what ran the file.
+
+    Raises:
+        ParityError: they do.
+    """
+    rms = int8_parity.root_mean_square
+    plain, otherwise = rounding_noise.logits(network, images)
+    explained, difference = rms(plain, otherwise), rms(trained, found)
+    print(
+        f"{stage}: {runtime}, has other layers than the network, so that logits were compared "
+        f"alone: they differ by {difference:.3g} (root mean square), where rounding explains "
+        f"{explained:.3g}"
+    )
+    if not difference <= explained:  # NaN is more
+        raise ParityError(
+            f"{stage}: fake-quant and {runtime}, differ in logits by {difference:.3g} (root mean "
+            f"square), where rounding every value otherwise explains {explained:.3g}: the file is "
+            "exported or executed wrongly. quantization.mixed.float_layers can keep layers in "
+            "float until that is mended"
+        )
+
+
+def check_accuracy(
+    compared: Parity,
+    settings: Int8ExportParams,
+    *,
+    runtime: str = "ONNX Runtime",
+    stage: str = "int8_export",
+) -> None:
+    """Refuse a file that is what was trained, and in which rounding costs too much all the same.
+
+    Raises:
+        ParityError: it does, beyond chance.
+    """
+    least = compared.least_top1_difference
+    if not least <= settings.max_top1_difference:
+        raise ParityError(
+            f"{stage}: accuracy on {compared.images} validation images is "
+            f"{compared.top1_fake_quant:.2f} % in fake-quant and {compared.top1_int8:.2f} % in "
+            f"{runtime}, beyond chance {least:.2f} points apart; int8_export."
+            f"max_top1_difference allows {settings.max_top1_difference} points. The file is what "
+            "was trained, so that it is rounding which adds up: train longer "
+            "(qat_finetune.recipe.epochs), keep layers in float (quantization.mixed), or allow more"
+        )

@@ -14,7 +14,7 @@ from slimline.quantization import float_operators, qat
 from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.settings import QuantizationParams
 from slimline.training import loop
-from slimline.training.loop import Score
+from slimline.training.scores import Score
 
 
 def scan(

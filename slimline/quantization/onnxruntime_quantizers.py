@@ -31,7 +31,7 @@ from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import releases, to_onnx
 from slimline.targets.runtimes import Deployable
 from slimline.training import loop
-from slimline.training.loop import Score
+from slimline.training.scores import Score
 
 LINEAR_SHARE = "linear_share"
 """Key of `model.json`: percent of the weights that dynamic quantization is about."""

@@ -18,7 +18,7 @@ from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.onnxruntime.passes import lone_float_layers, order
-from slimline.training.loop import Score
+from slimline.training.scores import Score
 
 
 def save(

@@ -1,0 +1,185 @@
+"""Where a network and its .onnx file can be compared: behind each layer, and wherever int8 rounds.
+
+The file has no names to go by, and keeps the order in which the network computes: the n-th place of
+one is the n-th of the other. Bytes that are only moved (max-pool, concatenation, a flattened map)
+are no place of their own, since the rewrites of the graph leave out their rounding.
+"""
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import fx, nn
+
+from slimline.targets.onnxruntime.graph import QUANTIZE, only_user, scale_and_zero
+
+_aten = torch.ops.aten
+
+LAYERS = {_aten.conv2d.default, _aten.linear.default}
+BATCHNORM = _aten.batch_norm.default
+ACTIVATIONS = {
+    BATCHNORM,
+    _aten.relu.default,
+    _aten.relu_.default,
+    _aten.hardtanh.default,
+    _aten.hardtanh_.default,
+    _aten.hardsigmoid.default,
+    _aten.hardsigmoid_.default,
+}
+"""What the file computes together with a layer, BatchNorm as part of its weights."""
+
+_MOVES = {
+    _aten.max_pool2d.default,
+    _aten.flatten.using_ints,
+    _aten.view.default,
+    _aten.reshape.default,
+    _aten.transpose.int,
+    _aten.permute.default,
+    _aten.contiguous.default,
+    _aten.dropout.default,
+    _aten.dropout_.default,
+    _aten.cat.default,
+    operator.getitem,
+}
+
+_ONNX_LAYERS = {"Conv", "Gemm"}
+_ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
+_ONNX_MOVES = {"MaxPool", "Flatten", "Concat", "Split", "Transpose", "Reshape", "DequantizeLinear"}
+_WIDENED = ("Reshape", "Transpose")
+"""What `slimline.targets.onnxruntime.passes.grey_stem` puts after a convolution's bytes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value that both forms have, in fake-quant or float and in the file."""
+
+    name: str
+    """Of the layer, as in the network's weights without `.weight`; of another operator, what it
+    does and which layer is before it."""
+    layer: fx.Node | None
+    """None where it is no layer's."""
+    end: fx.Node
+    """Has the network's value, behind activation and fake-quant."""
+    value: ir.Value
+    """Has the file's."""
+    quantize: ir.Node | None
+    """What made the file's bytes, if they are bytes."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """All that can be compared, in order of execution."""
+
+    places: list[Place]
+    every_rounding: bool
+    """Whether each value that int8 rounds is among them, or layers alone."""
+
+
+def find(network: fx.GraphModule, model: ir.Model) -> Places | None:
+    """Return where an exported network and its file meet; None if not even their layers do.
+
+    A linear layer on more than [images, features] is a MatMul in the file, which is none here.
+    """
+    own, files = list(_torch_ends(network)), list(_onnx_ends(model.graph))
+    if len(own) == len(files) and all(map(partial(_are_alike, network), own, files)):
+        return Places(_join(own, files), every_rounding=True)
+    own = [each for each in own if each[1] is not None]
+    files = [each for each in files if each[2]]
+    return Places(_join(own, files), every_rounding=False) if len(own) == len(files) else None
+
+
+_TorchEnd = tuple[fx.Node, fx.Node | None, str]
+_OnnxEnd = tuple[ir.Value, ir.Node | None, bool]
+
+
+def _join(own: list[_TorchEnd], files: list[_OnnxEnd]) -> list[Place]:
+    return [
+        Place(name, layer, end, value, quantize)
+        for (end, layer, name), (value, quantize, _) in zip(own, files, strict=True)
+    ]
+
+
+def _are_alike(network: fx.GraphModule, own: _TorchEnd, file: _OnnxEnd) -> bool:
+    """Are both a layer's, or else rounded in the same steps?"""
+    (end, layer, _), (_, quantize, is_layer) = own, file
+    if layer is not None or is_layer:
+        return layer is not None and is_layer
+    step: Any = network.get_submodule(str(end.target)).scale
+    found = scale_and_zero(quantize)
+    return found is not None and bool(np.allclose(found[0], step.numpy(), rtol=1e-3, atol=0))
+
+
+def _torch_ends(network: fx.GraphModule) -> Iterator[_TorchEnd]:
+    """Yield nodes that have a layer's or a rounded value, the layer if it is one, and a name."""
+    layers = {_torch_end(network, n): n for n in network.graph.nodes if n.target in LAYERS}
+    before = "the input"
+    for node in network.graph.nodes:
+        if node in layers:
+            before = _name(layers[node])
+            yield node, layers[node], before
+        elif is_fake_quant(network, node) and _is_computed(network, node.args[0]):
+            kind = str(node.args[0].target).removeprefix("aten.").partition(".")[0].strip("_")
+            is_input = node.args[0].op == "placeholder"
+            yield node, None, before if is_input else f"{kind} after {before}"
+
+
+def is_fake_quant(network: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether a node rounds as int8 will."""
+    # An exported network calls modules for fake-quant, and for checks of shapes.
+    return node.op == "call_module" and hasattr(
+        network.get_submodule(str(node.target)), "zero_point"
+    )
+
+
+def rounds_activations(module: nn.Module) -> bool:
+    """Return whether a module is the fake-quant of activations: those of weights are symmetric."""
+    return getattr(module, "qscheme", None) == torch.per_tensor_affine
+
+
+def _is_computed(network: fx.GraphModule, node: fx.Node) -> bool:
+    """Is it an activation that is new here, and neither a weight nor bytes that were moved?"""
+    return node.op != "get_attr" and node.target not in _MOVES and not is_fake_quant(network, node)
+
+
+def _torch_end(network: fx.GraphModule, node: fx.Node) -> fx.Node:
+    users = list(node.users)
+    while len(users) == 1 and users[0].target in ACTIVATIONS:
+        node, users = users[0], list(users[0].users)
+    return next((each for each in users if is_fake_quant(network, each)), node)
+
+
+def _name(layer: fx.Node) -> str:
+    weight = layer.args[1]
+    while isinstance(weight, fx.Node) and weight.op != "get_attr":
+        weight = weight.args[0]
+    assert isinstance(weight, fx.Node)
+    return str(weight.target).removesuffix(".weight")
+
+
+def _onnx_ends(graph: ir.Graph) -> Iterator[_OnnxEnd]:
+    """Yield values, the node that quantized them, if any did, and whether they are a layer's."""
+    layers = {}
+    for node in graph:
+        if node.op_type in _ONNX_LAYERS:
+            value = _follow(node.outputs[0], _ONNX_ACTIVATIONS)
+            quantize = only_user(value, QUANTIZE)
+            layers[quantize or value.producer()] = value
+    for node in graph:
+        if node in layers:
+            is_rounded = node.op_type == QUANTIZE
+            value = _follow(node.outputs[0], _WIDENED) if is_rounded else layers[node]
+            yield value, node if is_rounded else None, True
+        elif node.op_type == QUANTIZE:
+            maker = node.inputs[0].producer() if node.inputs[0] is not None else None
+            if maker is None or maker.op_type not in _ONNX_MOVES:
+                yield node.outputs[0], node, False
+
+
+def _follow(value: ir.Value, kinds: tuple[str, ...]) -> ir.Value:
+    user = only_user(value, *kinds)
+    return value if user is None else _follow(user.outputs[0], kinds)
