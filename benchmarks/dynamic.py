@@ -35,7 +35,7 @@ from slimline.training import determinism
 NETWORKS = (
     "resnet18",
     "mobilenet_v3_small",
-    "timm:vit_tiny_patch16_224",
+    "timm:mixer_s32_224",
     "torchvision:vgg11",
 )
 FLOAT, DYNAMIC, STATIC = "float", "dynamic", "static"

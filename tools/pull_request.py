@@ -68,7 +68,7 @@ def results_are_current() -> bool:
     try:
         notes = staleness.check(Path(), dvc_files.read_lock(Path()))
     except SlimlineError as error:
-        print(f"Results are made anew:\n{indent(str(error), '  ')}", flush=True)
+        print(f"The results are not of what is here:\n{indent(str(error), '  ')}", flush=True)
         return False
     for note in notes:
         print(note, flush=True)

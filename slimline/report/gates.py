@@ -139,6 +139,8 @@ class Sampled:
     variance: float
     """Of what one image adds to the figure, as a share; see `paired.Paired.variance`."""
     sure: float
+    of: str = ""
+    """The class whose images they are, where each is judged by itself."""
 
     @property
     def smallest(self) -> float:
@@ -243,7 +245,8 @@ def _power(sampled: Sampled | None, allowed: float) -> str:
     """Say which loss the test images show; how many would show what is allowed, if these do not."""
     if sampled is None:
         return ""
-    told = f"{sampled.count:,} test images show a loss from {sampled.smallest:.2f} points on"
+    of = f" of {sampled.of}" if sampled.of else ""
+    told = f"{sampled.count:,} test images{of} show a loss from {sampled.smallest:.2f} points on"
     if 0 < allowed < sampled.smallest:
         told += f", one of {allowed:g} would take {sampled.needed(allowed):,}"
     return told
@@ -285,13 +288,16 @@ def _recall_drop(now: Results, sure: float) -> Measured:
     figure = recall_drop(classes, sure)
     worst = min(range(len(classes)), key=lambda index: classes[index].gain)
     counts = classes[worst]
-    fewest = min(each.count for each in classes if each.count)
     told = (
-        f"{now.classes[worst]}: {counts.won} images won, {counts.lost} lost of {counts.count}; "
-        f"classes have {fewest} test images or more"
+        f"{now.classes[worst]}: {counts.won} images won, {counts.lost} lost of {counts.count}"
         f"{_untested(now, sum(each.count > 0 for each in classes))}"
     )
-    return figure, told
+    sampled = [
+        Sampled(each.count, each.variance, sure, of=name)
+        for name, each in zip(now.classes, classes, strict=True)
+        if each.count
+    ]
+    return replace(figure, sampled=max(sampled, key=lambda each: each.smallest)), told
 
 
 def recall_drop(classes: Sequence[paired.Paired], sure: float) -> Figure:
