@@ -30,7 +30,7 @@ def run(study: Study, trials: int, begun: list[Record] | None = None) -> list[Re
     return found
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", pytest.param("gp", marks=pytest.mark.slow)])
 def test_a_study_rebuilt_from_its_records_goes_on_as_if_nothing_had_happened(sampler: str) -> None:
     settings = search(sampler=sampler, trials=30)
     whole = run(Study(settings, "whole"), 24)
