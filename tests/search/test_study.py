@@ -30,13 +30,19 @@ def run(study: Study, trials: int, begun: list[Record] | None = None) -> list[Re
     return found
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", pytest.param("gp", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_study_rebuilt_from_its_records_goes_on_as_if_nothing_had_happened(sampler: str) -> None:
     settings = search(sampler=sampler, trials=30)
     whole = run(Study(settings, "whole"), 24)
     rebuilt = Study(settings, "rebuilt")
     rebuilt.add(whole[:14])
     assert run(rebuilt, 10, whole[:14]) == whole
+
+
+@pytest.mark.slow
+def test_a_gaussian_process_proposes_too() -> None:
+    found = run(Study(search(sampler="gp", trials=30), "gp"), 12)
+    assert len({each.trial for each in found}) == 12
 
 
 def test_the_settings_of_the_file_are_tried_first() -> None:
