@@ -1,4 +1,5 @@
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,3 +228,9 @@ def test_a_database_that_is_not_there_is_a_sentence() -> None:
     with pytest.raises(SearchError, match="the database cannot be opened") as refused:
         Study(search(), "any", storage="postgresql://you@127.0.0.1:1/search")
     assert "\n" not in str(refused.value)
+
+
+def test_without_optuna_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SearchError, match=r"install --requirement requirements-search\.lock"):
+        Study(search(), "any")
