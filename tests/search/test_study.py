@@ -181,6 +181,20 @@ def test_the_trial_of_a_dead_worker_is_taken_over_once(workers: Begin) -> None:
     assert names.count(lost.name) == 1
 
 
+def test_a_worker_taken_for_dead_may_still_tell_what_it_found(workers: Begin) -> None:
+    begun_by = workers(search(trials=10), patience=0.2)
+    slow, other = begun_by.begin("a"), begun_by.begin("b")
+    mine = proposed(slow, set())
+    time.sleep(0.5)
+    assert other.take_over(set()) == 0
+    with slow.alive(mine):
+        time.sleep(0.1)
+    slow.tell(mine, record(mine.settings))
+    slow.add([record(mine.settings)])
+    assert proposed(other, {mine.name}).name != mine.name
+    assert other.propose({mine.name}) is not None
+
+
 def test_a_worker_that_lives_keeps_its_trial(workers: Begin) -> None:
     begun_by = workers(search(trials=10), patience=0.5)
     one, other = (begun_by.begin(name) for name in "ab")
