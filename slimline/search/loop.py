@@ -76,8 +76,8 @@ def run(
                 say(f"trial {len(known) + 1} of {search.trials}: {proposal}")
                 with study.alive(proposal):
                     record = trial.run(bench, proposal.settings, number)
+                    after(record)
                 own += 1
-                after(record)
                 study.tell(proposal, record)
                 say(_progress(bench, record, begun, own))
                 continue

@@ -139,21 +139,38 @@ class Study:
             self.drop(proposal)
             self._study.add_trial(self._frozen(record))
             return
-        for key, value in judgement.constraints(record, self._search).items():
-            proposal.trial.set_constraint(key, value)
-        proposal.trial.set_user_attr(_NAME, record.trial)
-        is_whole = record.state == "complete"
-        self._study.tell(
-            proposal.trial,
-            record.figures[self._search.minimise] if is_whole else None,
-            state=optuna.trial.TrialState.COMPLETE if is_whole else optuna.trial.TrialState.PRUNED,
-        )
+        with self._unless_ended():
+            for key, value in judgement.constraints(record, self._search).items():
+                proposal.trial.set_constraint(key, value)
+            proposal.trial.set_user_attr(_NAME, record.trial)
+            is_whole = record.state == "complete"
+            states = optuna.trial.TrialState
+            self._study.tell(
+                proposal.trial,
+                record.figures[self._search.minimise] if is_whole else None,
+                state=states.COMPLETE if is_whole else states.PRUNED,
+            )
 
     def drop(self, proposal: Proposal) -> None:
         """Take a proposal back: it is not counted, and nothing is learnt of it."""
         import optuna
 
-        self._study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
+        with self._unless_ended():
+            self._study.tell(proposal.trial, state=optuna.trial.TrialState.FAIL)
+
+    @contextmanager
+    def _unless_ended(self) -> Iterator[None]:
+        """Do nothing to a trial that another worker has ended, since it took this one for dead.
+
+        What it found is in its record all the same, which `add` tells of.
+        """
+        import optuna
+
+        try:
+            yield
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+            if not self.is_shared:
+                raise
 
     def take_over(self, tried: Collection[str]) -> int:
         """Put the trials of dead workers back into the queue; return how many others still run.
@@ -179,8 +196,9 @@ class Study:
         ended = Event()
 
         def repeat() -> None:
-            while not ended.wait(self._patience / 5):
-                proposal.trial.set_user_attr(_ALIVE, time.time())
+            with self._unless_ended():
+                while not ended.wait(self._patience / 5):
+                    proposal.trial.set_user_attr(_ALIVE, time.time())
 
         thread = Thread(target=repeat, daemon=True)
         if self.is_shared:
@@ -245,7 +263,7 @@ class Study:
 
         try:
             self._study.tell(dead.number, state=optuna.trial.TrialState.FAIL)
-        except ValueError:
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
             return
         if dead.params and not is_tried:
             self._study.enqueue_trial(dead.params)

@@ -73,7 +73,8 @@ def test_the_best_is_confirmed_and_applied_as_a_plain_change(tmp_path: Path) -> 
     assert "failed: prune: training ends in numbers that are not finite" in done.stderr
     assert "confirmed: over 1 other seeds 240 KiB" in done.stderr
     assert "on the test split" in done.stderr
-    assert toy.git(folder, "status", "--porcelain").split() == ["??", "metrics/search.html"]
+    shown = toy.git(folder, "status", "--porcelain", "--untracked-files=all")
+    assert shown.split() == ["??", "metrics/search.html"]
     shown = toy.dvc(folder, "exp", "list", "--name-only").stdout.split()
     assert len([each for each in shown if each.startswith("search-")]) == 3
     applied = small_study.search(folder, "apply")

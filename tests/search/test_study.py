@@ -1,4 +1,5 @@
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,12 @@ def test_a_study_rebuilt_from_its_records_goes_on_as_if_nothing_had_happened(sam
     rebuilt = Study(settings, "rebuilt")
     rebuilt.add(whole[:14])
     assert run(rebuilt, 10, whole[:14]) == whole
+
+
+@pytest.mark.slow
+def test_a_gaussian_process_proposes_too() -> None:
+    found = run(Study(search(sampler="gp", trials=30), "gp"), 12)
+    assert len({each.trial for each in found}) == 12
 
 
 def test_the_settings_of_the_file_are_tried_first() -> None:
@@ -174,6 +181,20 @@ def test_the_trial_of_a_dead_worker_is_taken_over_once(workers: Begin) -> None:
     assert names.count(lost.name) == 1
 
 
+def test_a_worker_taken_for_dead_may_still_tell_what_it_found(workers: Begin) -> None:
+    begun_by = workers(search(trials=10), patience=0.2)
+    slow, other = begun_by.begin("a"), begun_by.begin("b")
+    mine = proposed(slow, set())
+    time.sleep(0.5)
+    assert other.take_over(set()) == 0
+    with slow.alive(mine):
+        time.sleep(0.1)
+    slow.tell(mine, record(mine.settings))
+    slow.add([record(mine.settings)])
+    assert proposed(other, {mine.name}).name != mine.name
+    assert other.propose({mine.name}) is not None
+
+
 def test_a_worker_that_lives_keeps_its_trial(workers: Begin) -> None:
     begun_by = workers(search(trials=10), patience=0.5)
     one, other = (begun_by.begin(name) for name in "ab")
@@ -221,3 +242,9 @@ def test_a_database_that_is_not_there_is_a_sentence() -> None:
     with pytest.raises(SearchError, match="the database cannot be opened") as refused:
         Study(search(), "any", storage="postgresql://you@127.0.0.1:1/search")
     assert "\n" not in str(refused.value)
+
+
+def test_without_optuna_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SearchError, match=r"install --requirement requirements-search\.lock"):
+        Study(search(), "any")

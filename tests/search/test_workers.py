@@ -46,7 +46,7 @@ def wait_for(is_so: Callable[[], bool], seconds: float = 240) -> None:
 
 def check(origin: Path, storage: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let three work, kill one amid a trial, begin one late; look at what the remotes have."""
-    options = ["work", "--storage", storage, "--remote", "origin", "--patience", "10"]
+    options = ["work", "--storage", storage, "--remote", "origin", "--patience", "60"]
     clones = [clone(origin, folder / f"clone{each}") for each in range(3)]
     first, second = (small_study.begin(each, *options) for each in clones[:2])
     log = clones[1] / ".git" / "search.log"
