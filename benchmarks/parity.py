@@ -140,7 +140,9 @@ def zero_point(file: File) -> None:
 
 def bias_dropped(file: File) -> None:
     """A layer has no bias any more."""
-    name, _ = file.weight(file.middle, 2)
+    # Where all were 0, there is none.
+    layer = next(each for each in [file.middle, *file.layers] if len(each.input) > 2)
+    name, _ = file.weight(layer, 2)
     file.change(name, np.zeros_like)
 
 
