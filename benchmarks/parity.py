@@ -270,8 +270,8 @@ def recipe(epochs: float) -> Recipe:
     augment = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
     return Recipe(
         batch_size=64, optimizer="adamw", label_smoothing=0.0, augment=augment, step=step,
-        balance="none", select_by="top1", num_workers=0, epochs=epochs, learning_rate=0.003, weight_decay=0.0,
-        validations=1,
+        balance="none", select_by="top1", num_workers=0, epochs=epochs, learning_rate=0.003,
+        weight_decay=0.0, validations=1,
     )  # fmt: skip
 
 
