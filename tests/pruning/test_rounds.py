@@ -27,7 +27,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
 def model(splits: dict[str, Split], tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     torch.manual_seed(0)
     settings = ModelParams(
-        backbone="shufflenet_v2_x0_5", pretrained="none", stem_stride=2, stem_kernel=3,
+        backbone="resnet8_w48", pretrained="none", stem_stride=2, stem_kernel=3,
         activation="keep",
     )  # fmt: skip
     built = classifier.build(settings, splits["train"], tmp_path_factory.mktemp("none"))

@@ -135,6 +135,7 @@ def test_auto_takes_what_is_most_accurate_on_validation(
     assert "calibrators" not in description.read(tmp_path / "one")
 
 
+@pytest.mark.slow  # tests/test_entries.py quantizes this network, trained, by the same quantizer
 def test_ours_leaves_no_float(parts: dict[str, split_files.Split], tmp_path: Path) -> None:
     source, ours = saved_model(parts, tmp_path, settings=SWISH), tmp_path / "int8"
     saved(source, parts, ours, quantizer="slimline", calibrator="mse")
