@@ -119,7 +119,8 @@ def test_params_are_right_and_canonical() -> None:
 
 def test_every_section_belongs_to_a_stage_or_to_several() -> None:
     shared = {
-        "seed", "num_threads", "processes", "targets", "data", "gates", "progress", *params.SHARED,
+        "seed", "num_threads", "processes", "targets", "data", "gates", "progress", "search",
+        *params.SHARED,
     }  # fmt: skip
     assert set(schema.ParamsFile.model_fields) - shared <= set(STAGES)
 
