@@ -1,13 +1,15 @@
 import itertools
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import postgres
 import pytest
+import toy
 from records_of_trials import record, search
 
 from slimline.search import space
@@ -251,9 +253,28 @@ def test_without_optuna_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
         Study(search(), "any")
 
 
+_OPEN = """\
+import sys
+from records_of_trials import search
+from slimline.search.study import Study
+Study(search(), "shared", storage=sys.argv[1]).close()
+"""
+
+
 @pytest.mark.slow
 def test_workers_that_begin_at_once_share_one_new_database() -> None:
-    with postgres.running() as url, ThreadPoolExecutor(4) as pool:
-        studies = list(pool.map(lambda _: Study(search(), "shared", storage=url), range(4)))
-        for each in studies:
-            each.close()
+    paths = os.pathsep.join([str(toy.ROOT), str(toy.ROOT / "tests")])
+    command = [sys.executable, "-c", _OPEN]
+    with postgres.running() as url:
+        begun = [
+            subprocess.Popen(
+                [*command, url],
+                cwd=toy.ROOT,
+                env=os.environ | {"PYTHONPATH": paths},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(4)
+        ]
+        told = [each.communicate()[1] for each in begun]
+    assert [each.returncode for each in begun] == [0] * 4, told
