@@ -7,8 +7,9 @@ XNNPACK computes in int8, operators that are left to ExecuTorch's own kernels, b
 its logits are from fake-quant's at most, in percent of their spread, beside the same of the .onnx
 in ONNX Runtime; on how many images the answers are those of fake-quant, of both; sizes of both
 files; and times of one image on one thread, of the float .onnx, the int8 .onnx and the .pte, the
-median of runs in turns. Weights and images are random as in `benchmarks.int8`: logits lie near one
-another, so that answers turn more easily than those of a trained network.
+median of runs in turns. Weights are random as in `benchmarks.int8`, BatchNorm is of the images,
+blurred noise: logits lie near one another, so that answers turn more easily than those of a trained
+network.
 """
 
 import argparse
@@ -22,8 +23,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
 
-from benchmarks.int8 import BATCH, Subject, make_subject
+from benchmarks.int8 import BATCH, NUM_CALIBRATION, Subject, make_subject
 from slimline import files
 from slimline.networks.registry import REGISTRY
 from slimline.quantization import qat
@@ -55,6 +58,8 @@ def main() -> None:
 def cells(subject: Subject) -> list[str]:
     """Return the cells of a backbone's line."""
     folder = subject.path.parent
+    subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
+    fit_batchnorm(subject)
     trained = qat.prepare(subject.network, subject.example, weight_bits=8)
     for batch in subject.images.split(BATCH):
         trained(batch)
@@ -62,8 +67,7 @@ def cells(subject: Subject) -> list[str]:
     own = qat.prepare(subject.network, subject.example, weight_bits=8, activation_type="int8")
     qat.load_trained(own, trained.state_dict(), "uint8")
     qat.freeze_ranges(own)
-    images = np.random.default_rng(1).standard_normal([NUM_IMAGES, *subject.images.shape[1:]])
-    images = images.astype(np.float32)
+    images = pictures(NUM_IMAGES, subject).numpy()
     with torch.no_grad():
         expected = torch.cat([trained(each) for each in torch.from_numpy(images).split(BATCH)])
     path, onnx_path = folder / runtime.FILE, folder / onnx_runtime.FILE
@@ -97,6 +101,26 @@ def cells(subject: Subject) -> list[str]:
         "{:,.0f} ({:,.0f})".format(*sizes),
         *(f"{each:.3f}" for each in times),
     ]
+
+
+def pictures(count: int, subject: Subject) -> Tensor:
+    """Return blurred noise, float32 [count, channels, height, width], that differs as photos do."""
+    channels, *size = subject.images.shape[1:]
+    chance = torch.Generator().manual_seed(count)
+    coarse = torch.randn(count, channels, 4, 4, generator=chance)
+    fine = torch.randn(count, channels, *size, generator=chance)
+    return 1.5 * functional.interpolate(coarse, size=size, mode="bilinear") + 0.3 * fine
+
+
+def fit_batchnorm(subject: Subject) -> None:
+    """Give each BatchNorm the statistics of the images: else deep random networks fall silent."""
+    norms = [each for each in subject.network.modules() if isinstance(each, nn.BatchNorm2d)]
+    for each in norms:
+        each.momentum = 1.0
+        each.train()
+    with torch.no_grad():
+        subject.network(subject.images)
+    subject.network.eval()
 
 
 def difference(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:

@@ -16,12 +16,20 @@ def main(
         with files.replacing(target) as folder:
             files.write_json(folder / description.DESCRIPTION, {})
         return
+    from slimline.training import processes
+
+    processes.spread(_train)(source, baseline, train, calibration, validation, target)
+
+
+def _train(
+    source: Path, baseline: Path, train: Path, calibration: Path, validation: Path, target: Path
+) -> None:
     from slimline.artifacts import model_folder
     from slimline.data import split_files
     from slimline.networks import classifier
     from slimline.parity import float_parity
     from slimline.pruning import rounds, widths
-    from slimline.training import checkpoints, determinism
+    from slimline.training import checkpoints, determinism, processes
     from slimline.training.settings import ProgressParams
 
     settings = registry.load(params.PARAMS_PATH).as_control
@@ -45,6 +53,7 @@ def main(
         seed=run.seed,
         checkpoints=saved,
     )
+    processes.end_others()
     model_folder.save(
         target,
         outcome.model,

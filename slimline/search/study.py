@@ -45,6 +45,10 @@ _CLAIM_SECONDS = 30.0
 """How long is waited for another worker that has begun a trial to say which."""
 
 
+_OPENINGS = 5
+"""How often a database is opened, before what it says is called an error."""
+
+
 class SearchError(SlimlineError):
     """A search cannot begin or go on."""
 
@@ -329,11 +333,17 @@ def _storage(url: str) -> Any:
         )
     import sqlalchemy
 
-    try:
-        return RDBStorage(f"postgresql+psycopg://{rest}")
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        told = " ".join(str(error).split("\n")[0].split())
-        raise SearchError(f"--storage: the database cannot be opened: {told}") from None
+    for attempt in range(_OPENINGS):
+        try:
+            return RDBStorage(f"postgresql+psycopg://{rest}")
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            # Of several workers that make the tables at once, one does, and the others are told.
+            raced = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
+            if not isinstance(error, raced) or attempt == _OPENINGS - 1:
+                told = " ".join(str(error).split("\n")[0].split())
+                raise SearchError(f"--storage: the database cannot be opened: {told}") from None
+        time.sleep(1)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _suggest(trial: optuna.Trial, key: str, searched: Searched) -> Value:

@@ -106,7 +106,14 @@ def test_a_network_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -
 def test_the_machine_and_its_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     found = lines(capsys.readouterr().out)
-    assert list(found) == ["python", "packages", "cpu", "threads", "accelerator"]
+    assert list(found) == [
+        "python",
+        "packages",
+        "executorch",
+        "cpu",
+        "threads",
+        "accelerator",
+    ]
 
 
 def test_a_package_of_another_version_is_named(capsys: pytest.CaptureFixture[str]) -> None:

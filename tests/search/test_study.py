@@ -2,6 +2,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -248,3 +249,11 @@ def test_without_optuna_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SearchError, match=r"install --requirement requirements-search\.lock"):
         Study(search(), "any")
+
+
+@pytest.mark.slow
+def test_workers_that_begin_at_once_share_one_new_database() -> None:
+    with postgres.running() as url, ThreadPoolExecutor(4) as pool:
+        studies = list(pool.map(lambda _: Study(search(), "shared", storage=url), range(4)))
+        for each in studies:
+            each.close()
