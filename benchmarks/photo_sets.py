@@ -127,7 +127,7 @@ def run(case: Case, photos: Path, work: Path) -> Result:
         case.backbone, case.per_class, VALIDATION[case.per_class], case.seed,
         "report" if has_report else reason(done.stdout + done.stderr),
         parity.get("top1_int8", 0.0), parity.get("agreement", 0.0),
-        100 * parity.get("largest_difference", 0.0) / parity.get("spread", 1.0), seconds,
+        100 * parity.get("largest_difference", 0.0) / (parity.get("spread") or 1.0), seconds,
     )  # fmt: skip
     print(result, flush=True)
     shutil.rmtree(folder)

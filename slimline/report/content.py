@@ -1,5 +1,6 @@
 """All that the report says, as typed data; templates only arrange it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,8 +190,10 @@ class Report:
     @property
     def logit_difference(self) -> float:
         """The largest that fake-quant and ONNX Runtime show, percent of the logits' spread."""
-        largest = self.parity["largest_difference"]
-        return 100 * largest / self.parity["spread"] if largest else 0.0
+        largest, spread = self.parity["largest_difference"], self.parity["spread"]
+        if largest and not spread:  # a network that answers all images alike
+            return math.inf
+        return 100 * largest / spread if largest else 0.0
 
     @property
     def is_kept(self) -> bool:

@@ -85,6 +85,10 @@ def test_photos_that_dvc_keeps_are_brought_or_a_sentence_says_how(project: Path)
     assert photo.read_bytes() == b"photo"
     shutil.rmtree(project / "data/raw/my shoes")
     shutil.rmtree(project / ".dvc/cache")
+    done = timed_repro(project)
+    assert done.returncode == 0, done.stderr
+    assert "is in DVC but not here, and is not needed: what is committed is of" in done.stdout
+    (project / "source.txt").write_text("another\n")
     failed = timed_repro(project)
     assert failed.returncode == 2
     assert "data/raw/my shoes is in DVC but not here: `dvc checkout` brings it" in failed.stderr
