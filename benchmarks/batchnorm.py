@@ -30,7 +30,7 @@ from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 from slimline import params
 from slimline.artifacts import model_folder
 from slimline.data import split_files
-from slimline.measure import paired
+from slimline.measure import paired_answers
 from slimline.networks.classifier import Classifier
 from slimline.quantization import qat
 from slimline.quantization.quantizer import OrtQuantizer
@@ -114,7 +114,7 @@ def _line(folder: Path, parts: Mapping[str, split_files.Split], settings: QatFin
         seconds.append(time.perf_counter() - began)
         answers.append(_answers(network, model, parts["test"]))
     folded, frozen = answers
-    found = paired.compare(folded, frozen, parts["test"].labels)
+    found = paired_answers.compare(folded, frozen, parts["test"].labels)
     low, high = found.gain_bounds()
     cells = [
         folder.name,

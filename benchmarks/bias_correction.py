@@ -26,7 +26,7 @@ from slimline import params
 from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.data.split_files import Split
-from slimline.measure import paired
+from slimline.measure import paired_answers
 from slimline.networks.classifier import Classifier
 from slimline.quantization import float_operators, qat
 from slimline.quantization.settings import QatFinetuneParams
@@ -56,7 +56,7 @@ def main() -> None:
             changed = settings.model_copy(update={"weights": weights, "weight_bits": bits})
             answers = [in_float, *_compare(model, calibration, validation, changed)]
             top1 = [100 * float((each == validation.labels).mean()) for each in answers]
-            found = paired.compare(answers[1], answers[2], validation.labels)
+            found = paired_answers.compare(answers[1], answers[2], validation.labels)
             figures = [*(f"{each:.2f}" for each in top1), str(found.won), str(found.lost)]
             cells = [folder.parent.name, f"{weights}, {bits} bits", *figures]
             print(f"| {' | '.join(cells)} | {found.p_value:.2f} |")

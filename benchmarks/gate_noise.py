@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from slimline.measure import significance
-from slimline.measure.paired import Paired
+from slimline.measure.paired_answers import Paired
 from slimline.report import gates
 from slimline.report.gates import Burden, Figure, Gate
 

@@ -35,7 +35,7 @@ from slimline import params
 from slimline.artifacts import description, model_folder
 from slimline.data import split_files
 from slimline.data.split_files import Split
-from slimline.measure import paired
+from slimline.measure import paired_answers
 from slimline.quantization import mixed_precision, ptq, qat
 from slimline.quantization.settings import (
     ALL_INT8,
@@ -197,7 +197,7 @@ def _lines(trained: Trained, backbone: str, ways: list[str], scored: Split) -> l
 
 
 def _difference(before: NDArray[np.int64], after: NDArray[np.int64], scored: Split) -> str:
-    compared = paired.compare(before, after, scored.labels)
+    compared = paired_answers.compare(before, after, scored.labels)
     low, high = compared.gain_bounds()
     return f"{compared.gain:+.2f} ({low:+.2f} to {high:+.2f})"
 

@@ -34,7 +34,7 @@ from slimline.measure import accuracy, latency
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
-from slimline.pruning import batchnorm, cost, registry, rounds, widths
+from slimline.pruning import batchnorm_statistics, cost, registry, rounds, widths
 from slimline.pruning.channel_plan import ChannelPlan
 from slimline.pruning.methods.structured_magnitude import magnitudes
 from slimline.pruning.settings import PruneSettings
@@ -150,7 +150,7 @@ def _prune_by_peer(source: Path, folder: Path, share: float, settings: PruneSett
     validation = split_files.load(PREPARED / "validation")
     try:
         cut = model.with_network(cut_by_peer(model.network, model.example, model.head, share))
-        batchnorm.recompute(cut, split_files.load(PREPARED / "calibration"))
+        batchnorm_statistics.recompute(cut, split_files.load(PREPARED / "calibration"))
         top1_cut = loop.top1(cut.network, validation, model.preprocessing)
     except Exception as error:  # whatever the peer fails with is the result
         print(f"{folder.parent.name}: {PEER} fails: {type(error).__name__}: {error}", flush=True)

@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from slimline import files, params, schema
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 from slimline.search import judgement, space
 from slimline.search.records import Record
 from slimline.search.settings import SearchParams

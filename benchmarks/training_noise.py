@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks.backbones import NO_BOUNDS
 from slimline import params
-from slimline.measure import paired, training_noise
+from slimline.measure import paired_answers, training_noise
 from slimline.measure.training_noise import TrainingNoise
 from slimline.report import base_commit, comparison
 from slimline.report.gates import GatesParams
@@ -172,7 +172,9 @@ def _print(states: Mapping[int, State], settings: GatesParams) -> None:
         then, now = states[BASE], states[seed]
         alone = judge(then, now, settings, None)
         both = judge(then, now, settings, without(states, BASE, seed))
-        compared = paired.compare(then.results.answers, now.results.answers, now.results.labels)
+        compared = paired_answers.compare(
+            then.results.answers, now.results.answers, now.results.labels
+        )
         found.append((alone, both))
         cells = [
             str(seed),

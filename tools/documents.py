@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from slimline import params, variants  # noqa: E402
 from slimline.measure import variant_figures  # noqa: E402
-from slimline.report import formatting as fmt  # noqa: E402
 from slimline.report import images_seen  # noqa: E402
+from slimline.report import number_formatting as fmt  # noqa: E402
 
 _LISTED = ("stages", "slimline", "tools", "benchmarks")
 

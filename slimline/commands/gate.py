@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> int:
     """Print a line per gate; return 1 if one has failed."""
     from slimline import params
     from slimline.report import base_commit, gates, limits
-    from slimline.report import formatting as fmt
+    from slimline.report import number_formatting as fmt
     from slimline.repository import commit_results, revision
 
     settings = params.load("gates", gates.GatesParams)

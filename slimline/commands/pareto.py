@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
     """Print the table, smallest file first."""
     from slimline import variants
     from slimline.errors import ArtifactError
-    from slimline.report import formatting as fmt
+    from slimline.report import number_formatting as fmt
     from slimline.report import pareto_front
 
     shown = over_experiments.shown(arguments)

@@ -71,7 +71,7 @@ def run(arguments: Namespace) -> int:
 
 def _print_settings(repeated: list[Setting], first: Setting) -> None:
     from slimline.measure import training_noise
-    from slimline.report import formatting as fmt
+    from slimline.report import number_formatting as fmt
     from slimline.report import seeds
 
     rows = [
@@ -90,7 +90,7 @@ def _print_settings(repeated: list[Setting], first: Setting) -> None:
 
 def _print_differences(first: Setting, others: list[Setting]) -> None:
     from slimline.measure import training_noise
-    from slimline.report import formatting as fmt
+    from slimline.report import number_formatting as fmt
     from slimline.report import seeds
 
     for each in others:
@@ -104,6 +104,6 @@ def _print_differences(first: Setting, others: list[Setting]) -> None:
 
 
 def _named(each: Setting, first: Setting, differing: list[str]) -> str:
-    from slimline.report import formatting as fmt
+    from slimline.report import number_formatting as fmt
 
     return fmt.cell(each.sources[0] if each is first else ", ".join(differing))

@@ -45,7 +45,7 @@ from slimline.training.augmentation import Augment
 if TYPE_CHECKING:
     from slimline.networks.classifier import Classifier
     from slimline.pruning.cost import Cost
-    from slimline.pruning.plan import Plan
+    from slimline.pruning.groups import Plan
     from slimline.pruning.settings import PruneSettings
 
 _IMAGES, _BATCH = 48, 8

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.measure import accuracy, block_times, paired, variant_figures
+from slimline.measure import accuracy, block_times, paired_answers, variant_figures
 from slimline.measure.block_times import Times
-from slimline.measure.paired import Paired
+from slimline.measure.paired_answers import Paired
 from slimline.measure.variant_figures import ResultsError, Variant
 from slimline.variants import Variants
 
@@ -88,7 +88,9 @@ class Results:
 
     def paired(self, before: str, after: str) -> Paired:
         """Return what one variant wins and loses against another."""
-        return paired.compare(self.predictions[before], self.predictions[after], self.labels)
+        return paired_answers.compare(
+            self.predictions[before], self.predictions[after], self.labels
+        )
 
 
 def load(metrics: Path, declared: Variants, *, newer: Results | None = None) -> Results:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.measure.paired import Paired
+from slimline.measure.paired_answers import Paired
 from slimline.measure.significance import SURE_95
 
 Logits = NDArray[np.float32]
@@ -51,7 +51,7 @@ class Parity:
     def least_top1_difference(self) -> float:
         """Percentage points that accuracy differs by at least, whatever chance did; 0 if nothing.
 
-        The images that both answer alike cancel; see `slimline.measure.paired`.
+        The images that both answer alike cancel; see `slimline.measure.paired_answers`.
         """
         right = round(self.top1_fake_quant / 100 * self.images)
         compared = Paired(self.images, right, right + self.won - self.lost, self.won, self.lost)

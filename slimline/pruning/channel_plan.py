@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from slimline.pruning import channel_flow, cost
 from slimline.pruning.channel_flow import Flow, Normalisation, Ports, PrunableLayer
 from slimline.pruning.cost import Cost, LayerCost
-from slimline.pruning.plan import Group
+from slimline.pruning.groups import Group
 
 Scores = Mapping[str, tuple[Tensor, Tensor]]
 """How much each output and each input channel of a layer matters, by the layer's name; float64

@@ -11,8 +11,8 @@ import numpy as np
 from slimline.data import split_files
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
-from slimline.pruning import batchnorm, widths
-from slimline.pruning.plan import Plan
+from slimline.pruning import batchnorm_statistics, widths
+from slimline.pruning.groups import Plan
 from slimline.pruning.sensitivity_table import GroupSensitivity
 from slimline.pruning.settings import PruneSettings, SensitivityParams
 from slimline.training import loop
@@ -56,7 +56,7 @@ def _measure(
     widths.remove_share(own.groups[index], share)
     own.apply()
     pruned = model.with_network(own.network)
-    batchnorm.recompute(pruned, calibration)
+    batchnorm_statistics.recompute(pruned, calibration)
     return loop.measure(own.network, judged, model.preprocessing)
 
 

@@ -13,7 +13,7 @@ from slimline.training.settings import DistilledRecipe
 if TYPE_CHECKING:
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
-    from slimline.pruning.plan import Plan
+    from slimline.pruning.groups import Plan
 
 Unit = Literal["layer_share", "global_share", "relative", "absolute"]
 

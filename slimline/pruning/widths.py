@@ -17,8 +17,8 @@ from slimline import params
 from slimline.errors import ParamsError
 from slimline.pruning import settings
 from slimline.pruning.cost import Cost
+from slimline.pruning.groups import Group, Plan
 from slimline.pruning.layer_times import LayerTimes
-from slimline.pruning.plan import Group, Plan
 from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.settings import PruneSettings, Unit
 

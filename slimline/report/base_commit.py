@@ -9,7 +9,7 @@ import numpy as np
 
 from slimline.errors import ArtifactError
 from slimline.measure.results import Results
-from slimline.measure.side_by_side import SideBySide
+from slimline.measure.retimed import SideBySide
 from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.variant_figures import ResultsError
 from slimline.repository import retiming

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slimline.measure.block_times import Times
-    from slimline.measure.paired import Paired
+    from slimline.measure.paired_answers import Paired
     from slimline.measure.variant_figures import Variant
     from slimline.report.comparison import Comparison, VariantChange
     from slimline.report.gates import Gate

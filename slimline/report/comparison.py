@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from math import hypot
 from typing import Any
 
-from slimline.measure import paired
-from slimline.measure.paired import Paired
+from slimline.measure import paired_answers
+from slimline.measure.paired_answers import Paired
 from slimline.measure.results import Results
-from slimline.measure.side_by_side import SideBySide
+from slimline.measure.retimed import SideBySide
 from slimline.measure.significance import SURE_95
 from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.variant_figures import Variant
@@ -143,7 +143,7 @@ def _variant(name: str, base: Base, now: Results) -> VariantChange:
 
 
 def _paired(name: str, base: Base, now: Results) -> Paired:
-    return paired.compare(base.results.predictions[name], now.predictions[name], now.labels)
+    return paired_answers.compare(base.results.predictions[name], now.predictions[name], now.labels)
 
 
 def _classes(base: Base, now: Results) -> list[ClassChange]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 
 COLUMNS = ("actual", "predicted", "images")
 

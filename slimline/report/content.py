@@ -11,7 +11,7 @@ from slimline.artifacts import description
 from slimline.measure import block_times, device_figures, newly_wrong, results
 from slimline.measure.device_figures import Device
 from slimline.measure.newly_wrong import NewlyWrong
-from slimline.measure.paired import Paired
+from slimline.measure.paired_answers import Paired
 from slimline.measure.results import Results, Run
 from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant

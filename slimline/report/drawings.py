@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from slimline.measure import block_times
 from slimline.measure.significance import SURE_95
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, PlainValidator
 
 from slimline.files import DIGITS
-from slimline.measure import accuracy, block_times, machine, paired, significance
+from slimline.measure import accuracy, block_times, machine, paired_answers, significance
 from slimline.measure.results import Results
 from slimline.params import Params
 from slimline.report.base_commit import Base
@@ -284,7 +284,7 @@ def mean_recall(by_class: Sequence[tuple[int, int]], num_classes: int, sure: flo
 
 def _recall_drop(now: Results, sure: float) -> Measured:
     before = now.predictions[now.baseline.name]
-    classes = paired.by_class(before, now.answers, now.labels, len(now.classes))
+    classes = paired_answers.by_class(before, now.answers, now.labels, len(now.classes))
     figure = recall_drop(classes, sure)
     worst = min(range(len(classes)), key=lambda index: classes[index].gain)
     counts = classes[worst]
@@ -300,7 +300,7 @@ def _recall_drop(now: Results, sure: float) -> Measured:
     return replace(figure, sampled=max(sampled, key=lambda each: each.smallest)), told
 
 
-def recall_drop(classes: Sequence[paired.Paired], sure: float) -> Figure:
+def recall_drop(classes: Sequence[paired_answers.Paired], sure: float) -> Figure:
     """Return the most that any class lost.
 
     That one of many classes lost so much is shown beyond chance only if it is at the level of one
@@ -353,7 +353,7 @@ def _speedup(now: Results, sure: float) -> Measured:
 def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     if not base.is_same_test:
         return None, "the test images are others or in another order: answers cannot be compared"
-    compared = paired.compare(base.results.answers, now.answers, now.labels)
+    compared = paired_answers.compare(base.results.answers, now.answers, now.labels)
     told = f"{compared.won} images won, {compared.lost} lost"
     figure = _lost(compared, sure)
     if not base.is_trained_anew or not compared.won + compared.lost:
@@ -420,7 +420,7 @@ def _recorded_slowdown(now: Results, base: Base, sure: float) -> Measured:
     return Figure(*block_times.slowdown(before, after, sure)), note
 
 
-def _lost(compared: paired.Paired, sure: float) -> Figure:
+def _lost(compared: paired_answers.Paired, sure: float) -> Figure:
     low, high = compared.gain_bounds(sure, is_cautious=True)
     # Adding 0 makes no difference of 0 a plain zero, not a negative one.
     sampled = Sampled(compared.count, compared.variance, sure)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.measure import paired
-from slimline.measure.paired import Paired
+from slimline.measure import paired_answers
+from slimline.measure.paired_answers import Paired
 from slimline.measure.significance import SURE_95
 
 
@@ -27,8 +27,8 @@ def compare(
     names: Sequence[str],
 ) -> list[ClassChange]:
     """Return every class: those that changed beyond chance first, then the largest changes."""
-    recalls = paired.by_class(before, after, labels, len(names))
-    beyond = paired.changed_classes(recalls, SURE_95)
+    recalls = paired_answers.by_class(before, after, labels, len(names))
+    beyond = paired_answers.changed_classes(recalls, SURE_95)
     rows = sorted(
         range(len(recalls)), key=lambda row: (row not in beyond, -abs(recalls[row].gain), row)
     )

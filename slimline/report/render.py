@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from slimline.report import comment_formatting, drawings, report_formatting
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 
 if TYPE_CHECKING:
     from slimline.report.comparison import Comparison

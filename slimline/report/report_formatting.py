@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from slimline.measure.device_figures import Device
     from slimline.measure.newly_wrong import NewlyWrong
-    from slimline.measure.paired import Paired
+    from slimline.measure.paired_answers import Paired
     from slimline.measure.results import Run
     from slimline.measure.variant_figures import Variant
     from slimline.pruning.record import LayerChange, Round

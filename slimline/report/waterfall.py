@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from slimline.measure import block_times, paired
+from slimline.measure import block_times, paired_answers
 from slimline.measure.block_times import Times
-from slimline.measure.paired import Paired
+from slimline.measure.paired_answers import Paired
 from slimline.measure.results import Results
 from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
@@ -115,8 +115,8 @@ def _control(found: Results, pruned: Step) -> tuple[Step, Step]:
     """Return a step in two halves; with nothing cut the network is what it was but for weights."""
     assert found.control is not None
     labels = found.labels
-    first = paired.compare(found.predictions[pruned.before.name], found.control, labels)
-    second = paired.compare(found.control, found.predictions[pruned.after.name], labels)
+    first = paired_answers.compare(found.predictions[pruned.before.name], found.control, labels)
+    second = paired_answers.compare(found.control, found.predictions[pruned.after.name], labels)
     between = replace(pruned.before, name="control", top1=first.top1_after)
     same = (pruned.times[0], pruned.times[0]) if pruned.times else None
     return (

@@ -12,7 +12,7 @@ import numpy as np
 from slimline import params, processor
 from slimline.artifacts import description
 from slimline.errors import ArtifactError
-from slimline.measure.side_by_side import SideBySide
+from slimline.measure.retimed import SideBySide
 from slimline.repository import dvc_files
 from slimline.repository.commit_results import State
 from slimline.repository.revision import Revision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 from slimline.search import judgement
 from slimline.search.judgement import Confirmation
 from slimline.search.records import Record

@@ -8,7 +8,7 @@ from statistics import mean
 
 from slimline.measure import significance
 from slimline.report import drawings, pareto_front, render
-from slimline.report import formatting as fmt
+from slimline.report import number_formatting as fmt
 from slimline.report.drawings import Drawing, Mark
 from slimline.search import describe, judgement
 from slimline.search.judgement import Confirmation

@@ -3,7 +3,7 @@
 They lie outside of all that DVC and git know, one file each, without pickle: safetensors, with JSON
 in its header. A file is named by its own hash, so that a damaged one is noticed; its folder by all
 that decides the result, so that no other training takes it for its own. What is saved of a training
-is in `slimline.training.run_state`, why so in docs/decisions/0030-checkpoints.md.
+is in `slimline.training.run_state`, why so in docs/decisions/0028-checkpoints.md.
 """
 
 import hashlib

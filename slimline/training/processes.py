@@ -2,7 +2,7 @@
 
 With one process, which is the default, nothing here does anything. Every process does the same
 work on its own share of each batch; what must not differ between them is averaged or gathered
-here. Why plain DistributedDataParallel: docs/decisions/0031-processes.md.
+here. Why plain DistributedDataParallel: docs/decisions/0029-processes.md.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from repository import State
 
 from slimline import params
 from slimline.__main__ import main
-from slimline.measure.side_by_side import SideBySide
+from slimline.measure.retimed import SideBySide
 from slimline.report import base_commit as reference
 from slimline.report import comparison, render
 from slimline.report.gates import GatesParams

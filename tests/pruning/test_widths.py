@@ -15,8 +15,8 @@ from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
 from slimline.pruning import cost, widths
+from slimline.pruning.groups import Group
 from slimline.pruning.layer_times import LayerTimes
-from slimline.pruning.plan import Group
 from slimline.pruning.sensitivity_table import GroupSensitivity, SensitivityScan
 from slimline.pruning.widths import Progress, PruningTables
 

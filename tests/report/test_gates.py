@@ -10,7 +10,7 @@ from repository import State
 
 from slimline import params
 from slimline.measure import accuracy
-from slimline.measure.paired import Paired
+from slimline.measure.paired_answers import Paired
 from slimline.report import base_commit, gates
 from slimline.report.gates import Figure, Gate, GatesParams
 from slimline.repository import commit_results

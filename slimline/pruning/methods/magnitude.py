@@ -12,7 +12,7 @@ from slimline.pruning.settings import PruneSettings
 if TYPE_CHECKING:
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
-    from slimline.pruning.plan import Plan
+    from slimline.pruning.groups import Plan
 
 
 class Magnitude(PruneSettings):
@@ -24,6 +24,6 @@ class Magnitude(PruneSettings):
 
     def survey(self, model: Classifier, calibration: Split) -> Plan:  # noqa: ARG002
         """Rank the weights of every convolution and linear layer by their absolute value."""
-        from slimline.pruning.weights import WeightPlan
+        from slimline.pruning.single_weights import WeightPlan
 
         return WeightPlan(model.network, model.example)

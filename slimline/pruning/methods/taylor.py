@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.pruning.channel_plan import Scores
-    from slimline.pruning.plan import Plan
+    from slimline.pruning.groups import Plan
 
 _BATCH = 50
 """Images per gradient: small enough that batches differ, large enough to be quick."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from slimline.pruning import cost, widths
-from slimline.pruning.weights import WeightPlan
+from slimline.pruning.single_weights import WeightPlan
 from slimline.pruning.widths import Progress
 
 EXAMPLE = torch.zeros(2, 1, 8, 8)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from slimline.pruning import cost
 from slimline.pruning.cost import Cost
-from slimline.pruning.plan import Group
+from slimline.pruning.groups import Group
 
 
 class WeightPlan:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from slimline.measure import paired
-from slimline.measure.paired import Paired
+from slimline.measure import paired_answers
+from slimline.measure.paired_answers import Paired
 
 
 def counts(won: int, lost: int, count: int, both: int = 0) -> Paired:
@@ -11,7 +11,7 @@ def counts(won: int, lost: int, count: int, both: int = 0) -> Paired:
 
 def test_counts_worked_out_by_hand() -> None:
     labels = np.array([0, 0, 1, 1, 2])
-    found = paired.compare(np.array([0, 1, 1, 0, 0]), np.array([0, 0, 0, 0, 1]), labels)
+    found = paired_answers.compare(np.array([0, 1, 1, 0, 0]), np.array([0, 0, 0, 0, 1]), labels)
     assert found == Paired(count=5, correct_before=2, correct_after=2, won=1, lost=1)
     assert (found.top1_before, found.top1_after, found.gain) == (40, 40, 0)
 
@@ -75,14 +75,14 @@ def test_the_one_class_that_changed_is_found_among_many() -> None:
     before = np.where(rng.random(10_000) < 0.1, (labels + 1) % 50, labels)
     after = np.where(rng.random(10_000) < 0.1, (labels + 1) % 50, labels)
     after[(labels == 7) & (rng.random(10_000) < 0.3)] = 8
-    classes = paired.by_class(before, after, labels, 50)
+    classes = paired_answers.by_class(before, after, labels, 50)
     assert sum(each.count for each in classes) == 10_000
-    assert paired.changed_classes(classes) == [7]
+    assert paired_answers.changed_classes(classes) == [7]
 
 
 def test_a_class_without_images_says_nothing() -> None:
     labels = np.array([0, 0, 0])
-    empty = paired.by_class(labels, labels, labels, 2)[1]
+    empty = paired_answers.by_class(labels, labels, labels, 2)[1]
     assert (empty.count, empty.p_value, empty.gain) == (0, 1, 0)
     assert empty.gain_bounds() == (-100, 100)
 

@@ -6,7 +6,7 @@ from slimline.data.split_files import Split
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
-from slimline.pruning import batchnorm
+from slimline.pruning import batchnorm_statistics
 
 FRAME = Preprocessing(28, 28, 1, mean=(0.5,), std=(0.5,))
 
@@ -21,6 +21,6 @@ def test_a_last_batch_of_one_image_is_left_out() -> None:
         split = Split(images[:count], np.zeros(count, np.int64), ["a", "b"], FRAME)
         torch.manual_seed(1)
         network = classifier.make(architecture).eval()
-        batchnorm.recompute(Classifier(network, architecture, ["a", "b"], FRAME), split)
+        batchnorm_statistics.recompute(Classifier(network, architecture, ["a", "b"], FRAME), split)
         found.append(network.state_dict())
     assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())

@@ -1,7 +1,7 @@
 """What a network could lose, by group: the common language of methods, widths and rounds.
 
 A part is what a method removes: a channel (`slimline.pruning.channel_plan`) or a single weight
-(`slimline.pruning.weights`). How many parts of a group stay is decided in
+(`slimline.pruning.single_weights`). How many parts of a group stay is decided in
 `slimline.pruning.widths`.
 """
 
