@@ -17,7 +17,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from slimline.commands import over_experiments
+from slimline.commands import _over_experiments
 
 if TYPE_CHECKING:
     from slimline.report.pareto_front import Point
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    over_experiments.add_arguments(parser)
+    _over_experiments.add_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> int:
     from slimline.report import number_formatting as fmt
     from slimline.report import pareto_front
 
-    shown = over_experiments.shown(arguments)
+    shown = _over_experiments.shown(arguments)
     found = pareto_front.points(shown, variants.read())
     if not found:
         raise ArtifactError("there are no figures yet; run `dvc repro`")

@@ -18,7 +18,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from slimline.commands import over_experiments
+from slimline.commands import _over_experiments
 
 if TYPE_CHECKING:
     from slimline.report.seeds import Setting
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    over_experiments.add_arguments(parser)
+    _over_experiments.add_arguments(parser)
     parser.add_argument(
         "--write",
         action="store_true",
@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
     from slimline.report import seeds
     from slimline.repository import commit_results
 
-    shown = over_experiments.shown(arguments)
+    shown = _over_experiments.shown(arguments)
     found = seeds.gather(shown, variants.read().product)
     repeated = [each for each in found if each.is_repeated]
     if not repeated:

@@ -80,7 +80,12 @@ def test_a_model_folder_with_the_weights_of_another_is_refused(tmp_path: Path) -
     weights = len(header).to_bytes(8, "little") + header + bytes(4)
     (mine / "weights.safetensors").write_bytes(weights)
     described = {
-        "architecture": {}, "preprocessing": {}, "classes": ["a"], "sha256": {"weights": "0" * 64},
+        "architecture": {
+            "backbone": "resnet10", "num_classes": 1, "channels": 1, "stem_stride": 1,
+            "stem_kernel": 3,
+        },
+        "preprocessing": {"height": 28, "width": 28, "channels": 1, "mean": [0.3], "std": [0.2]},
+        "classes": ["a"], "pretrained": None, "sha256": {"weights": "0" * 64},
     }  # fmt: skip
     files.write_json(mine / "model.json", described)
     text = (toy.ROOT / "params.yaml").read_text()

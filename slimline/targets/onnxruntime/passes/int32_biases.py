@@ -59,17 +59,25 @@ def quantize(model: ir.Model) -> None:
     Only the bias changes, by its rounding; `make_room` comes first. Its steps are left to ONNX
     Runtime to multiply when it loads the file, which thus needs no scale per channel for them. The
     zero points could be left out, but ONNX Runtime's converter to .ort fails on an input that is
-    not there.
+    not there: they are a bias less itself, once for all layers of one width.
     """
+    zeros: dict[tuple[int, ...], ir.Value] = {}
     for layer in _quantized_layers(model):
         steps = np.asarray(layer.image_scale * layer.weight_scale, np.float32)
         levels = np.round(layer.bias / steps)
         assert np.abs(levels).max() < _TOO_MANY_STEPS, "make_room comes first"
         integers = add_constant(layer.node, levels.astype(np.int32))
-        zeros = add_constant(layer.node, np.zeros(steps.shape, np.int32))
         tape = ir.tape.Tape()
+        if steps.shape not in zeros:
+            zeros[steps.shape] = (
+                tape.op("Sub", [integers, integers])
+                if steps.shape == levels.shape
+                else add_constant(layer.node, np.zeros(steps.shape, np.int32))
+            )
         product = tape.op("Mul", [layer.image.inputs[1], layer.weight.inputs[1]])
-        tape.op(DEQUANTIZE, [integers, product, zeros], {"axis": 0} if steps.ndim else {})
+        tape.op(
+            DEQUANTIZE, [integers, product, zeros[steps.shape]], {"axis": 0} if steps.ndim else {}
+        )
         set_input(layer.node, 2, tape)
 
 
