@@ -11,8 +11,8 @@ import ast
 import io
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -60,13 +60,13 @@ def check() -> None:
 def extract_head(folder: Path, *names: str) -> None:
     """Write files and folders of the last commit into a folder."""
     archive = subprocess.run(
-        ["git", "archive", "--format=tar", "HEAD", *names],
+        ["git", "archive", "--format=zip", "HEAD", *names],
         cwd=ROOT,
         capture_output=True,
         check=True,
     ).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-        packed.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        packed.extractall(folder)
 
 
 def is_stale(path: Path, part: str, text: str) -> bool:

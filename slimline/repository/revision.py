@@ -2,8 +2,8 @@
 
 import io
 import subprocess
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,10 +65,10 @@ def extracted(revision: Revision, names: Sequence[str]) -> Iterator[Path]:
     present = [name for name in listed.stdout.decode().split("\0") if name]
     with tempfile.TemporaryDirectory() as folder:
         if present:
-            packed = _git("archive", "--format=tar", revision.commit, "--", *present)
+            packed = _git("archive", "--format=zip", revision.commit, "--", *present)
             assert packed.returncode == 0, packed.stderr.decode()
-            with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-                archive.extractall(folder, filter="data")
+            with zipfile.ZipFile(io.BytesIO(packed.stdout)) as archive:
+                archive.extractall(folder)
         yield Path(folder)
 
 

@@ -23,7 +23,7 @@ if _TARGET and _STAGE:
             if path.is_absolute() and path.is_relative_to(_root):
                 path = path.relative_to(_root)
             if path.parts[:1] and path.parts[0] in _FOLDERS:
-                if path.suffix == ".pyc":
+                if "__pycache__" in path.parts:  # written under a passing name, then renamed
                     path = path.parent.parent / f"{path.name.partition('.')[0]}.py"
                 os.write(_log, f"{path.as_posix()}\n".encode())
 
