@@ -8,6 +8,7 @@ from slimline.data import split_files
 from slimline.networks import classifier
 from slimline.parity import float_parity
 from slimline.pruning import layer_times, registry, rounds, sensitivity_table
+from slimline.pruning.settings import PruneSettings
 from slimline.pruning.widths import PruningTables
 from slimline.training import checkpoints, determinism, processes
 from slimline.training.settings import ProgressParams
@@ -25,15 +26,30 @@ def main(
 ) -> None:
     """Write the model folder `target`, with rounds and layers in its `model.json`."""
     settings = registry.load(params.PARAMS_PATH)
+    tables = PruningTables(
+        sensitivity_table.read(sensitivity, settings.recover.selects), layer_times.read(times)
+    )
+    prune("prune", settings, tables, source, baseline, train, calibration, validation, target)
+
+
+def prune(
+    stage_name: str,
+    settings: PruneSettings,
+    tables: PruningTables,
+    source: Path,
+    baseline: Path,
+    train: Path,
+    calibration: Path,
+    validation: Path,
+    target: Path,
+) -> None:
+    """Write `target`, the pruned and recovered model of `source`, with checkpoints of the stage."""
     run = params.load_run()
     determinism.start(run)
     progress = params.load("progress", ProgressParams)
-    saved = checkpoints.of_stage("prune", [settings, run], minutes=progress.checkpoint_minutes)
-    model, images, unseen = (
-        model_folder.load(source),
-        split_files.load(train),
-        split_files.load(validation),
-    )
+    saved = checkpoints.of_stage(stage_name, [settings, run], minutes=progress.checkpoint_minutes)
+    model = model_folder.load(source)
+    images, unseen = split_files.load(train), split_files.load(validation)
     teacher = model_folder.load(baseline) if settings.teacher == baseline.name else model
     outcome = rounds.prune(
         model,
@@ -42,9 +58,7 @@ def main(
         unseen,
         settings,
         teacher=classifier.adapted(teacher, model.preprocessing),
-        tables=PruningTables(
-            sensitivity_table.read(sensitivity, settings.recover.selects), layer_times.read(times)
-        ),
+        tables=tables,
         seed=run.seed,
         checkpoints=saved,
     )

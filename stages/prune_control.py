@@ -21,50 +21,12 @@ def main(
     processes.spread(_train)(source, baseline, train, calibration, validation, target)
 
 
-def _train(
-    source: Path, baseline: Path, train: Path, calibration: Path, validation: Path, target: Path
-) -> None:
-    from slimline.artifacts import model_folder
-    from slimline.data import split_files
-    from slimline.networks import classifier
-    from slimline.parity import float_parity
-    from slimline.pruning import rounds, widths
-    from slimline.training import checkpoints, determinism, processes
-    from slimline.training.settings import ProgressParams
+def _train(*folders: Path) -> None:
+    from slimline.pruning import widths
+    from stages import prune
 
     settings = registry.load(params.PARAMS_PATH).as_control
-    run = params.load_run()
-    determinism.start(run)
-    progress = params.load("progress", ProgressParams)
-    saved = checkpoints.of_stage(
-        "prune_control", [settings, run], minutes=progress.checkpoint_minutes
-    )
-    model = model_folder.load(source)
-    images, unseen = split_files.load(train), split_files.load(validation)
-    teacher = model_folder.load(baseline) if settings.teacher == baseline.name else model
-    outcome = rounds.prune(
-        model,
-        images,
-        split_files.load(calibration),
-        unseen,
-        settings,
-        teacher=classifier.adapted(teacher, model.preprocessing),
-        tables=widths.NO_TABLES,
-        seed=run.seed,
-        checkpoints=saved,
-    )
-    processes.end_others()
-    model_folder.save(
-        target,
-        outcome.model,
-        data=images,
-        settings=settings,
-        parent=source,
-        history=outcome.history,
-        extra=outcome.account(),
-        check=float_parity.checker(outcome.model, unseen, num_threads=run.num_threads),
-    )
-    saved.remove()
+    prune.prune("prune_control", settings, widths.NO_TABLES, *folders)
 
 
 if __name__ == "__main__":

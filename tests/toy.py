@@ -73,7 +73,9 @@ def make(folder: Path, *, num_test: int = NUM_TEST) -> Path:
     """Return a fresh git repository with the toy pipeline, committed, nothing run yet."""
     for name in git(ROOT, "ls-files", "-co", "--exclude-standard").splitlines():
         source, target = ROOT / name, folder / name
-        is_result = name == "dvc.lock" or name.startswith("metrics/")
+        is_result = name == "dvc.lock" or (
+            name.startswith("metrics/") and name != "metrics/dvc.yaml"
+        )
         is_data = name.startswith("data/raw/fashion_mnist/")
         if is_result or is_data or not source.is_file():
             continue

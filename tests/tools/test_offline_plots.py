@@ -38,7 +38,10 @@ def test_what_draws_the_plots_is_inside_the_page(tmp_path: Path, command: tuple[
     assert page.loaded == []
     libraries, drawn = page.scripts[:3], page.scripts[3:]
     assert all(len(code) > 50_000 for code in libraries)
-    plots = [next(iter(plot)) for plot in YAML(typ="safe").load(toy.ROOT / "dvc.yaml")["plots"]]
+    plots = [
+        next(iter(plot))
+        for plot in YAML(typ="safe").load(toy.ROOT / "metrics" / "dvc.yaml")["plots"]
+    ]
     assert [re.findall(r"vegaEmbed\('#(\w+)'", code) for code in drawn] == [
         [name] for name in plots
     ]
