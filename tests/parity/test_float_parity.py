@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import entries
+import kinds
 import numpy as np
 import onnx
 import pytest
 import torch
-import toy
 from onnx import numpy_helper
 from torch import nn
 
@@ -21,9 +21,10 @@ from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
 
 
-@pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=40)["validation"]
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def split(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Split:
+    raw = tmp_path_factory.mktemp("raw")
+    return kinds.splits(request.param, raw, validation_images=40)["validation"]
 
 
 def settings(backbone: str) -> ModelParams:

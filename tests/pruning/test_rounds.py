@@ -3,9 +3,9 @@ from math import nan
 from typing import Any
 
 import cuts
+import kinds
 import pytest
 import torch
-import toy
 from torch import nn
 
 from slimline.data.split_files import Split
@@ -18,9 +18,11 @@ from slimline.pruning.settings import threshold_of_round
 from slimline.training import loop
 
 
-@pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
-    return toy.splits(tmp_path_factory.mktemp("raw"))
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def splits(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Split]:
+    return kinds.splits(request.param, tmp_path_factory.mktemp("raw"))
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ import itertools
 from pathlib import Path
 
 import cuts
+import kinds
 import pytest
 import torch
-import toy
 
 from slimline.data.split_files import Split
 from slimline.networks import classifier
@@ -15,9 +15,9 @@ from slimline.pruning.settings import SensitivityParams
 from slimline.training import loop
 
 
-@pytest.fixture
-def splits(tmp_path: Path) -> dict[str, Split]:
-    return toy.splits(tmp_path / "raw")
+@pytest.fixture(params=kinds.KINDS)
+def splits(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Split]:
+    return kinds.splits(request.param, tmp_path / "raw")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import kinds
 import pytest
 import torch
 import toy
@@ -18,9 +19,9 @@ from slimline.training import loop
 IMAGES = 40
 
 
-@pytest.fixture
-def splits(tmp_path: Path) -> dict[str, Split]:
-    return toy.splits(tmp_path / "raw", calibration_images=50)
+@pytest.fixture(params=kinds.KINDS)
+def splits(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Split]:
+    return kinds.splits(request.param, tmp_path / "raw", calibration_images=50)
 
 
 @pytest.fixture

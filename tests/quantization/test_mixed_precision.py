@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import kinds
 import pytest
 import torch
 import toy
@@ -33,9 +34,11 @@ from slimline.targets.onnxruntime import exporter, onnx_file
 NOTHING = MixedTables([], Int8Times("", (1, 28, 28), {}))
 
 
-@pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
-    return toy.splits(tmp_path_factory.mktemp("raw"), calibration_images=20)
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def splits(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Split]:
+    return kinds.splits(request.param, tmp_path_factory.mktemp("raw"), calibration_images=20)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,13 @@ def timed(model: Classifier, slow: Sequence[str]) -> Int8Times:
         name: Time(weights, float_us=2, int8_us=2 if name in slow else 1)
         for name, weights in mixed_precision.layers(model.network).items()
     }
-    return Int8Times("Some CPU", (1, 28, 28), layers)
+    return Int8Times("Some CPU", image(model), layers)
+
+
+def image(model: Classifier) -> tuple[int, int, int]:
+    """Return channels, height and width."""
+    channels, height, width = model.example.shape[1:]
+    return channels, height, width
 
 
 def reasons(found: Sequence[LayerChoice]) -> dict[str, str]:
@@ -126,9 +135,11 @@ def test_what_int8_does_not_make_faster_stays_float(model: Classifier) -> None:
 def test_times_of_another_network_are_refused(model: Classifier) -> None:
     times = timed(model, slow=[])
     layers = {**times.layers, "fc": Time(7, 2, 1)}
+    channels, height, width = image(model)
+    larger = Int8Times("", (channels, height + 4, width + 4), times.layers)
     for other, told in (
-        (Int8Times("", (1, 28, 28), layers), "layer fc as it is"),
-        (Int8Times("", (1, 32, 32), times.layers), "images of 1 x 28 x 28"),
+        (Int8Times("", image(model), layers), "layer fc as it is"),
+        (larger, f"images of {channels} x {height} x {width}"),
     ):
         with pytest.raises(ParamsError, match=rf"{told} is not in it; run .*benchmarks.int8_times"):
             choose(model, MixedTables([], other), only_faster=True)

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import kinds
 import onnx
 import pytest
 import torch
-import toy
 
 from slimline.artifacts import description, model_folder
 from slimline.data import split_files
@@ -37,9 +37,11 @@ MODEL = ModelParams(
 SWISH = MODEL.model_copy(update={"backbone": "mobilenet_v3_small"})
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, split_files.Split]:
-    return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=100, calibration_images=50)
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def parts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, split_files.Split]:
+    return kinds.splits(request.param, tmp_path_factory.mktemp("raw"), calibration_images=50)
 
 
 @pytest.fixture(scope="module")

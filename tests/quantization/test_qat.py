@@ -3,6 +3,7 @@ import math
 from dataclasses import replace
 
 import entries
+import kinds
 import pytest
 import torch
 import toy
@@ -44,25 +45,30 @@ def test_the_original_is_left_alone() -> None:
     assert isinstance(network[1], nn.BatchNorm2d)
 
 
-@pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
-    return toy.splits(tmp_path_factory.mktemp("raw"))
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def splits(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Split]:
+    return kinds.splits(request.param, tmp_path_factory.mktemp("raw"))
 
 
 @pytest.fixture(scope="module")
 def trained(splits: dict[str, Split]) -> Classifier:
     """A tiny classifier that has learnt something in float."""
     torch.manual_seed(0)
+    channels, classes = splits["train"].preprocessing.channels, len(splits["train"].classes)
     network = nn.Sequential(
-        nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
-        nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10),
+        nn.Conv2d(channels, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes),
     )  # fmt: skip
     frame = splits["train"].preprocessing
     loop.fit(
         network, splits["train"], splits["validation"], RECIPE,
         preprocessing=frame, seed=1, phase="float",
     )  # fmt: skip
-    return Classifier(network, Architecture("any", 10, 1, 2, 3), splits["train"].classes, frame)
+    return Classifier(
+        network, Architecture("any", classes, channels, 2, 3), splits["train"].classes, frame
+    )
 
 
 def finetuned(

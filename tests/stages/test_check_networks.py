@@ -2,6 +2,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import kinds
 import pytest
 import toy
 from safetensors.torch import save_file
@@ -15,10 +16,10 @@ from stages import check_networks
 Check = Callable[..., bool]
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("prepared")
-    split_files.save(root / "train", toy.splits(root / "raw")["train"])
+    split_files.save(root / "train", kinds.splits(request.param, root / "raw")["train"])
     return root / "train"
 
 

@@ -2,6 +2,7 @@ import copy
 import itertools
 from pathlib import Path
 
+import kinds
 import pytest
 import torch
 import toy
@@ -47,9 +48,11 @@ def _every_state_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "measure", lambda *_: loop.Score(next(count), 0.0, 0.0))
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, split_files.Split]:
-    return toy.splits(tmp_path_factory.mktemp("raw"))
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def parts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, split_files.Split]:
+    return kinds.splits(request.param, tmp_path_factory.mktemp("raw"))
 
 
 def swap(parts: dict[str, split_files.Split], folder: Path, **changes: object):
