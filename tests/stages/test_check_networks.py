@@ -49,7 +49,7 @@ def test_the_default_is_feasible(check: Check) -> None:
     [
         (
             {"training__batch_size": 4000},
-            "training.batch_size: must be at most 1500, as many images as there are to train on "
+            "training.batch_size: must be at most {count}, as many images as there are to train on "
             "(given 4000)",
         ),
         ({"backbone_swap__frozen__batch_size": 4000}, "backbone_swap.frozen.batch_size: must be"),
@@ -58,11 +58,11 @@ def test_the_default_is_feasible(check: Check) -> None:
     ],
 )
 def test_what_does_not_fit_is_told_before_training(
-    changes: dict[str, object], told: str, check: Check, tmp_path: Path
+    changes: dict[str, object], told: str, check: Check, prepared: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ParamsError) as refused:
         check(**changes)
-    assert told in str(refused.value)
+    assert told.format(count=len(split_files.load(prepared))) in str(refused.value)
     assert not (tmp_path / "networks.ok").exists()
 
 
