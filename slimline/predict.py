@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from slimline.artifacts import description
+from slimline.artifacts import description, model_interface
 from slimline.data import preprocessing
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import ArtifactError, DataError
@@ -54,6 +54,7 @@ class Model:
     classes: Sequence[str]
     frame: Preprocessing
     answer: Answer
+    """From what the frame makes of images to logits."""
 
 
 def load(folder: Path) -> Model:
@@ -70,7 +71,8 @@ def load(folder: Path) -> Model:
     path = folder / description.DESCRIPTION
     if not isinstance(content.get("classes"), list):
         raise ArtifactError(f"{path}: describes no classifier: 'classes' is missing or wrong")
-    frame = description.frame(folder)
+    interface = model_interface.read(folder)
+    frame = interface.frame
     try:
         blank = _blank(frame)
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
@@ -78,7 +80,8 @@ def load(folder: Path) -> Model:
             f"{path}: 'preprocessing' is wrong: {preprocessing.reason(error)}"
         ) from None
     deployable = description.deployable(folder)
-    model = Model(list(map(str, content["classes"])), frame, _load(deployable, content))
+    answer = interface.with_logits(_load(deployable, content))
+    model = Model(list(map(str, content["classes"])), frame, answer)
     try:
         shape = model.answer(blank).shape[1:]
     except Exception as error:  # each runtime has its own

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import files, params, processor, stage, variants
-from slimline.artifacts import description
+from slimline.artifacts import description, model_interface
 from slimline.data import split_files
 from slimline.measure import benchmark_figures, latency, machine
 
@@ -15,14 +15,17 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
     """
     settings = params.load("benchmark", latency.BenchmarkParams)
     names = variants.read(declared)
-    frame = description.frame(models / names.baseline)
+    frames = {name: model_interface.read(models / name).frame for name in names}
+    pixels = split_files.load(calibration).images[: settings.batch_size]
+    images = {name: frame.normalise(pixels) for name, frame in frames.items()}
     watch = machine.watch()
     measured = latency.measure(
         {name: description.deployable(models / name) for name in names},
         names.baseline,
-        frame.normalise(split_files.load(calibration).images[: settings.batch_size]),
+        images[names.baseline],
         settings,
         num_threads=params.load_run().num_threads,
+        own_images=images,
     )
     cpu = processor.cpu()
     with files.replacing(target) as folder:

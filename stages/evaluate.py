@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from slimline import files, params, stage
-from slimline.artifacts import description
+from slimline.artifacts import description, model_interface
 from slimline.data import split_files
 from slimline.measure import accuracy, evaluate_figures, newly_wrong, recall_table
+from slimline.targets.onnxruntime import pixel_file
 
 
 def main(
@@ -23,9 +24,10 @@ def main(
     """
     deployable, split = description.deployable(model), split_files.load(test)
     expected = accuracy.read_predictions(reference)
-    about, frame = description.read(model), description.frame(model)
+    about, interface = description.read(model), model_interface.read(model)
     num_threads = params.load_run().num_threads
-    logits = deployable.predict(split.images, frame, num_threads=num_threads)
+    given = deployable.predict(split.images, interface.frame, num_threads=num_threads)
+    logits = interface.to_logits(given)
     score = accuracy.score(logits, split.labels, expected)
     answers = logits.argmax(1)
     files.write_text(predictions, accuracy.format_predictions(answers))
@@ -33,7 +35,7 @@ def main(
     mistakes = newly_wrong.find(split, logits, expected)
     files.write_json(newly_wrong_path, newly_wrong.to_dict(mistakes))
     figures = evaluate_figures.to_dict(
-        score, deployable.inspect(), about.get(description.VALIDATION_TOP1)
+        score, pixel_file.inspect(deployable.path), about.get(description.VALIDATION_TOP1)
     )
     files.write_json(figures_path, figures)
 

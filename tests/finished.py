@@ -100,6 +100,7 @@ def _write_model(models: Path, name: str, classes: Sequence[str]) -> None:
     content: dict[str, Any] = files.read_json(folder / description.DESCRIPTION) | {
         "architecture": {"backbone": "resnet18" if name == BASELINE else "shufflenet_v2_x1_0"},
         "input": {"name": "input", "dtype": "float32", "shape": ["batch", 1, 8, 8]},
+        "output": {"name": "logits", "dtype": "float32"},
         "pretrained": None,
         "settings": {"of": name} | ({"backbone": "small"} if name == "backbone_swap" else {}),
         "sha256": {

@@ -39,7 +39,14 @@ QAT = QatFinetuneParams(
     observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3}),
 )  # fmt: skip
 NOTHING_FLOAT: dict[str, list[str]] = {"mixed": []}
-ANY_PARITY = Int8ExportParams(pad_channels=False, opset=18, ir_version=8, max_top1_difference=100)
+ANY_PARITY = Int8ExportParams(
+    input="float32",
+    answer="logits",
+    pad_channels=False,
+    opset=18,
+    ir_version=8,
+    max_top1_difference=100,
+)
 
 
 @pytest.fixture(scope="module")

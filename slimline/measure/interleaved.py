@@ -15,15 +15,16 @@ lets it answer a few images that do not count, and times the next ones.
 
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimline.measure import block_times
 
-Inputs: TypeAlias = NDArray[np.float32]
-"""[images, channels, height, width]."""
+Inputs: TypeAlias = NDArray[Any]
+"""[images, ...], as a model takes them."""
 Timed: TypeAlias = Callable[[Inputs], object]
 Loader: TypeAlias = Callable[[], Timed]
 """Loads a model; called once a turn."""
@@ -38,13 +39,18 @@ def block(
     *,
     runs: int,
     warm_up: int,
+    own_batches: Mapping[str, Sequence[Inputs]] = MappingProxyType({}),
 ) -> dict[str, Runs]:
     """Return ms of each run, [runs] of each model, one turn after another.
 
-    Before them, `warm_up` runs are not counted: memory is not yet laid out.
+    `own_batches` are those of models that take images otherwise, as raw pixels. Before the runs,
+    `warm_up` are not counted: memory is not yet laid out.
     """
     names = order.permutation(list(models)).tolist()
-    found = {name: _turn(models[name](), batches, warm_up + runs) for name in names}
+    found = {
+        name: _turn(models[name](), own_batches.get(name, batches), warm_up + runs)
+        for name in names
+    }
     return {name: times[warm_up:] for name, times in found.items()}
 
 

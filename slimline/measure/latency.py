@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from slimline.measure import block_times, interleaved
-from slimline.measure.interleaved import Loader
+from slimline.measure.interleaved import Inputs, Loader
 from slimline.params import Params
 from slimline.targets.runtimes import Deployable
 
@@ -119,20 +120,29 @@ def measure(
     settings: BenchmarkParams,
     *,
     num_threads: int,
+    own_images: Mapping[str, Inputs] = MappingProxyType({}),
 ) -> dict[str, Latency]:
-    """Return the times of each model, by name; `images` is float32 [count, channels, h, w]."""
+    """Return the times of each model, by name; `images` is float32 [count, channels, h, w].
+
+    `own_images` are the same for models that take them otherwise, as raw pixels.
+    """
     single = single_image_times(
         {name: partial(each.load, num_threads=1) for name, each in models.items()},
         reference,
         images,
         settings,
+        own_images=own_images,
     )
+    rows = np.arange(settings.batch_size) % len(images)
     batch = _batch_times(
         {name: partial(each.load, num_threads=num_threads) for name, each in models.items()},
-        images[np.arange(settings.batch_size) % len(images)],
+        images[rows],
         settings,
+        own_batches={name: own[rows] for name, own in own_images.items()},
     )
-    memory = {name: _memory(each, images[:1]) for name, each in models.items()}
+    memory = {
+        name: _memory(each, own_images.get(name, images)[:1]) for name, each in models.items()
+    }
     return {
         name: Latency(
             milliseconds=single[name],
@@ -151,13 +161,23 @@ def single_image_times(
     reference: str,
     images: NDArray[np.float32],
     settings: BenchmarkParams,
+    *,
+    own_images: Mapping[str, Inputs] = MappingProxyType({}),
 ) -> dict[str, NDArray[np.float64]]:
     """Return ms of one image, [blocks, runs] of each model, measured in turns until quiet."""
     # Drawn anew in every run: that chance knows no order is what the intervals rest on.
     order = np.random.default_rng()
-    batches = [image[np.newaxis] for image in images]
+    batches = _one_by_one(images)
+    own_batches = {name: _one_by_one(own) for name, own in own_images.items()}
     return interleaved.until_quiet(
-        lambda: interleaved.block(models, batches, order, runs=settings.runs, warm_up=_WARM_UP),
+        lambda: interleaved.block(
+            models,
+            batches,
+            order,
+            runs=settings.runs,
+            warm_up=_WARM_UP,
+            own_batches=own_batches,
+        ),
         reference,
         num_blocks=settings.blocks,
         max_noise=settings.max_noise,
@@ -165,19 +185,27 @@ def single_image_times(
     )
 
 
+def _one_by_one(images: Inputs) -> list[Inputs]:
+    return [image[np.newaxis] for image in images]
+
+
 def _batch_times(
-    models: Mapping[str, Loader], batch: NDArray[np.float32], settings: BenchmarkParams
+    models: Mapping[str, Loader],
+    batch: NDArray[np.float32],
+    settings: BenchmarkParams,
+    own_batches: Mapping[str, Inputs],
 ) -> dict[str, NDArray[np.float64]]:
     """Return seconds of one batch, [batches] of each model."""
     order = np.random.default_rng()
+    own = {name: [each] for name, each in own_batches.items()}
     taken = [
-        interleaved.block(models, [batch], order, runs=1, warm_up=1)
+        interleaved.block(models, [batch], order, runs=1, warm_up=1, own_batches=own)
         for _ in range(settings.batches)
     ]
     return {name: np.concatenate([each[name] for each in taken]) / 1000 for name in models}
 
 
-def _memory(model: Deployable, image: NDArray[np.float32]) -> tuple[int, int]:
+def _memory(model: Deployable, image: Inputs) -> tuple[int, int]:
     """Return bytes of a fresh process, in which no other model's memory counts.
 
     The peak before the model is loaded, the runtime imported, and that after its first answer.
@@ -186,7 +214,7 @@ def _memory(model: Deployable, image: NDArray[np.float32]) -> tuple[int, int]:
         return pool.submit(_answer_and_weigh, model, image).result()
 
 
-def _answer_and_weigh(model: Deployable, image: NDArray[np.float32]) -> tuple[int, int]:
+def _answer_and_weigh(model: Deployable, image: Inputs) -> tuple[int, int]:
     runtime = model.runtime  # imported when it is first asked for
     before = _peak_rss_bytes()
     runtime.run(runtime.load(model.path, num_threads=1), image)

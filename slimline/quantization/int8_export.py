@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from torch import fx
 
 from slimline import files
-from slimline.artifacts import description, model_folder
+from slimline.artifacts import description, model_folder, model_interface
+from slimline.artifacts.model_interface import LOGITS, Interface
+from slimline.data.raw_pixels import RawPixels
 from slimline.data.split_files import Split
 from slimline.errors import ParityError
+from slimline.measure import softmax
 from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.parity import int8_parity, layer_parity, rounding_noise
@@ -20,10 +23,14 @@ from slimline.quantization import mixed_record, qat
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 from slimline.targets import runtimes
 from slimline.targets.exporters import EXPORTERS
+from slimline.targets.onnxruntime import interface
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.runtimes import RUNTIMES
 from slimline.targets.schemes import SCHEMES, SchemeChooser
 from slimline.training import loop
+
+_SAME = 1e-5
+"""Share of the largest answer: float32 sums of equal bytes may be added in another order."""
 
 _RUNTIME = "ONNX Runtime, running the file as it is"
 
@@ -90,15 +97,54 @@ def save(
         images = model.preprocessing.normalise(validation.images[rows])
         _check_layers(network, path, images, logits, num_threads=num_threads)
         check_accuracy(compared, settings)
+        asked = model_interface.of(
+            model.preprocessing, takes=settings.input, answers=settings.answer
+        )
         content = model_folder.describe(
             model, data=validation, settings=settings, parent=parent
         ) | {
             **about,
+            **asked.describe(),
             "parity": compared.to_dict(),
             description.VALIDATION_TOP1: compared.top1_int8,
         }
+        metadata = interface.labelled(model.classes, asked.frame, content["sha256"]["settings"])
+        interface.rewrite(path, asked.frame, answers=asked.answers, metadata=metadata)
+        _check_interface(asked, path, validation, written, optimised, num_threads=num_threads)
         description.write(folder, content)
     return compared
+
+
+def _check_interface(
+    asked: Interface,
+    path: Path,
+    validation: Split,
+    written: Logits,
+    optimised: Logits,
+    *,
+    num_threads: int,
+) -> None:
+    """Refuse a file that answers otherwise since it takes pixels or gives probabilities.
+
+    `written` and `optimised` are the logits before, run either way.
+
+    Raises:
+        ParityError: it does.
+    """
+    if not isinstance(asked.frame, RawPixels) and asked.answers == LOGITS:
+        return
+    runtime = RUNTIMES[ONNX_RUNTIME]
+    for before, is_optimised in ((written, False), (optimised, True)):
+        loaded = runtime.load(path, num_threads=num_threads, optimised=is_optimised)
+        found = runtimes.predict(partial(runtime.run, loaded), validation.images, asked.frame)
+        expected = before if asked.answers == LOGITS else np.exp(softmax.log_shares(before))
+        difference = float(np.abs(found - expected).max())
+        if not difference <= _SAME * float(np.abs(expected).max()):  # NaN is not
+            raise ParityError(
+                f"int8_export: with input {asked.frame!r} and answer {asked.answers} the file "
+                f"answers otherwise than without, by {difference:.3g}: it is rewritten wrongly, "
+                "please report it; int8_export.input: float32 and answer: logits go around it"
+            )
 
 
 def _check_layers(

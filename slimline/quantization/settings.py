@@ -110,6 +110,13 @@ class Int8SensitivityParams(Params):
 class Int8ExportParams(ParityBounds):
     """Section `int8_export`: the product, and how far it may differ from what was trained."""
 
+    input: Literal["float32", "uint8", "uint8_nhwc"]
+    """What the .onnx takes: normalised images, or raw pixels, [batch, channels, height, width], or
+    with channels last, as images lie in memory. The bytes that are computed with are the same."""
+
+    answer: Literal["logits", "probabilities"]
+    """What the .onnx answers: logits, or their softmax."""
+
     pad_channels: bool
     """Pad depthwise convolutions to multiples of 16 channels, and colour images to 4, with zeros:
     the same answers, faster in ONNX Runtime on x86, with more multiplications."""

@@ -332,7 +332,7 @@ class Report:
 
     def _why_more_macs(self) -> str:
         """What the export of this model adds: only grey images are widened, colours are padded."""
-        _, channels, _, _ = self.model["input"]["shape"]
+        channels = self.model["preprocessing"]["channels"]
         if channels == 1:
             return "its first convolution makes four columns of a grey image at once"
         return "channels are padded to as many as kernels take at once (int8_export.pad_channels)"

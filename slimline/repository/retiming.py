@@ -6,8 +6,10 @@ import tempfile
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slimline import params, processor
 from slimline.artifacts import description
@@ -40,16 +42,17 @@ def measure(revision: Revision, now: State) -> SideBySide:
         from slimline.measure import latency, machine
         from slimline.targets.runtimes import Deployable
 
-        shape = _input_shape(after)
-        if _input_shape(before) != shape:
+        images = {"before": _noise(before), "after": _noise(after)}
+        if images["before"].size != images["after"].size:
             raise ArtifactError("the base's model takes images of another shape")
         settings = params.load("benchmark", latency.BenchmarkParams)
         models = {"before": Deployable(before), "after": Deployable(after)}
         times = latency.single_image_times(
             {name: partial(each.load, num_threads=1) for name, each in models.items()},
             "before",
-            np.random.default_rng(_SEED).standard_normal([1, *shape], np.float32),
+            images["before"],
             settings,
+            own_images=images,
         )
     cpu = processor.cpu()
     medians = {name: np.median(each, axis=1) for name, each in times.items()}
@@ -86,8 +89,13 @@ def _fetch(base: Revision, product: str, target: Path) -> None:
         raise ArtifactError(f"neither DVC's cache nor a remote has the base's {product}")
 
 
-def _input_shape(path: Path) -> tuple[int, ...]:
-    """Return channels, height and width."""
+def _noise(path: Path) -> NDArray[Any]:
+    """Return an image as a file takes it: float32, or raw pixels."""
     from slimline.targets.onnxruntime import runtime
 
-    return tuple(runtime.load(path, num_threads=1).get_inputs()[0].shape[1:])
+    (given,) = runtime.load(path, num_threads=1).get_inputs()
+    noise = np.random.default_rng(_SEED)
+    shape = [1, *given.shape[1:]]
+    if given.type == "tensor(uint8)":
+        return noise.integers(0, 256, shape, np.uint8)
+    return noise.standard_normal(shape, np.float32)

@@ -27,7 +27,14 @@ from slimline.targets.onnxruntime import exporter
 Break = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
 
 NAMES = ["stem", "depthwise", "squeeze", "excite", "parts.0", "head"]
-EXPORT = Int8ExportParams(pad_channels=False, opset=18, ir_version=8, max_top1_difference=5)
+EXPORT = Int8ExportParams(
+    input="float32",
+    answer="logits",
+    pad_channels=False,
+    opset=18,
+    ir_version=8,
+    max_top1_difference=5,
+)
 
 
 class Network(nn.Module):

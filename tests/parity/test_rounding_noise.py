@@ -21,7 +21,14 @@ from slimline.quantization import int8_export, qat
 from slimline.quantization.settings import Int8ExportParams
 from slimline.targets.onnxruntime import exporter
 
-EXPORT = Int8ExportParams(pad_channels=False, opset=18, ir_version=8, max_top1_difference=100)
+EXPORT = Int8ExportParams(
+    input="float32",
+    answer="logits",
+    pad_channels=False,
+    opset=18,
+    ir_version=8,
+    max_top1_difference=100,
+)
 
 
 class Sequences(nn.Module):

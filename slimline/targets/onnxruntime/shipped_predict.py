@@ -28,12 +28,11 @@ def main(paths: Sequence[str]) -> int:
         print("usage: python predict.py IMAGE ...", file=sys.stderr)
         return 2
     about = json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
-    frame = Preprocessing.from_dict(about["preprocessing"])
     session = load(_FOLDER / "model.onnx")
     failed = False
     for path in paths:
         try:
-            shares = classify(session, prepare(Path(path), frame))
+            shares = classify(session, prepare(Path(path), about))
         except Exception as error:  # of damaged files Pillow's readers raise anything
             print(f"{path}: cannot be decoded: {reason(error)}", file=sys.stderr)
             failed = True
@@ -50,18 +49,27 @@ def load(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def prepare(path: Path, frame: Preprocessing) -> NDArray[np.float32]:
-    """Return an image file as the model takes it, float32 [1, channels, height, width]."""
+def prepare(path: Path, about: dict[str, Any]) -> NDArray[Any]:
+    """Return an image file as the model takes it, [1, ...].
+
+    `about` is `model.json`: float32, normalised, channels first, or raw pixels, uint8.
+    """
+    frame, takes = Preprocessing.from_dict(about["preprocessing"]), about.get("input", {})
     with quiet(), opened(path) as image:
-        return frame.normalise(frame.to_pixels(image)[np.newaxis])
+        pixels = frame.to_pixels(image)[np.newaxis]
+    if takes.get("dtype") != "uint8":
+        return frame.normalise(pixels)
+    return pixels if takes["layout"] == "nhwc" else pixels.transpose(0, 3, 1, 2)
 
 
-def classify(session: Any, image: NDArray[np.float32]) -> NDArray[np.float64]:
+def classify(session: Any, image: NDArray[Any]) -> NDArray[np.float64]:
     """Return how likely each class is, [classes], 0 to 1."""
-    logits = session.run(None, {session.get_inputs()[0].name: image})[0][0].astype(np.float64)
-    weights = np.exp(logits - logits.max())
-    shares: NDArray[np.float64] = weights / weights.sum()
-    return shares
+    given = {session.get_inputs()[0].name: image}
+    answers: NDArray[np.float64] = session.run(None, given)[0][0].astype(np.float64)
+    if session.get_outputs()[0].name != "probabilities":
+        answers = np.exp(answers - answers.max())
+        answers /= answers.sum()
+    return answers
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""A product that takes raw pixels and answers probabilities, through all that runs it."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import toy
+from PIL import Image
+from torch import Tensor, nn
+
+from slimline import files, predict
+from slimline.artifacts import description, model_interface
+from slimline.data.split_files import Split
+from slimline.errors import ParityError
+from slimline.measure import softmax
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
+from slimline.quantization import int8_export, qat
+from slimline.quantization.settings import Int8ExportParams
+from slimline.repository import one_file
+from slimline.targets.onnxruntime import interface
+
+PLAIN = Int8ExportParams(
+    input="float32",
+    answer="logits",
+    pad_channels=True,
+    opset=18,
+    ir_version=8,
+    max_top1_difference=100,
+)
+RAW = PLAIN.model_copy(update={"input": "uint8_nhwc", "answer": "probabilities"})
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(10 * self.conv(images).relu().mean([2, 3]))
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
+
+
+@pytest.fixture(scope="module")
+def trained(split: Split) -> Classifier:
+    model = Classifier(
+        Network().eval(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
+    )
+    network = qat.prepare(model.network, model.example, weight_bits=7)
+    qat.calibrate(network, split, model)
+    qat.finish(network)
+    return model.with_network(network)
+
+
+@pytest.fixture(scope="module")
+def folders(
+    trained: Classifier, split: Split, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Return the folders of the same model, plain and raw."""
+    root = tmp_path_factory.mktemp("models")
+    parent = root / "parent"
+    parent.mkdir()
+    files.write_json(parent / description.DESCRIPTION, {})
+    for name, settings in (("plain", PLAIN), ("raw", RAW)):
+        own = trained.with_network(copy.deepcopy(trained.network))
+        int8_export.save(root / name, own, split, settings, parent=parent, num_threads=1)
+    return root / "plain", root / "raw"
+
+
+def test_both_files_answer_alike(folders: tuple[Path, Path], split: Split) -> None:
+    plain, raw = (
+        model_interface.read(folder).to_logits(
+            description.deployable(folder).predict(
+                split.images, model_interface.read(folder).frame, num_threads=1
+            )
+        )
+        for folder in folders
+    )
+    assert np.abs(softmax.log_shares(plain) - softmax.log_shares(raw)).max() < 1e-4
+    given = onnx.load(folders[1] / "model.onnx").graph.input[0].type.tensor_type
+    assert given.elem_type == onnx.TensorProto.UINT8
+    assert [each.dim_value for each in given.shape.dim][1:] == [28, 28, 1]
+
+
+def test_predict_and_what_is_shipped_answer_alike(
+    folders: tuple[Path, Path], split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / f"{row}.png" for row in range(5)]
+    for row, path in enumerate(paths):
+        Image.fromarray(np.asarray(split.images[row]).squeeze()).save(path)
+    plain, raw = (list(predict.predict(predict.load(folder), paths)) for folder in folders)
+    for before, after in zip(plain, raw, strict=True):
+        assert isinstance(before, list)
+        assert isinstance(after, list)
+        assert after[0].label == before[0].label
+        assert after[0].share == pytest.approx(before[0].share, abs=1e-6)
+    told = []
+    for folder in folders:
+        shipped: dict[str, object] = {"__name__": "shipped", "__file__": str(folder / "predict.py")}
+        exec(compile(one_file.predict_source(), "predict.py", "exec"), shipped)
+        assert shipped["main"]([str(path) for path in paths]) == 0  # type: ignore[operator]
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert len(told[0].splitlines()) == len(paths)
+
+
+def test_metadata_says_what_the_file_is(folders: tuple[Path, Path], split: Split) -> None:
+    for folder in folders:
+        found = {each.key: each.value for each in onnx.load(folder / "model.onnx").metadata_props}
+        content = description.read(folder)
+        assert found["labels"].splitlines() == list(split.classes)
+        assert content["sha256"]["settings"].startswith(found["settings"])
+        assert ("pixels" in found) == (content["input"]["dtype"] == "uint8")
+
+
+def test_a_file_that_is_rewritten_wrongly_is_refused(
+    trained: Classifier, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite = interface.rewrite
+
+    def wrongly(path: Path, *arguments: object, **options: object) -> None:
+        rewrite(path, *arguments, **options)  # type: ignore[arg-type]
+        model = onnx.load(path)
+        for each in model.graph.initializer:
+            if each.data_type == onnx.TensorProto.INT8:
+                each.raw_data = bytes(len(each.raw_data))
+        onnx.save(model, path)
+
+    monkeypatch.setattr(interface, "rewrite", wrongly)
+    files.write_json(tmp_path / description.DESCRIPTION, {})
+    own = trained.with_network(copy.deepcopy(trained.network))
+    with pytest.raises(ParityError, match="it is rewritten wrongly"):
+        int8_export.save(tmp_path / "raw", own, split, RAW, parent=tmp_path, num_threads=1)
+    assert not (tmp_path / "raw").exists()
