@@ -1,17 +1,17 @@
 """Who reads our .onnx files, with which answers, in int8, and faster than float?
 
-    python -m benchmarks.readers --target /somewhere --backbones product shufflenet_v2_x1_0
+    python -m benchmarks.readers --target /somewhere --backbones product shufflenet_v2_x1_0 --size 64
 
 needs a network for packages (pip, and npm for ONNX Runtime Web in Node). ONNX Runtime and its
 converter to .ort are those of this repository; each other reader gets a virtual environment or a
 node_modules of its own below `--target`, so that none disturbs another; what is there stays.
-`benchmarks/one_reader.py` or `one_web_reader.mjs` runs there. `product` are the
-models of the pipeline, models/prune and models/int8_export; a backbone is written as in
-`benchmarks.int8`, with random weights. A line per reader and backbone:
+`benchmarks/one_reader.py` or `one_web_reader.mjs` runs there. `product` is the
+model of the pipeline, from models/prune and models/qat_finetune; a backbone is written as in
+`benchmarks.int8`, with random weights. A line per backbone, form (`int8_export.form`) and reader:
 
     loads        whether it reads the int8 file, or the beginning of what it says
     logits       the largest difference from ONNX Runtime's, of this repository's own release, in
-                 percent of their spread, on 64 images one by one
+                 percent of their spread, on 64 images of noise one by one
     answers      images with the same first answer, percent
     in int8      layers that it computes in int8, of all, where it tells
     times float  how many times faster than its own float, one image on one thread, by the medians
@@ -22,23 +22,28 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import fx
 
 from benchmarks.executorch_families import agreement, difference
-from benchmarks.int8 import make_subject, quantize_ours
+from benchmarks.int8 import BATCH, make_subject
 from slimline import files
 from slimline.networks.registry import REGISTRY
-from slimline.targets.onnxruntime import runtime
+from slimline.quantization import int8_export, qat
+from slimline.targets.onnxruntime import exporter, runtime
+from slimline.targets.onnxruntime.passes import order
 
 PRODUCT = "product"
 NUM_IMAGES = 64
-MODELS = {"float": Path("models/prune"), "int8": Path("models/int8_export")}
+MODELS = Path("models")
+FORMS: tuple[order.Form, ...] = ("fastest", "portable")
 HERE = Path(__file__).parent
 
 
@@ -99,6 +104,7 @@ READERS = {
     "ort-fixed": Reader(own, "ort-fixed"),
     "ort-runtime": Reader(own, "ort-runtime"),
     "openvino": Reader(pip("openvino==2026.4.1", "numpy"), "openvino"),
+    "tract": Reader(pip("tract==0.23.9", "numpy"), "tract"),
     "opencv": Reader(pip("opencv-python-headless==5.0.0.93", "numpy"), "opencv"),
     "onnxruntime-web": Reader(npm("onnxruntime-web@1.30.0")),
 }
@@ -112,28 +118,47 @@ def main() -> None:
     parser.add_argument(
         "--backbones", nargs="+", choices=[PRODUCT, *REGISTRY], default=[PRODUCT, *REGISTRY]
     )
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
     parser.add_argument("--size", type=int, default=96)
     given = parser.parse_args()
-    print("| reader | backbone | loads | logits, % | answers, % | in int8 | times float |")
-    print("|---|---|---|---:|---:|---:|---:|")
+    print("| backbone | form | reader | loads | logits, % | answers, % | in int8 | times float |")
+    print("|---|---|---|---|---:|---:|---:|---:|")
     for backbone in given.backbones:
-        folder = given.target / f"{backbone}-{given.size}"
-        if not folder.is_dir():
-            with files.replacing(folder) as scratch:
-                write(backbone, given.size, scratch)
-        for name in given.readers:
-            print(f"| {name} | {backbone} | {' | '.join(cells(name, folder, given.target))} |")
-            sys.stdout.flush()
+        folders = [given.target / f"{backbone}-{given.size}-{form}" for form in FORMS]
+        if not all(folder.is_dir() for folder in folders):
+            with files.replacing(folders[0]) as first, files.replacing(folders[1]) as second:
+                write(backbone, given.size, dict(zip(FORMS, (first, second), strict=True)))
+        for form, folder in zip(FORMS, folders, strict=True):
+            for name in given.readers if form in given.forms else ():
+                found = cells(name, folder, given.target)
+                print(f"| {backbone} | {form} | {name} | {' | '.join(found)} |", flush=True)
 
 
-def write(backbone: str, size: int, folder: Path) -> None:
-    """Write both files, images as raw float32, and what ONNX Runtime answers to them."""
-    if backbone == PRODUCT:
-        for name, model in MODELS.items():
-            shutil.copyfile(model / runtime.FILE, folder / f"{name}.onnx")
-    else:
-        quantize_ours(make_subject(backbone, size, folder), folder / "int8.onnx")
-    session = runtime.load(folder / "int8.onnx", num_threads=1)
+def write(backbone: str, size: int, folders: Mapping[order.Form, Path]) -> None:
+    """Write both forms with the float file, raw float32 images, and ONNX Runtime's answers."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if backbone == PRODUCT:
+            of_float = MODELS / "prune" / runtime.FILE
+            trained = int8_export.load_prepared(MODELS / "qat_finetune")
+            assert isinstance(trained.network, fx.GraphModule)
+            converted, example = qat.convert(trained.network), trained.example
+        else:
+            subject = make_subject(backbone, size, Path(scratch))
+            of_float, example = subject.path, subject.example
+            prepared = qat.prepare(subject.network, example, weight_bits=7)
+            for batch in subject.images.split(BATCH):
+                prepared(batch)
+            qat.finish(prepared)
+            converted = qat.convert(prepared)
+        for form, folder in folders.items():
+            shutil.copyfile(of_float, folder / "float.onnx")
+            path = folder / "int8.onnx"
+            exporter.write(converted, example, path, form=form, pad_channels=True)
+            _write_questions(path, folder)
+
+
+def _write_questions(path: Path, folder: Path) -> None:
+    session = runtime.load(path, num_threads=1)
     shape = [NUM_IMAGES, *session.get_inputs()[0].shape[1:]]
     images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     images.tofile(folder / "images.bin")

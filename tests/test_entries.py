@@ -42,6 +42,7 @@ NOTHING_FLOAT: dict[str, list[str]] = {"mixed": []}
 ANY_PARITY = Int8ExportParams(
     input="float32",
     answer="logits",
+    form="fastest",
     pad_channels=False,
     opset=18,
     ir_version=8,

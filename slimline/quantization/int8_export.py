@@ -71,7 +71,7 @@ def save(
             rounding; nothing is written then.
     """
     runtime, exporter = RUNTIMES[ONNX_RUNTIME], EXPORTERS[ONNX_RUNTIME]
-    options = settings.model_dump(include={"pad_channels", "opset", "ir_version"})
+    options = settings.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
     trained = loop.predict(model.network, validation, model.preprocessing)
     assert isinstance(model.network, fx.GraphModule)
     # Where it was scored on a GPU, it is looked into on the CPU, as its file.

@@ -117,9 +117,15 @@ class Int8ExportParams(ParityBounds):
     answer: Literal["logits", "probabilities"]
     """What the .onnx answers: logits, or their softmax."""
 
+    form: Literal["fastest", "portable"]
+    """How the .onnx is spelled: as ONNX Runtime is fastest, with bytes that are moved as they are;
+    or every operator between a quantize and a dequantize node, each byte with one meaning, as other
+    readers want it. The answers are the same, bit for bit."""
+
     pad_channels: bool
-    """Pad depthwise convolutions to multiples of 16 channels, and colour images to 4, with zeros:
-    the same answers, faster in ONNX Runtime on x86, with more multiplications."""
+    """Of form fastest alone: pad depthwise convolutions to multiples of 16 channels, and colour
+    images to 4, with zeros: the same answers, faster in ONNX Runtime on x86, with more
+    multiplications."""
 
     opset: Annotated[int, Field(ge=OLDEST_OPSET, le=NEWEST_OPSET)]
     """Version of the operators in the file; an older one is read by older runtimes."""

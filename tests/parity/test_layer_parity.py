@@ -30,6 +30,7 @@ NAMES = ["stem", "depthwise", "squeeze", "excite", "parts.0", "head"]
 EXPORT = Int8ExportParams(
     input="float32",
     answer="logits",
+    form="fastest",
     pad_channels=False,
     opset=18,
     ir_version=8,

@@ -24,6 +24,7 @@ from slimline.targets.onnxruntime import exporter
 EXPORT = Int8ExportParams(
     input="float32",
     answer="logits",
+    form="fastest",
     pad_channels=False,
     opset=18,
     ir_version=8,

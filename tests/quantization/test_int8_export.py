@@ -26,6 +26,7 @@ from slimline.targets.onnxruntime import interface
 PLAIN = Int8ExportParams(
     input="float32",
     answer="logits",
+    form="fastest",
     pad_channels=True,
     opset=18,
     ir_version=8,

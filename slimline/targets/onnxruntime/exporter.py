@@ -14,6 +14,7 @@ def write(
     example: Tensor,
     path: Path,
     *,
+    form: order.Form = "fastest",
     pad_channels: bool = False,
     opset: int = to_onnx.OPSET,
     ir_version: int = to_onnx.IR_VERSION,
@@ -28,6 +29,8 @@ def write(
         ParamsError: the opset is too old for an operator of the network.
     """
     model = to_onnx.to_onnx(converted, example)
-    ordered = order.ordered(pad_channels=pad_channels, opset=opset, ir_version=ir_version)
+    ordered = order.ordered(
+        form=form, pad_channels=pad_channels, opset=opset, ir_version=ir_version
+    )
     to_onnx.save(order.apply(model, *(each.rewrite for each in ordered)), path)
     return releases.describe(opset, ir_version)

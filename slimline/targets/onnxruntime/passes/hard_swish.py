@@ -43,6 +43,18 @@ def to_integers(model: ir.Model) -> None:
             _compute_gate(node)
 
 
+def fold_gates(model: ir.Model) -> None:
+    """Let convolutions compute the hard-sigmoids behind them, in place; other gates are left.
+
+    Every byte keeps one meaning, which readers of `int8_export.form: portable` count on.
+    """
+    for node in model.graph:
+        if node.op_type == "HardSigmoid" and _is_of_a_sixth(node):
+            before, quantize = maker(node, 0), only_user(node.outputs[0], QUANTIZE)
+            if before is not None and before.op_type == "Conv" and _saturates_at_one(quantize):
+                _fold_into_conv(node, before)
+
+
 def _multiply_by_own_byte(swish: ir.Node) -> None:
     """Give a hard-swish whose input has a byte for -3 the form of a product."""
     dequantize = maker(swish, 0)

@@ -53,13 +53,14 @@ def make_room(model: ir.Model) -> None:
         set_constant(layer.weight, 1, wider)
 
 
-def quantize(model: ir.Model) -> None:
+def quantize(model: ir.Model, *, spelled_out: bool = False) -> None:
     """Put biases of layers with quantized input and weight in int32, in place.
 
     Only the bias changes, by its rounding; `make_room` comes first. Its steps are left to ONNX
     Runtime to multiply when it loads the file, which thus needs no scale per channel for them. The
     zero points could be left out, but ONNX Runtime's converter to .ort fails on an input that is
-    not there: they are a bias less itself, once for all layers of one width.
+    not there: they are a bias less itself, once for all layers of one width. Spelled out, both are
+    constants, for readers that compute nothing when they load.
     """
     zeros: dict[tuple[int, ...], ir.Value] = {}
     for layer in _quantized_layers(model):
@@ -68,6 +69,13 @@ def quantize(model: ir.Model) -> None:
         assert np.abs(levels).max() < _TOO_MANY_STEPS, "make_room comes first"
         integers = add_constant(layer.node, levels.astype(np.int32))
         tape = ir.tape.Tape()
+        axis = {"axis": 0} if steps.ndim else {}
+        if spelled_out:
+            zero = np.zeros(steps.shape, np.int32)
+            constants = [add_constant(layer.node, each) for each in (steps, zero)]
+            tape.op(DEQUANTIZE, [integers, *constants], axis)
+            set_input(layer.node, 2, tape)
+            continue
         if steps.shape not in zeros:
             zeros[steps.shape] = (
                 tape.op("Sub", [integers, integers])
@@ -75,9 +83,7 @@ def quantize(model: ir.Model) -> None:
                 else add_constant(layer.node, np.zeros(steps.shape, np.int32))
             )
         product = tape.op("Mul", [layer.image.inputs[1], layer.weight.inputs[1]])
-        tape.op(
-            DEQUANTIZE, [integers, product, zeros[steps.shape]], {"axis": 0} if steps.ndim else {}
-        )
+        tape.op(DEQUANTIZE, [integers, product, zeros[steps.shape]], axis)
         set_input(layer.node, 2, tape)
 
 

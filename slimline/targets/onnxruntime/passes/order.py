@@ -9,6 +9,7 @@ and output, any batch.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, TypeAlias
 
 import onnx
 import onnx_ir as ir
@@ -41,8 +42,64 @@ class Pass:
     """How far the answers stay what they were."""
 
 
-def ordered(*, pad_channels: bool, opset: int, ir_version: int) -> list[Pass]:
+_MAKE_ROOM = Pass(
+    int32_biases.make_room,
+    needs="biases in float, with all that is folded into them",
+    keeps="weights that are not all but 0",
+)
+_POOL = Pass(
+    global_pooling.pool_means,
+    needs="means with axes as an input",
+    keeps="bit for bit",
+)
+_KEEP_FLOAT = Pass(
+    lone_float_layers.keep_float,
+    needs="all other layers quantized",
+    keeps="bit for bit",
+)
+
+Form: TypeAlias = Literal["fastest", "portable"]
+"""Spelled as ONNX Runtime is fastest, or as all readers of QDQ understand it."""
+
+
+def ordered(*, form: Form, pad_channels: bool, opset: int, ir_version: int) -> list[Pass]:
     """Return the passes that these options ask for, first to last."""
+    versions = [
+        Pass(
+            partial(opset_version.set_versions, opset=opset, ir_version=ir_version),
+            needs="all operators that will be there, in the exporter's opset",
+            keeps="bit for bit",
+        ),
+        Pass(
+            default_attributes.leave_out,
+            needs="the final opset, whose defaults these are",
+            keeps="bit for bit",
+        ),
+    ]
+    return [*(_portable() if form == "portable" else _fastest(pad_channels)), *versions]
+
+
+def _portable() -> list[Pass]:
+    """Return passes that leave every operator between its quantize and dequantize nodes."""
+    return [
+        Pass(
+            hard_swish.fold_gates,
+            needs="HardSigmoid as the exporter writes it; biases in float",
+            keeps="what is rounded, and where",
+        ),
+        _MAKE_ROOM,
+        _POOL,
+        _KEEP_FLOAT,
+        Pass(
+            partial(int32_biases.quantize, spelled_out=True),
+            needs="room for every bias; no later pass may change a scale",
+            keeps="all but the rounding of biases, which training has done already",
+        ),
+    ]
+
+
+def _fastest(pad_channels: bool) -> list[Pass]:
+    """Return passes after which ONNX Runtime has a fast int8 kernel for each operator."""
     padding = [
         Pass(
             channel_padding.pad,
@@ -56,16 +113,8 @@ def ordered(*, pad_channels: bool, opset: int, ir_version: int) -> list[Pass]:
             needs="HardSwish and HardSigmoid as the exporter writes them; biases in float",
             keeps="what is rounded, and where",
         ),
-        Pass(
-            int32_biases.make_room,
-            needs="biases in float, with all that is folded into them",
-            keeps="weights that are not all but 0",
-        ),
-        Pass(
-            global_pooling.pool_means,
-            needs="means with axes as an input",
-            keeps="bit for bit",
-        ),
+        _MAKE_ROOM,
+        _POOL,
         Pass(
             concat_split.move_bytes,
             needs="a quantize and a dequantize node around each move",
@@ -77,11 +126,7 @@ def ordered(*, pad_channels: bool, opset: int, ir_version: int) -> list[Pass]:
             needs="the first convolution between its quantize and dequantize nodes; a float bias",
             keeps="bit for bit; more multiply-accumulates",
         ),
-        Pass(
-            lone_float_layers.keep_float,
-            needs="all other layers quantized",
-            keeps="bit for bit",
-        ),
+        _KEEP_FLOAT,
         Pass(
             int32_biases.quantize,
             needs="room for every bias; no later pass may change a scale",
@@ -90,16 +135,6 @@ def ordered(*, pad_channels: bool, opset: int, ir_version: int) -> list[Pass]:
         Pass(
             trailing_zeros.leave_out,
             needs="weights as wide as they will be",
-            keeps="bit for bit",
-        ),
-        Pass(
-            partial(opset_version.set_versions, opset=opset, ir_version=ir_version),
-            needs="all operators that will be there, in the exporter's opset",
-            keeps="bit for bit",
-        ),
-        Pass(
-            default_attributes.leave_out,
-            needs="the final opset, whose defaults these are",
             keeps="bit for bit",
         ),
     ]
