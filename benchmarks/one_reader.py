@@ -1,6 +1,8 @@
 """Reads a folder of `benchmarks.readers` with whichever library the interpreter that runs it has.
 
-    python benchmarks/one_reader.py FOLDER onnxruntime | ort-fixed | ort-runtime | openvino | opencv
+    python benchmarks/one_reader.py FOLDER READER
+
+READER is onnxruntime, ort-fixed, ort-runtime, openvino, opencv or tract.
 
 Writes FOLDER/answers.bin, and prints a line of JSON: how many layers run in int8, and the median
 times of one image on one thread of FOLDER/float.onnx and FOLDER/int8.onnx, in turns.
@@ -115,7 +117,18 @@ def opencv(path: Path, _how: str) -> tuple[Answer, str]:
         network.setInput(image)
         return network.forward().copy()
 
-    return answer, ""
+    return answer, "not told"
+
+
+def tract(path: Path, _how: str) -> tuple[Answer, str]:
+    """Load a file for one image; tract does not tell what it computes in int8."""
+    import tract as rust
+
+    shape = json.loads((path.parent / "shape.json").read_text(encoding="utf-8"))["shape"]
+    model = rust.onnx().load(path)
+    model.set_input_fact(0, ",".join(map(str, [1, *shape[1:], "f32"])))
+    runnable = model.into_model().into_runnable()
+    return lambda image: runnable.run([image])[0].to_numpy().copy(), "not told"
 
 
 LOADERS = {
@@ -124,6 +137,7 @@ LOADERS = {
     "ort-runtime": onnxruntime,
     "openvino": openvino,
     "opencv": opencv,
+    "tract": tract,
 }
 
 if __name__ == "__main__":

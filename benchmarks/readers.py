@@ -1,23 +1,25 @@
 """Who reads our .onnx files, with which answers, in int8, and faster than float?
 
-    python -m benchmarks.readers --target /somewhere --backbones product shufflenet_v2_x1_0 --size 64
+    python -m benchmarks.readers --target /somewhere --backbones product shufflenet_v2_x1_0
 
 needs a network for packages (pip, and npm for ONNX Runtime Web in Node). ONNX Runtime and its
 converter to .ort are those of this repository; each other reader gets a virtual environment or a
 node_modules of its own below `--target`, so that none disturbs another; what is there stays.
-`benchmarks/one_reader.py` or `one_web_reader.mjs` runs there. `product` is the
-model of the pipeline, from models/prune and models/qat_finetune; a backbone is written as in
-`benchmarks.int8`, with random weights. A line per backbone, form (`int8_export.form`) and reader:
+`benchmarks/one_reader.py` or `one_web_reader.mjs` runs there. `product` is the model of the
+pipeline, from models/prune and models/qat_finetune; a backbone is written as in `benchmarks.int8`,
+with random weights and BatchNorm of the images. A line per backbone, form (`int8_export.form`) and
+reader:
 
     loads        whether it reads the int8 file, or the beginning of what it says
     logits       the largest difference from ONNX Runtime's, of this repository's own release, in
-                 percent of their spread, on 64 images of noise one by one
+                 percent of their spread, on 64 images of blurred noise one by one
     answers      images with the same first answer, percent
     in int8      layers that it computes in int8, of all, where it tells
     times float  how many times faster than its own float, one image on one thread, by the medians
 """
 
 import argparse
+import copy
 import json
 import shutil
 import subprocess
@@ -32,12 +34,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from benchmarks.executorch_families import agreement, difference
-from benchmarks.int8 import BATCH, make_subject
+from benchmarks.executorch_families import agreement, difference, fit_batchnorm, pictures
+from benchmarks.int8 import BATCH, NUM_CALIBRATION, Subject, make_subject
 from slimline import files
 from slimline.networks.registry import REGISTRY
 from slimline.quantization import int8_export, qat
-from slimline.targets.onnxruntime import exporter, runtime
+from slimline.targets.onnxruntime import exporter, runtime, to_onnx
 from slimline.targets.onnxruntime.passes import order
 
 PRODUCT = "product"
@@ -138,34 +140,29 @@ def write(backbone: str, size: int, folders: Mapping[order.Form, Path]) -> None:
     """Write both forms with the float file, raw float32 images, and ONNX Runtime's answers."""
     with tempfile.TemporaryDirectory() as scratch:
         if backbone == PRODUCT:
-            of_float = MODELS / "prune" / runtime.FILE
             trained = int8_export.load_prepared(MODELS / "qat_finetune")
             assert isinstance(trained.network, fx.GraphModule)
-            converted, example = qat.convert(trained.network), trained.example
+            of_float = MODELS / "prune" / runtime.FILE
+            subject, prepared = Subject(trained.network, trained.example, of_float), trained.network
         else:
             subject = make_subject(backbone, size, Path(scratch))
-            of_float, example = subject.path, subject.example
-            prepared = qat.prepare(subject.network, example, weight_bits=7)
+            subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
+            fit_batchnorm(subject)
+            to_onnx.write_onnx(copy.deepcopy(subject.network), subject.example, subject.path)
+            prepared = qat.prepare(subject.network, subject.example, weight_bits=7)
             for batch in subject.images.split(BATCH):
                 prepared(batch)
             qat.finish(prepared)
-            converted = qat.convert(prepared)
+        converted, images = qat.convert(prepared), pictures(NUM_IMAGES, subject).numpy()
         for form, folder in folders.items():
-            shutil.copyfile(of_float, folder / "float.onnx")
+            shutil.copyfile(subject.path, folder / "float.onnx")
             path = folder / "int8.onnx"
-            exporter.write(converted, example, path, form=form, pad_channels=True)
-            _write_questions(path, folder)
-
-
-def _write_questions(path: Path, folder: Path) -> None:
-    session = runtime.load(path, num_threads=1)
-    shape = [NUM_IMAGES, *session.get_inputs()[0].shape[1:]]
-    images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    images.tofile(folder / "images.bin")
-    files.write_json(folder / "shape.json", {"shape": shape})
-    np.concatenate([runtime.run(session, image[np.newaxis]) for image in images]).tofile(
-        folder / "expected.bin"
-    )
+            exporter.write(converted, subject.example, path, form=form, pad_channels=True)
+            images.tofile(folder / "images.bin")
+            files.write_json(folder / "shape.json", {"shape": list(images.shape)})
+            session = runtime.load(path, num_threads=1)
+            expected = [runtime.run(session, image[np.newaxis]) for image in images]
+            np.concatenate(expected).tofile(folder / "expected.bin")
 
 
 def cells(name: str, folder: Path, target: Path) -> list[str]:

@@ -131,6 +131,8 @@ _LEFT_OUT = {
     "make": "tests/tools and .ci; a make within make test would wait for itself",
     "python -m pip install": "docs/devices.md: a gigabyte from the package index",
     "dvc exp run -S 'targets": "tests/stages/test_device_export.py, where that is installed",
+    "python -m slimline package build/shoes-page": "npm; tests/commands/test_package.py",
+    "python -m http.server": "it serves until it is stopped",
     "dvc push": "the remote of the example is not ours",
     "dvc get": "so is the repository",
     "dvc exp run --queue": "tests/test_experiments.py",

@@ -11,6 +11,11 @@ writes
   model_card.md  what it is for, its figures, how to run it
   SHA256SUMS     checked by `sha256sum --check SHA256SUMS`
 
+and with --browser, which needs npm and a network once,
+
+  browser/       a page that classifies photos with ONNX Runtime Web, with no network:
+                 python -m http.server --directory build/shoes-v3/browser
+
 The files must be those that dvc.lock has, so that the figures on the card are of this very model.
 """
 
@@ -21,6 +26,7 @@ from pathlib import Path
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("target", metavar="DIR", type=Path, help="a new or an empty folder")
+    parser.add_argument("--browser", action="store_true", help="add a page for browsers")
 
 
 def run(arguments: Namespace) -> int:
@@ -30,6 +36,7 @@ def run(arguments: Namespace) -> int:
 
     card = Path("metrics", package.CARD)
     lock = dvc_files.read_lock(Path())
-    for name in package.pack(Path("models", variants.read().product), card, arguments.target, lock):
+    product = Path("models", variants.read().product)
+    for name in package.pack(product, card, arguments.target, lock, with_page=arguments.browser):
         print(arguments.target / name)
     return 0

@@ -6,18 +6,21 @@ from pathlib import Path
 from slimline import files
 from slimline.artifacts import description
 from slimline.errors import ArtifactError
-from slimline.repository import dvc_files, one_file
+from slimline.repository import browser, dvc_files, one_file
 from slimline.repository.dvc_files import Lock
 
 CARD, SUMS, PREDICT = "model_card.md", "SHA256SUMS", "predict.py"
 
 
-def pack(model: Path, card: Path, target: Path, lock: Lock) -> list[str]:
+def pack(
+    model: Path, card: Path, target: Path, lock: Lock, *, with_page: bool = False
+) -> list[str]:
     """Write the folder `target` and return the names of its files.
 
     `model.onnx` and `model.json` are those of the model folder; `model.json` says how an image
     becomes the input. `labels.txt` has a class per line, in the order of the logits. `predict.py`
     answers with numpy, Pillow and onnxruntime alone. `SHA256SUMS` is for `sha256sum --check`.
+    `with_page` adds the folder `browser` (`slimline.repository.browser`).
 
     Raises:
         ArtifactError: `target` is taken, or a file is not the one that was evaluated and reported.
@@ -33,7 +36,10 @@ def pack(model: Path, card: Path, target: Path, lock: Lock) -> list[str]:
             shutil.copyfile(source, partial / source.name)
         description.write_labels(partial, classes)
         files.write_text(partial / PREDICT, one_file.predict_source())
-        names = sorted(path.name for path in partial.iterdir())
+        if with_page:
+            browser.add(partial)
+        paths = (path for path in partial.rglob("*") if path.is_file())
+        names = sorted(path.relative_to(partial).as_posix() for path in paths)
         sums = [f"{files.hash_file(partial / name)}  {name}\n" for name in names]
         files.write_text(partial / SUMS, "".join(sums))
     return [*names, SUMS]

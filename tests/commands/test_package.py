@@ -1,7 +1,9 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import bare
@@ -13,7 +15,8 @@ from PIL import Image
 
 from slimline.__main__ import main
 from slimline.data import split_files
-from slimline.repository import dvc_files
+from slimline.data.preprocessing import Preprocessing
+from slimline.repository import browser, dvc_files
 
 _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
 
@@ -119,3 +122,89 @@ def test_a_product_runs_with_three_packages_as_its_card_says(
         told = bare.run(bare_python, "-m", "slimline", "predict", shipped, path)
         assert told.startswith(f"{path}\t{label}\t")
         assert bare.run(bare_python, "-c", code, path, folder=shipped) == f"{label}\n"
+
+
+def archive_of_a_release(folder: Path) -> Path:
+    path = folder / "onnxruntime-web.tgz"
+    with tarfile.open(path, "w:gz") as packed:
+        for name in browser._FILES:
+            (folder / "one").write_text(name)
+            packed.add(folder / "one", f"package/dist/{name}")
+    return path
+
+
+def test_a_page_is_added_with_all_that_it_needs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "_fetch", archive_of_a_release)
+    assert main(["package", "out", "--browser"]) == 0
+    page = folder / "out" / "browser"
+    names = {path.name for path in page.iterdir()}
+    assert names == {
+        "NOTICE", "index.html", "page.mjs", "preprocessing.mjs", "model.json", "model.onnx",
+        *browser._FILES,
+    }  # fmt: skip
+    assert (page / "model.onnx").read_bytes() == (folder / "out/model.onnx").read_bytes()
+    imported = set(re.findall(r"'(?:\./)?([\w.-]+\.(?:mjs|json|onnx))'", page_code(page)))
+    assert imported <= names
+    assert not re.search(r"https?://", page_code(page)), "nothing is asked of a network"
+    sums = (folder / "out/SHA256SUMS").read_text()
+    assert "browser/ort-wasm-simd-threaded.wasm" in sums
+
+
+def page_code(page: Path) -> str:
+    return "".join((page / name).read_text() for name in ("index.html", "page.mjs"))
+
+
+@pytest.mark.parametrize(
+    ("npm", "told"),
+    [
+        (None, "is not installed"),
+        ("echo no network >&2; exit 1", "npm does not bring onnxruntime-web@1.30.0: no network"),
+        ('echo else > "$5/x.tgz"', "is not what was tried"),
+    ],
+)
+def test_a_release_that_cannot_be_had_is_told(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    npm: str | None,
+    told: str,
+) -> None:
+    (folder / "bin").mkdir()
+    if npm is not None:
+        (folder / "bin/npm").write_text(f"#!/bin/sh\n{npm}\n")
+        (folder / "bin/npm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder / "bin"))
+    assert main(["package", "out", "--browser"]) == 2
+    assert told in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+@pytest.mark.parametrize(
+    ("size", "unit"),
+    [((24, 28), 0), ((20, 9), 0), ((131, 97), 0), ((200, 57), 0), ((57, 200), 1)],
+)
+@pytest.mark.parametrize("crop", [1.0, 0.875])
+def test_the_page_prepares_an_image_to_the_last_bit(
+    size: tuple[int, int], unit: int, crop: float
+) -> None:
+    """From the decoded image on; Pillow 13 resizes tall ones first down, then across."""
+    frame = Preprocessing(28, 24, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), crop)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, [*size[::-1], 3], np.uint8))
+    given = {
+        "image": {"width": size[0], "height": size[1], "data": np.asarray(image).ravel().tolist()},
+        "frame": frame.to_dict(),
+        "input": {"dtype": "float32"},
+    }
+    page = toy.ROOT / "slimline/repository/browser_page/preprocessing.mjs"
+    script = Path(__file__).with_name("prepared_by_page.mjs")
+    done = subprocess.run(
+        ["node", script, page], input=json.dumps(given), capture_output=True, text=True, check=True
+    )
+    found, pixels = json.loads(done.stdout), frame.to_pixels(image)
+    own = np.array(found["pixels"], np.uint8).reshape(pixels.shape)
+    assert np.abs(own.astype(int) - pixels.astype(int)).max() <= unit
+    expected = frame.normalise(own[np.newaxis]).ravel()
+    assert np.array_equal(np.array(found["input"], np.float32), expected)
