@@ -16,6 +16,11 @@ and with --browser, which needs npm and a network once,
   browser/       a page that classifies photos with ONNX Runtime Web, with no network:
                  python -m http.server --directory build/shoes-v3/browser
 
+and with --torch, which needs torch here,
+
+  torch/         the pruned model in float, and the trained one that rounds as int8 does, as .pt2:
+                 torch.export.load("torch/prune.pt2").module() answers normalised images
+
 The files must be those that dvc.lock has, so that the figures on the card are of this very model.
 """
 
@@ -27,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("target", metavar="DIR", type=Path, help="a new or an empty folder")
     parser.add_argument("--browser", action="store_true", help="add a page for browsers")
+    parser.add_argument("--torch", action="store_true", help="add the models in torch's own form")
 
 
 def run(arguments: Namespace) -> int:
@@ -37,6 +43,14 @@ def run(arguments: Namespace) -> int:
     card = Path("metrics", package.CARD)
     lock = dvc_files.read_lock(Path())
     product = Path("models", variants.read().product)
-    for name in package.pack(product, card, arguments.target, lock, with_page=arguments.browser):
+    names = package.pack(
+        product,
+        card,
+        arguments.target,
+        lock,
+        with_page=arguments.browser,
+        with_torch=arguments.torch,
+    )
+    for name in names:
         print(arguments.target / name)
     return 0

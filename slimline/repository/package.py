@@ -6,21 +6,28 @@ from pathlib import Path
 from slimline import files
 from slimline.artifacts import description
 from slimline.errors import ArtifactError
-from slimline.repository import browser, dvc_files, one_file
+from slimline.repository import browser, dvc_files, one_file, torch_files
 from slimline.repository.dvc_files import Lock
 
 CARD, SUMS, PREDICT = "model_card.md", "SHA256SUMS", "predict.py"
 
 
 def pack(
-    model: Path, card: Path, target: Path, lock: Lock, *, with_page: bool = False
+    model: Path,
+    card: Path,
+    target: Path,
+    lock: Lock,
+    *,
+    with_page: bool = False,
+    with_torch: bool = False,
 ) -> list[str]:
     """Write the folder `target` and return the names of its files.
 
     `model.onnx` and `model.json` are those of the model folder; `model.json` says how an image
     becomes the input. `labels.txt` has a class per line, in the order of the logits. `predict.py`
     answers with numpy, Pillow and onnxruntime alone. `SHA256SUMS` is for `sha256sum --check`.
-    `with_page` adds the folder `browser` (`slimline.repository.browser`).
+    `with_page` adds the folder `browser` (`slimline.repository.browser`), `with_torch` the folder
+    `torch` (`slimline.repository.torch_files`).
 
     Raises:
         ArtifactError: `target` is taken, or a file is not the one that was evaluated and reported.
@@ -38,6 +45,8 @@ def pack(
         files.write_text(partial / PREDICT, one_file.predict_source())
         if with_page:
             browser.add(partial)
+        if with_torch:
+            torch_files.add(partial, model.parent)
         paths = (path for path in partial.rglob("*") if path.is_file())
         names = sorted(path.relative_to(partial).as_posix() for path in paths)
         sums = [f"{files.hash_file(partial / name)}  {name}\n" for name in names]

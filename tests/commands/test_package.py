@@ -10,6 +10,7 @@ import bare
 import numpy as np
 import pytest
 import tiny_model
+import torch
 import toy
 from PIL import Image
 
@@ -17,6 +18,7 @@ from slimline.__main__ import main
 from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.repository import browser, dvc_files
+from slimline.targets.onnxruntime import runtime
 
 _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
 
@@ -208,3 +210,40 @@ def test_the_page_prepares_an_image_to_the_last_bit(
     assert np.abs(own.astype(int) - pixels.astype(int)).max() <= unit
     expected = frame.normalise(own[np.newaxis]).ravel()
     assert np.array_equal(np.array(found["input"], np.float32), expected)
+
+
+def test_torch_alone_answers_with_its_own_form(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process that has nothing of ours, with the logits of the .onnx beside them."""
+    monkeypatch.chdir(pipeline)
+    shipped = tmp_path / "shipped"
+    assert main(["package", str(shipped), "--torch"]) == 0
+    code = (
+        "import sys, torch\n"
+        "images = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))\n"
+        "for path in sys.argv[1:]:\n"
+        "    print(torch.export.load(path).module()(images).tolist())\n"
+        "assert not any(name.startswith(('slimline', 'torchao')) for name in sys.modules)\n"
+    )
+    paths = [shipped / "torch" / f"{name}.pt2" for name in ("prune", "qat_finetune")]
+    told = subprocess.run(
+        [sys.executable, "-c", code, *paths],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pruned, trained = (np.array(json.loads(line)) for line in told.stdout.splitlines())
+    assert pruned.shape == trained.shape == (3, 10)
+    noise = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)).numpy()
+    found = runtime.run(runtime.load(Path("models/prune/model.onnx"), num_threads=1), noise)
+    assert np.abs(found - pruned).max() < 1e-3 * np.abs(pruned).max()
+
+
+def test_models_of_another_run_are_not_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["package", "out", "--torch"]) == 2
+    assert "models/qat_finetune: is not what" in capsys.readouterr().err
+    assert not (folder / "out").exists()
