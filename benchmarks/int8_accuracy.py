@@ -127,6 +127,7 @@ def quantize_auto(trained: Trained, path: Path) -> None:
         activation_type="uint8",
         weight_bits=8,
         weights="per_channel",
+        equalise=False,
         mixed=ALL_INT8,
         calibrator="auto",
     )

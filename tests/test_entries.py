@@ -34,7 +34,7 @@ RECIPE = DistilledRecipe(
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
 QAT = QatFinetuneParams(
-    mixed=ALL_INT8,
+    equalise=False, mixed=ALL_INT8,
     activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
     observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3}),
 )  # fmt: skip

@@ -5,6 +5,7 @@
 writes
 
   model.onnx     the int8 model: normalised images in, one logit per class out
+  model.onnx.gz  the same, compressed: the size that counts where it is sent, zeros and all
   labels.txt     a class per line, in the order of the logits
   model.json     how an image becomes the input, step by step, and what the model was made from
   predict.py     answers; one file that needs numpy, Pillow and onnxruntime
@@ -36,9 +37,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Write the folder and print the files in it."""
+    """Write the folder and print the files in it, with their sizes."""
     from slimline import variants
     from slimline.repository import dvc_files, package
+    from slimline.targets.model_file import KIB
 
     card = Path("metrics", package.CARD)
     lock = dvc_files.read_lock(Path())
@@ -52,5 +54,6 @@ def run(arguments: Namespace) -> int:
         with_torch=arguments.torch,
     )
     for name in names:
-        print(arguments.target / name)
+        path = arguments.target / name
+        print(f"{path}\t{path.stat().st_size / KIB:.1f} KiB")
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils.hooks import RemovableHandle
 from torchao.quantization.pt2e import FakeQuantize
 
@@ -16,6 +16,8 @@ from slimline.quantization.swish_observers import KNEE, OnlySwishObserver
 
 _MANY_FLAT = 0.1
 """Share of calibration images that may show nothing before that is told."""
+_LOPSIDED = 100
+"""Times the middle channel that the largest may be: beyond that half of them have few bytes."""
 
 
 def count_flat(images: Tensor) -> int:
@@ -34,14 +36,21 @@ def warning(num_flat: int, count: int) -> str:
     )
 
 
-def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], None]) -> None:
+def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], None]) -> list[str]:
     """Give each activation the range that a calibrator chooses; ranges of weights stay.
+
+    Returns what to say of values that a range for all channels does no good, a sentence each.
 
     `run` feeds the network with the calibration images and is called for the extremes, and again
     for the counts between them, where these decide. Fake-quant is expected to be off, so that the
     values are float.
     """
-    watched = [_Watched(each) for each in network.modules() if _is_of_activation(each)]
+    names = _names(network)
+    watched = [
+        _Watched(each, names.get(name, name))
+        for name, each in network.named_modules()
+        if _is_of_activation(each)
+    ]
     passes = (_Watched.widen,) if calibrator == "minmax" else (_Watched.widen, _Watched.count)
     for observe in passes:
         hooks = [each.watch(observe) for each in watched]
@@ -50,6 +59,21 @@ def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], Non
             hook.remove()
     for each in watched:
         each.set_range(calibrator)
+    return [told for each in watched if (told := each.told())]
+
+
+def _names(network: nn.Module) -> dict[str, str]:
+    """Return, by the name of a fake-quant, the module of the network whose values it is given."""
+    if not isinstance(network, fx.GraphModule):
+        return {}
+    found = {}
+    for node in network.graph.nodes:
+        given = node.args[0] if node.op == "call_module" and node.args else None
+        if isinstance(given, fx.Node):
+            modules = [path for path, _ in given.meta.get("nn_module_stack", {}).values()]
+            own = modules[-1] if modules and modules[-1] else given.name
+            found[str(node.target)] = "the input" if given.op == "placeholder" else own
+    return found
 
 
 def _is_of_activation(module: nn.Module) -> bool:
@@ -59,11 +83,13 @@ def _is_of_activation(module: nn.Module) -> bool:
 class _Watched:
     """A fake-quant, and what it was given so far."""
 
-    def __init__(self, fake_quant: Any) -> None:
-        self._fake_quant = fake_quant
+    def __init__(self, fake_quant: Any, name: str) -> None:
+        self._fake_quant, self._name = fake_quant, name
         self._observer = fake_quant.activation_post_process
         self._low, self._high = float("inf"), float("-inf")
         self._counts = torch.zeros(NUM_BINS, dtype=torch.float64)
+        self._of_channels = torch.zeros(1)
+        """The largest absolute value of each channel."""
 
     def watch(self, observe: Callable[["_Watched", Tensor], None]) -> RemovableHandle:
         """Call one of the methods below with all that the fake-quant is given."""
@@ -81,6 +107,26 @@ class _Watched:
         """Remember the extremes."""
         self._low = min(self._low, values.min().item())
         self._high = max(self._high, values.max().item())
+        if values.dim() > 1:
+            found = values.abs().transpose(0, 1).flatten(1).amax(1)
+            self._of_channels = torch.maximum(self._of_channels, found)
+
+    def told(self) -> str:
+        """Return what to say of the values; empty: nothing."""
+        used = self._of_channels[self._of_channels > 0]
+        if self._low == self._high:
+            return (
+                f"warning: {self._name} is {self._low:.3g} in all calibration images, of which no "
+                "range can be found: look at where data.calibration_images are taken from"
+            )
+        ratio = float(used.max() / used.median()) if len(used) > 1 else 1.0
+        if ratio < _LOPSIDED:
+            return ""
+        return (
+            f"warning: one channel of {self._name} reaches {ratio:,.0f} times as far as half of "
+            "the others do, for which few of the 256 bytes are left: if int8 costs accuracy, set "
+            "quantization.equalise, or keep what reads it in float (quantization.mixed)"
+        )
 
     def count(self, values: Tensor) -> None:
         """Count the values by bins between the extremes."""

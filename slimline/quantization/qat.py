@@ -18,7 +18,7 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.networks import tracing
 from slimline.networks.classifier import Classifier
-from slimline.quantization import bias_rounding, calibration
+from slimline.quantization import bias_rounding, calibration, equalisation
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
@@ -110,6 +110,7 @@ def prepare_as(
         model.example,
         **vars(chooser.choose(settings.scheme)),
         float_layers=float_layers,
+        equalise=settings.equalise,
     )
 
 
@@ -138,6 +139,7 @@ def prepare(
     activation_type: ActivationType = "uint8",
     weights: WeightScales = "per_channel",
     float_layers: Collection[str] = (),
+    equalise: bool = False,
 ) -> fx.GraphModule:
     """Return the network as an exported graph with BatchNorm folded and fake-quant in place.
 
@@ -151,6 +153,8 @@ def prepare(
     )
     batch = torch.export.Dim("batch", min=1)
     folded = fold_batchnorm(network)
+    if equalise:
+        equalisation.equalise(folded)
     with to_onnx.quiet_exporter():
         exported = torch.export.export(
             folded, (example,), dynamic_shapes=({0: batch},), strict=False
@@ -190,11 +194,11 @@ def calibrate(
 
     _for_each_fake_quant(network, lambda each: each.disable_fake_quant())
     run()
-    calibration.set_ranges(network, calibrator, run)
+    of_ranges = calibration.set_ranges(network, calibrator, run)
     _for_each_fake_quant(network, lambda each: each.enable_fake_quant())
-    told = calibration.warning(sum(flat), len(images))
-    if told:
-        print(told)
+    for told in (calibration.warning(sum(flat), len(images)), *of_ranges):
+        if told:
+            print(told)
 
 
 def finish(network: fx.GraphModule) -> None:

@@ -69,6 +69,10 @@ class QuantizerParams(Params):
     """One scale per output channel, or one for all of a layer, for runtimes that want it; that cost
     EfficientNet-Lite0 8 points where channels cost 0.2."""
 
+    equalise: bool
+    """Let channels between two layers reach as far before quantization, the same in float to the
+    bit (`slimline.quantization.equalisation`); of our own quantizer alone."""
+
     mixed: MixedParams
     """Layers that stay float."""
 

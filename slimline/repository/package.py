@@ -1,5 +1,6 @@
 """A model with all that goes along with it, in one folder that can be sent away."""
 
+import gzip
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from slimline.errors import ArtifactError
 from slimline.repository import browser, dvc_files, one_file, torch_files
 from slimline.repository.dvc_files import Lock
 
+COMPRESSED = f"{description.ONNX}.gz"
 CARD, SUMS, PREDICT = "model_card.md", "SHA256SUMS", "predict.py"
 
 
@@ -24,10 +26,11 @@ def pack(
     """Write the folder `target` and return the names of its files.
 
     `model.onnx` and `model.json` are those of the model folder; `model.json` says how an image
-    becomes the input. `labels.txt` has a class per line, in the order of the logits. `predict.py`
-    answers with numpy, Pillow and onnxruntime alone. `SHA256SUMS` is for `sha256sum --check`.
-    `with_page` adds the folder `browser` (`slimline.repository.browser`), `with_torch` the folder
-    `torch` (`slimline.repository.torch_files`).
+    becomes the input. `model.onnx.gz` is the file as it is best sent: zeros that pruning left take
+    next to nothing in it. `labels.txt` has a class per line, in the order of the logits.
+    `predict.py` answers with numpy, Pillow and onnxruntime alone. `SHA256SUMS` is for
+    `sha256sum --check`. `with_page` adds the folder `browser` (`slimline.repository.browser`),
+    `with_torch` the folder `torch` (`slimline.repository.torch_files`).
 
     Raises:
         ArtifactError: `target` is taken, or a file is not the one that was evaluated and reported.
@@ -41,6 +44,7 @@ def pack(
     with files.replacing(target) as partial:
         for source in sources:
             shutil.copyfile(source, partial / source.name)
+        _compress(partial / description.ONNX, partial / COMPRESSED)
         description.write_labels(partial, classes)
         files.write_text(partial / PREDICT, one_file.predict_source())
         if with_page:
@@ -52,6 +56,11 @@ def pack(
         sums = [f"{files.hash_file(partial / name)}  {name}\n" for name in names]
         files.write_text(partial / SUMS, "".join(sums))
     return [*names, SUMS]
+
+
+def _compress(path: Path, target: Path) -> None:
+    """Write the same bytes for the same file, whenever that is."""
+    target.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
 
 def _check(source: Path, lock: Lock) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 import shutil
@@ -45,15 +46,20 @@ def test_all_that_is_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -
         "labels.txt",
         "model.json",
         "model.onnx",
+        "model.onnx.gz",
         "model_card.md",
         "predict.py",
     ]
     assert sorted(path.name for path in shipped.iterdir()) == names
-    assert sorted(Path(line).name for line in capsys.readouterr().out.split()) == names
+    told = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert sorted(Path(path).name for path in told) == names
+    packed = shipped / "model.onnx.gz"
+    assert told["out/v1/model.onnx.gz"] == f"{packed.stat().st_size / 1024:.1f} KiB"
+    assert gzip.decompress(packed.read_bytes()) == (shipped / "model.onnx").read_bytes()
     assert (shipped / "labels.txt").read_text() == "boot\nhigh heel\nsandal\n<b>\n"
     check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     done = subprocess.run(check, cwd=shipped, capture_output=True, text=True, check=True)
-    assert done.stdout.count(": OK") == 5
+    assert done.stdout.count(": OK") == 6
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["v1"]
 
 

@@ -83,3 +83,22 @@ def test_many_of_them_are_told() -> None:
     told = calibration.warning(60, 100)
     assert "60 of 100 calibration images have one colour everywhere" in told
     assert "data.calibration_images" in told
+
+
+def told_of(images: torch.Tensor) -> list[str]:
+    graph = prepared(outlier=1)
+    return calibration.set_ranges(graph, "minmax", lambda: graph(images))
+
+
+def test_a_channel_that_leaves_the_others_no_bytes_is_told_with_its_place() -> None:
+    assert told_of(IMAGES) == []
+    images = IMAGES.clone()
+    images[:, 1] *= 1000
+    told = told_of(images)
+    assert told[0].startswith("warning: one channel of the input reaches 1,000 times as far as")
+    assert "quantization.equalise" in told[0]
+
+
+def test_values_that_never_change_are_told() -> None:
+    (told, *_) = told_of(torch.ones(2, 4, 16, 16))
+    assert told.startswith("warning: the input is 1 in all calibration images")

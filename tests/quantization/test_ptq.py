@@ -28,6 +28,7 @@ SETTINGS = {
     "activation_type": "uint8",
     "weight_bits": 7,
     "weights": "per_channel",
+    "equalise": False,
     "mixed": {"float_layers": [], "max_drop": 100, "only_faster": False},
     "calibrator": "minmax",
 }

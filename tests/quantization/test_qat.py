@@ -78,7 +78,7 @@ def finetuned(
     recipe = RECIPE.model_copy(update={"epochs": 0.5, "learning_rate": learning_rate})
     settings = QatFinetuneParams(
         activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
-        mixed=ALL_INT8, observe=observe, recipe=recipe,
+        equalise=False, mixed=ALL_INT8, observe=observe, recipe=recipe,
     )  # fmt: skip
     parts = (splits[name] for name in ("train", "calibration", "validation"))
     quantized, fitted = qat.finetune(model, *parts, settings, seed=1)

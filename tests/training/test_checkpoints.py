@@ -241,7 +241,7 @@ def quantized(folder: Path, monkeypatch: pytest.MonkeyPatch, *, stop_after: int 
     model = Classifier(float_network.eval(), Architecture("any", 2, 1, 1, 3), TRAIN.classes, FRAME)
     settings = QatFinetuneParams(
         activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
-        mixed=ALL_INT8, observe=0.6,
+        equalise=False, mixed=ALL_INT8, observe=0.6,
         recipe=RECIPE.model_copy(update={"epochs": 1.0, "validations": 2}),
     )  # fmt: skip
     with monkeypatch.context() as patch:

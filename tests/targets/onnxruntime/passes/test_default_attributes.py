@@ -115,7 +115,7 @@ def test_no_larger_than_a_file_of_onnxruntime(
             splits["validation"],
             Int8PtqParams(
                 quantizer=quantizer, activation_type="uint8", weight_bits=7,
-                weights="per_channel", mixed=ALL_INT8, calibrator="minmax",
+                weights="per_channel", equalise=False, mixed=ALL_INT8, calibrator="minmax",
             ),
             mixed_precision.NO_TABLES,
             num_threads=1,

@@ -1,0 +1,61 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slimline.quantization import equalisation, qat
+
+IMAGES = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Network(nn.Module):
+    """A chain whose middle channels reach very differently far, and a branch that must stay."""
+
+    def __init__(self, activation: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.depthwise = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8)
+        self.two, self.three = nn.Conv2d(8, 6, 1), nn.Conv2d(6, 6, 1)
+        self.act, self.head = activation(), nn.Linear(6, 4)
+        for factor, channel in ((1024.0, 1), (1 / 512, 2)):
+            self.one.weight.data[channel] *= factor
+            self.one.bias.data[channel] *= factor
+            self.depthwise.weight.data[channel] /= factor
+        self.two.weight.data[:, 5] = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.act(self.two(self.act(self.depthwise(self.act(self.one(images))))))
+        return self.head((first + self.three(first)).mean([2, 3]))
+
+
+def test_the_answers_are_the_same_to_the_bit_and_channels_reach_as_far() -> None:
+    network = Network().eval()
+    expected = network(IMAGES)
+    folded = qat.fold_batchnorm(network)
+    assert equalisation.equalise(folded) == ["one", "depthwise"]
+    assert torch.equal(folded(IMAGES), expected)
+    reach = folded.get_submodule("one")(IMAGES).detach().abs().amax((0, 2, 3))
+    assert float(reach.max() / reach.min()) < 50
+    assert equalisation.equalise(folded) == ["one", "depthwise"]
+    assert torch.equal(folded(IMAGES), expected)
+
+
+def test_what_is_cut_off_at_six_is_left() -> None:
+    """ReLU6 keeps no proportions."""
+    folded = qat.fold_batchnorm(Network(nn.ReLU6).eval())
+    before = copy.deepcopy(folded.state_dict())
+    assert equalisation.equalise(folded) == []
+    assert all(torch.equal(each, before[name]) for name, each in folded.state_dict().items())
+
+
+@pytest.mark.parametrize("equalise", [False, True])
+def test_int8_loses_less(equalise: bool) -> None:
+    network = Network().eval()
+    prepared = qat.prepare(network, IMAGES[:2], weight_bits=8, equalise=equalise)
+    prepared(IMAGES)
+    qat.finish(prepared)
+    with torch.no_grad():
+        expected = network(IMAGES)
+        error = float((prepared(IMAGES) - expected).abs().max() / expected.std())
+    assert (error < 0.1) == equalise
