@@ -20,6 +20,8 @@ from slimline.data import preprocessing
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import ArtifactError, DataError
 from slimline.measure import softmax
+from slimline.targets.onnxruntime import by_openvino
+from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.runtimes import Answer, Deployable
 
 _FILES = (description.ONNX, description.DESCRIPTION)
@@ -57,10 +59,13 @@ class Model:
     """From what the frame makes of images to logits."""
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path, *, runtime: str = ONNX_RUNTIME) -> Model:
     """Return the model of a folder, tried on a blank image.
 
+    `runtime` is what runs an .onnx: onnxruntime or openvino. Other files have one of their own.
+
     Raises:
+        TargetError: the runtime is not installed.
         ArtifactError: the folder has no model that can be deployed, or its files are broken or do
             not fit each other.
     """
@@ -80,7 +85,7 @@ def load(folder: Path) -> Model:
             f"{path}: 'preprocessing' is wrong: {preprocessing.reason(error)}"
         ) from None
     deployable = description.deployable(folder)
-    answer = interface.with_logits(_load(deployable, content))
+    answer = interface.with_logits(_load(deployable, content, runtime))
     model = Model(list(map(str, content["classes"])), frame, answer)
     try:
         shape = model.answer(blank).shape[1:]
@@ -144,15 +149,24 @@ def _read_or_error(path: Path, *, frame: Preprocessing) -> Pixels | DataError:
         return error
 
 
-def _load(deployable: Deployable, content: dict[str, Any]) -> Answer:
+def _load(deployable: Deployable, content: dict[str, Any], runtime: str) -> Answer:
+    is_own = runtime == ONNX_RUNTIME
+    if not is_own and deployable.target != ONNX_RUNTIME:
+        raise ArtifactError(
+            f"{deployable.path}: runs in {deployable.target} alone; --runtime is for .onnx files"
+        )
+    if not is_own:
+        by_openvino.require()
     try:
-        return deployable.load(num_threads=1)
+        if is_own:
+            return deployable.load(num_threads=1)
+        return by_openvino.load(deployable.path, num_threads=1)
     except Exception as error:  # each runtime has its own
-        oldest = content.get("oldest_onnxruntime")
+        oldest = content.get("oldest_onnxruntime") if is_own else None
         needs = f" (it needs {oldest} or newer)" if oldest else ""
         raise ArtifactError(
-            f"{deployable.path}: cannot be loaded by {deployable.target}{needs}: "
-            f"{preprocessing.reason(error)}"
+            f"{deployable.path}: cannot be loaded by {deployable.target if is_own else runtime}"
+            f"{needs}: {preprocessing.reason(error)}"
         ) from None
 
 

@@ -54,6 +54,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--top", metavar="K", type=_count, default=1, help="answers for each file (default: 1)"
     )
+    parser.add_argument(
+        "--runtime",
+        choices=["onnxruntime", "openvino"],
+        default="onnxruntime",
+        help="what runs the model; OpenVINO must be installed (default: onnxruntime)",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object per file")
 
 
@@ -62,7 +68,7 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import DataError
     from slimline.predict import load, predict
 
-    model = load(arguments.model)
+    model = load(arguments.model, runtime=arguments.runtime)
     images, num_mistakes = _find(arguments.images)
     print_answers = _print_json if arguments.json else _print_text
     predictions = predict(model, images, top=arguments.top)

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import bare
@@ -371,3 +372,25 @@ def test_a_file_of_another_model_does_not_answer(
         file.write(b" ")
     assert main(["predict", str(model), "a.png"]) == 2
     assert "model.onnx: is not the file that model.json" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("openvino") is not None, reason="OpenVINO is here")
+def test_a_runtime_that_is_not_installed_is_one_sentence(
+    model: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(model), str(image), "--runtime", "openvino"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("--runtime openvino: OpenVINO is not installed; `python -m pip install")
+    assert len(told.splitlines()) == 1
+
+
+def test_another_file_than_onnx_has_one_runtime(
+    model: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model / "model.pte").write_bytes(b"")
+    path = model / "model.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"target": "executorch", "file": "model.pte"})
+    )
+    assert main(["predict", str(model), str(image), "--runtime", "openvino"]) == 2
+    assert "runs in executorch alone" in capsys.readouterr().err
