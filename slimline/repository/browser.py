@@ -38,7 +38,8 @@ def add(package: Path) -> None:
     folder = package / FOLDER
     folder.mkdir()
     for path in sorted(_PAGE.iterdir()):
-        shutil.copyfile(path, folder / path.name)
+        if path.suffix in {".html", ".mjs"}:
+            shutil.copyfile(path, folder / path.name)
     for name in ("model.onnx", "model.json"):
         shutil.copyfile(package / name, folder / name)
     with tempfile.TemporaryDirectory() as scratch:
