@@ -16,6 +16,8 @@ from slimline.quantization.swish_observers import KNEE, OnlySwishObserver
 
 _MANY_FLAT = 0.1
 """Share of calibration images that may show nothing before that is told."""
+_WITH_CHANNELS = (2, 4)
+"""Dimensions of values whose second one is channels."""
 _LOPSIDED = 100
 """Times the middle channel that the largest may be: beyond that half of them have few bytes."""
 
@@ -76,6 +78,12 @@ def _names(network: nn.Module) -> dict[str, str]:
     return found
 
 
+def _times_the_middle(of_channels: Tensor) -> float:
+    """Return how many times the middle one the largest is, of those that are not 0."""
+    used = of_channels[of_channels > 0]
+    return float(used.max() / used.median()) if len(used) else 1.0
+
+
 def _is_of_activation(module: nn.Module) -> bool:
     return isinstance(module, FakeQuantize) and module.qscheme == torch.per_tensor_affine
 
@@ -88,8 +96,9 @@ class _Watched:
         self._observer = fake_quant.activation_post_process
         self._low, self._high = float("inf"), float("-inf")
         self._counts = torch.zeros(NUM_BINS, dtype=torch.float64)
-        self._of_channels = torch.zeros(1)
-        """The largest absolute value of each channel."""
+        self._of_channels: dict[int, Tensor] = {}
+        """The largest absolute value of each channel, by how many there are: values that are only
+        moved, as halves, share a fake-quant."""
 
     def watch(self, observe: Callable[["_Watched", Tensor], None]) -> RemovableHandle:
         """Call one of the methods below with all that the fake-quant is given."""
@@ -107,19 +116,19 @@ class _Watched:
         """Remember the extremes."""
         self._low = min(self._low, values.min().item())
         self._high = max(self._high, values.max().item())
-        if values.dim() > 1:
+        if values.dim() in _WITH_CHANNELS:
             found = values.abs().transpose(0, 1).flatten(1).amax(1)
-            self._of_channels = torch.maximum(self._of_channels, found)
+            known = self._of_channels.get(len(found), found)
+            self._of_channels[len(found)] = torch.maximum(known, found)
 
     def told(self) -> str:
         """Return what to say of the values; empty: nothing."""
-        used = self._of_channels[self._of_channels > 0]
         if self._low == self._high:
             return (
                 f"warning: {self._name} is {self._low:.3g} in all calibration images, of which no "
                 "range can be found: look at where data.calibration_images are taken from"
             )
-        ratio = float(used.max() / used.median()) if len(used) > 1 else 1.0
+        ratio = max(map(_times_the_middle, self._of_channels.values()), default=1.0)
         if ratio < _LOPSIDED:
             return ""
         return (

@@ -102,3 +102,19 @@ def test_a_channel_that_leaves_the_others_no_bytes_is_told_with_its_place() -> N
 def test_values_that_never_change_are_told() -> None:
     (told, *_) = told_of(torch.ones(2, 4, 16, 16))
     assert told.startswith("warning: the input is 1 in all calibration images")
+
+
+def test_halves_that_share_a_range_have_channels_of_their_own() -> None:
+    """As those of ShuffleNetV2: more channels before a split than behind it."""
+
+    class Halves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(4, 8, 1), nn.Conv2d(4, 4, 1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            kept, read = self.one(images).chunk(2, dim=1)
+            return torch.cat([kept, self.two(read)], dim=1)
+
+    graph = qat.prepare(Halves().eval(), IMAGES[:2], weight_bits=7)
+    assert calibration.set_ranges(graph, "minmax", lambda: graph(IMAGES)) == []
