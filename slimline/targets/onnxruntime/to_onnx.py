@@ -1,7 +1,8 @@
 """Float ONNX export, and the cleaning that every ONNX file goes through.
 
 The contract of all our files: input `input`, float32 [batch, channels, height, width], normalised;
-output `logits`, float32 [batch, classes]; any batch from 1 up; nothing inside but what runs.
+output `logits`, float32 [batch, classes]; any batch from 1 up; nothing inside but what runs. The
+product's may take pixels and answer probabilities (`slimline.targets.onnxruntime.interface`).
 """
 
 import contextlib
