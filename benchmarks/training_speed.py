@@ -46,7 +46,6 @@ from slimline.training.stepping import Stepper
 
 _CLASSES, _PHOTO, _NOISE = 4, (256, 256), 20
 _CUT, _SMOOTHING, _RATE, _MOMENTUM, _DECAY = 0.35, 0.1, 0.01, 0.9, 1e-4
-_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -115,9 +114,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of the CPU; params.yaml's if left out")
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
     given = parser.parse_args()
-    determinism.start(params.load_run())
+    run = params.load_run()
+    determinism.start(run.model_copy(update={"num_threads": given.threads or run.num_threads}))
     device = determinism.device()
     name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
     print(
@@ -131,10 +133,10 @@ def main() -> None:
         for workers in given.workers:
             recipe = _recipe(given, len(split), workers)
             bench = Bench(photos, split, recipe, given.network, given.steps, device)
-            _print(bench, workers)
+            _print(bench, workers, given.rounds)
 
 
-def _print(bench: Bench, workers: int) -> None:
+def _print(bench: Bench, workers: int, rounds: int) -> None:
     loops: dict[str, Callable[[Bench], tuple[float, float | None]]] = {
         "bare, one synthetic batch": bare,
         "ours": ours,
@@ -142,7 +144,7 @@ def _print(bench: Bench, workers: int) -> None:
         "timm": of_timm,
     }
     found: dict[str, list[tuple[float, float | None]]] = {name: [] for name in loops}
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         for name, run in loops.items():
             found[name].append(run(bench))
     speeds = {name: statistics.median(speed for speed, _ in each) for name, each in found.items()}
