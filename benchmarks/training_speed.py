@@ -126,8 +126,8 @@ def main() -> None:
         f"{given.network}, {given.size} px, batches of {given.batch}, {given.precision}, {name}, "
         f"{torch.get_num_threads()} threads\n"
     )
-    print("| workers | loop | images/s | of the bare loop, % | not a step, % |")
-    print("|---:|---|---:|---:|---:|")
+    print("| workers | loop | images/s | of the bare loop, % | not a step, % | GPU memory, MiB |")
+    print("|---:|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         photos, split = make(Path(folder), given.images, given.size)
         for workers in given.workers:
@@ -144,16 +144,22 @@ def _print(bench: Bench, workers: int, rounds: int) -> None:
         "timm": of_timm,
     }
     found: dict[str, list[tuple[float, float | None]]] = {name: [] for name in loops}
+    memory = dict.fromkeys(loops, "")
     for _ in range(rounds):
         for name, run in loops.items():
+            if bench.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             found[name].append(run(bench))
+            if bench.device.type == "cuda":
+                memory[name] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f}"
     speeds = {name: statistics.median(speed for speed, _ in each) for name, each in found.items()}
     reference = speeds["bare, one synthetic batch"]
     for name, speed in speeds.items():
         shares = [share for _, share in found[name] if share is not None]
         share = f"{statistics.median(shares):.1f}" if shares else ""
         print(
-            f"| {workers} | {name} | {speed:.1f} | {100 * speed / reference:.1f} | {share} |",
+            f"| {workers} | {name} | {speed:.1f} | {100 * speed / reference:.1f} | {share} | "
+            f"{memory[name]} |",
             flush=True,
         )
 
