@@ -6,7 +6,8 @@ prints images per second, and as ratios to a bare loop, of: our loop; our loader
 on one batch that lies on the device already (forward, loss, backward, SGD); and timm's loop. All
 train the same network of timm on the same JPEGs with the same cuts, one after the other, several
 times, medians are told. Also which share of our steps is anything but forward, backward and update:
-waiting for images, normalising, learning rate, checks, progress.
+waiting for images, normalising, learning rate, checks, progress: of the time that passed, and of
+the CPU's time in the training process, which other work on the machine does not stretch.
 
 timm's `train.py` is in no wheel: its loop is written here from the same parts of timm
 (`ImageDataset`, `create_loader` with its prefetcher, `create_optimizer_v2`, `create_scheduler_v2`,
@@ -22,6 +23,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from typing import TypeAlias
 from unittest import mock
 
 import numpy as np
@@ -46,6 +48,10 @@ from slimline.training.stepping import Stepper
 
 _CLASSES, _PHOTO, _NOISE = 4, (256, 256), 20
 _CUT, _SMOOTHING, _RATE, _MOMENTUM, _DECAY = 0.35, 0.1, 0.01, 0.9, 1e-4
+
+
+Shares: TypeAlias = tuple[float, float] | None
+"""Percent of time and of CPU time in which no step was made; known of our loop on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ class Clock:
     device: torch.device
     begun: list[float] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
+    cpu_begun: list[float] = field(default_factory=list)
+    cpu_ended: list[float] = field(default_factory=list)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -86,7 +94,9 @@ class Clock:
 
         def timed(*arguments: object) -> torch.Tensor:
             self.begun.append(time.perf_counter())
+            self.cpu_begun.append(time.process_time())
             loss = take(*arguments)  # type: ignore[arg-type]
+            self.cpu_ended.append(time.process_time())
             self.ended.append(time.perf_counter())
             return loss
 
@@ -99,10 +109,17 @@ class Clock:
         return self.ended[-1] - self.ended[0]
 
     @property
-    def other_share(self) -> float:
-        """Percent of that in which no step was made; says something where steps are waited for."""
-        steps = sum(e - b for b, e in zip(self.begun[1:], self.ended[1:], strict=True))
-        return 100 * (1 - steps / self.seconds)
+    def other_shares(self) -> tuple[float, float]:
+        """Percent of time, and of CPU time, in which no step was made; of a device that waits."""
+        return (
+            _other_share(self.begun, self.ended),
+            _other_share(self.cpu_begun, self.cpu_ended),
+        )
+
+
+def _other_share(begun: list[float], ended: list[float]) -> float:
+    steps = sum(end - start for start, end in zip(begun[1:], ended[1:], strict=True))
+    return 100 * (1 - steps / (ended[-1] - ended[0]))
 
 
 def main() -> None:
@@ -126,7 +143,10 @@ def main() -> None:
         f"{given.network}, {given.size} px, batches of {given.batch}, {given.precision}, {name}, "
         f"{torch.get_num_threads()} threads\n"
     )
-    print("| workers | loop | images/s | of the bare loop, % | not a step, % | GPU memory, MiB |")
+    print(
+        "| workers | loop | images/s | of the bare loop, % "
+        "| not a step, % of time / of CPU time | GPU memory, MiB |"
+    )
     print("|---:|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         photos, split = make(Path(folder), given.images, given.size)
@@ -137,13 +157,13 @@ def main() -> None:
 
 
 def _print(bench: Bench, workers: int, rounds: int) -> None:
-    loops: dict[str, Callable[[Bench], tuple[float, float | None]]] = {
+    loops: dict[str, Callable[[Bench], tuple[float, Shares]]] = {
         "bare, one synthetic batch": bare,
         "ours": ours,
         "our loader alone": loader_alone,
         "timm": of_timm,
     }
-    found: dict[str, list[tuple[float, float | None]]] = {name: [] for name in loops}
+    found: dict[str, list[tuple[float, Shares]]] = {name: [] for name in loops}
     memory = dict.fromkeys(loops, "")
     for _ in range(rounds):
         for name, run in loops.items():
@@ -156,7 +176,7 @@ def _print(bench: Bench, workers: int, rounds: int) -> None:
     reference = speeds["bare, one synthetic batch"]
     for name, speed in speeds.items():
         shares = [share for _, share in found[name] if share is not None]
-        share = f"{statistics.median(shares):.1f}" if shares else ""
+        share = " / ".join(f"{statistics.median(each):.1f}" for each in zip(*shares, strict=True))
         print(
             f"| {workers} | {name} | {speed:.1f} | {100 * speed / reference:.1f} | {share} | "
             f"{memory[name]} |",
@@ -164,7 +184,7 @@ def _print(bench: Bench, workers: int, rounds: int) -> None:
         )
 
 
-def ours(bench: Bench) -> tuple[float, float | None]:
+def ours(bench: Bench) -> tuple[float, Shares]:
     """Train by THE loop, and validate on two images behind the last step."""
     two = Split(
         split_files.take(bench.split.images, np.arange(2)),
@@ -185,10 +205,10 @@ def ours(bench: Bench) -> tuple[float, float | None]:
             phase="speed",
         )
     on_cpu = bench.device.type == "cpu"
-    return bench.speed(clock.seconds), clock.other_share if on_cpu else None
+    return bench.speed(clock.seconds), clock.other_shares if on_cpu else None
 
 
-def loader_alone(bench: Bench) -> tuple[float, None]:
+def loader_alone(bench: Bench) -> tuple[float, Shares]:
     """Take the batches, and do nothing with them."""
     batches = iter(
         loader.training_batches(
@@ -202,7 +222,7 @@ def loader_alone(bench: Bench) -> tuple[float, None]:
     return bench.speed(_now(bench.device) - begun), None
 
 
-def bare(bench: Bench) -> tuple[float, None]:
+def bare(bench: Bench) -> tuple[float, Shares]:
     """Make steps of one batch that lies on the device."""
     network = bench.build().train()
     optimizer = torch.optim.SGD(
@@ -224,7 +244,7 @@ def bare(bench: Bench) -> tuple[float, None]:
     return bench.speed(_now(bench.device) - begun), None
 
 
-def of_timm(bench: Bench) -> tuple[float, None]:
+def of_timm(bench: Bench) -> tuple[float, Shares]:
     """Make the steps that timm's `train_one_epoch` makes, with timm's parts."""
     network = bench.build().train()
     frame, recipe = bench.split.preprocessing, bench.recipe

@@ -125,8 +125,12 @@ def fixed_batches(
     """
     normalise = Normaliser(preprocessing, device)
     for rows in rows_of(split, size=size, rank=rank, count=count):
-        pixels = torch.from_numpy(np.asarray(split.images[rows])).permute(0, 3, 1, 2)
-        yield normalise(pixels), torch.from_numpy(np.asarray(split.labels[rows]))
+        # Rows of a file that is mapped into memory may not be written, and torch wants to know.
+        pixels = np.require(split.images[rows], requirements="W")
+        yield (
+            normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2)),
+            torch.from_numpy(np.asarray(split.labels[rows])),
+        )
 
 
 def rows_of(
