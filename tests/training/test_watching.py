@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 import tomllib
@@ -129,6 +130,33 @@ def test_one_that_is_slow_makes_nobody_wait(
     said = capfd.readouterr().out
     assert "tensorboard did not end within 0.1 s, and was ended" in said
     assert "tensorboard was too slow for the figures of" in said
+
+
+_STAGE = """
+import time
+from slimline.training import watching
+with watching.watching("test", ["tensorboard"]):
+    watching.tell("test", 1, {"loss": 1.0})
+    print(watching._feeds[0]._process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_it_ends_with_a_training_that_is_killed_and_keeps_its_figures(
+    tool: Callable[[str], Path],
+) -> None:
+    path = tool("pass")
+    training = subprocess.Popen([sys.executable, "-c", _STAGE], stdout=subprocess.PIPE, text=True)
+    assert training.stdout is not None
+    own = int(training.stdout.readline())
+    training.kill()
+    training.wait()
+    training.stdout.close()
+    deadline = time.monotonic() + 10
+    while Path("/proc", str(own)).exists():
+        assert time.monotonic() < deadline, "an orphan is left"
+        time.sleep(0.1)
+    assert told(path) == [("test/loss", 1.0, 1)]
 
 
 def test_what_is_not_installed_is_told_at_once(tmp_path: Path) -> None:
