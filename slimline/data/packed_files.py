@@ -1,7 +1,7 @@
 """Image files in few large ones: uncompressed tar archives, read at the places that an index knows.
 
 A million small files take DVC hours and gigabytes, a few large ones what a disk takes; an image
-costs 24 bytes of memory, and any tool unpacks them (docs/decisions/0032-packed-photos.md).
+costs 32 bytes of memory, and any tool unpacks them (docs/decisions/0032-packed-photos.md).
 """
 
 import itertools
