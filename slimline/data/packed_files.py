@@ -1,6 +1,6 @@
 """Image files in few large ones: uncompressed tar archives, read at the places that an index knows.
 
-A million small files take DVC hours and gigabytes, a few large ones what a disk takes; an image
+A million small files cost DVC gigabytes of memory, a few large ones next to nothing; an image
 costs 32 bytes of memory, and any tool unpacks them (docs/decisions/0032-packed-photos.md).
 """
 
