@@ -30,9 +30,10 @@ from slimline.search import space
 from slimline.search.settings import SearchParams
 from slimline.targets import device_runtimes
 from slimline.targets.registry import DeviceTarget
+from slimline.training import watching
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
-from slimline.training.settings import ProgressParams, SharedRecipe
+from slimline.training.settings import ProgressParams, SharedRecipe, each_once
 
 if TYPE_CHECKING:
     AnyMethod: TypeAlias = PruneSettings
@@ -41,16 +42,10 @@ else:
     AnyMethod = Annotated[_UNION, Field(discriminator="method")]
 
 
-def _each_once(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("must name each once")
-    return names
-
-
 class ParamsFile(RunParams):
     """The whole file; each section is used by the stage of its name (`data` by prepare_data)."""
 
-    targets: Annotated[list[DeviceTarget], AfterValidator(_each_once)]
+    targets: Annotated[list[DeviceTarget], AfterValidator(each_once)]
     """Runtimes other than ONNX Runtime that the product is written for as well; most need packages
     of their own (docs/devices.md)."""
 
@@ -135,7 +130,9 @@ def check_files(content: ParamsFile, pretrained: Path) -> None:
         PretrainedError: a checkpoint is missing, or something in its folder cannot be used.
         ArtifactError: the weights of a model folder are not those that its `model.json` describes.
         TargetError: packages that a target needs are not installed.
+        ParamsError: nor is a tool that shall watch.
     """
+    watching.require(content.progress.watchers)
     for target in content.targets:
         device_runtimes.RUNTIMES[target].require()
     for section in (content.baseline_train, content.backbone_swap):

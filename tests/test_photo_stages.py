@@ -4,6 +4,7 @@ The same on real DVC, trained until it knows something, is `tests/test_photos.py
 """
 
 import importlib
+import shutil
 import subprocess
 import sys
 import warnings
@@ -70,12 +71,16 @@ def test_what_is_committed_is_current_for_dvc_gate_and_diff(
 
 
 def test_a_photo_of_each_kind_is_answered_as_evaluate_did(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(workspace)
     prepared = workspace / "data" / "prepared" / "test"
     manifest = files.read_json(prepared / "manifest.json")
-    paths = [str(prepared / "images" / each["file"]) for each in manifest["files"]]
+    shutil.unpack_archive(prepared / "images" / "images-00000.tar", tmp_path)
+    paths = sorted(map(str, tmp_path.iterdir()))
     assert slimline(["predict", "models/int8_export", *paths]) == 0
     answered = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
     expected = (workspace / "metrics" / "predictions" / "int8_export.txt").read_text().split()

@@ -9,6 +9,7 @@ import pytest
 import toy
 
 from slimline import files
+from slimline.data import packed_files
 
 pytestmark = pytest.mark.slow
 
@@ -47,12 +48,12 @@ def test_the_photos_are_tracked_and_not_in_git(workspace: Path) -> None:
 
 def test_prepared_splits_are_the_files_themselves(workspace: Path) -> None:
     prepared = workspace / "data" / "prepared" / "test"
-    manifest = files.read_json(prepared / "manifest.json")
-    assert manifest["classes"] == list(photos.CLASSES)
-    assert len(list((prepared / "images").iterdir())) == 60
-    first = manifest["files"][0]
-    original = (workspace / "data" / "raw" / "shoes" / first["name"]).read_bytes()
-    assert (prepared / "images" / first["file"]).read_bytes() == original
+    assert files.read_json(prepared / "manifest.json")["classes"] == list(photos.CLASSES)
+    members = list(packed_files.load(prepared / "images").members())
+    assert len(members) == 60
+    for each in members:
+        original = (workspace / "data" / "raw" / "shoes" / each.name).read_bytes()
+        assert each.content == original
 
 
 def test_the_model_has_learned_and_says_how_to_feed_it(workspace: Path) -> None:

@@ -1,10 +1,13 @@
 """Images that are the same pixel by pixel, in whatever format their files are."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from slimline.data.file_check import Bad, UserImage
 from slimline.data.part_names import PARTS
+
+_DIGEST_BYTES = 32
 
 
 def without_copies(images: Sequence[UserImage]) -> tuple[list[UserImage], list[Bad]]:
@@ -13,17 +16,17 @@ def without_copies(images: Sequence[UserImage]) -> tuple[list[UserImage], list[B
     A copy of the same class in the same part is harmless and dropped with a line; the same image in
     two classes is in none, and in two parts it stays in the one that judges.
     """
-    by_pixels: Mapping[str, list[UserImage]] = defaultdict(list)
-    for each in images:
-        by_pixels[each.pixels].append(each)
-    kept, bad, num_dropped = set(), [], 0
-    for same in by_pixels.values():
+    dropped: set[int] = set()
+    bad, num_dropped = [], 0
+    for rows in _same_pixels(images):
+        same = [images[row] for row in rows]
         if len({each.found.label for each in same}) > 1:
             names = " and ".join(each.found.name for each in same)
             bad.append(Bad(names, "are the same image in different classes"))
+            dropped.update(rows)
             continue
         first = min(same, key=lambda each: PARTS.index(each.found.part))
-        kept.add(first.found.path)
+        dropped.update(row for row in rows if images[row] is not first)
         for other in same:
             if other.found.part != first.found.part:
                 bad.append(Bad(other.found.name, f"is the same image as {first.found.name}"))
@@ -31,4 +34,14 @@ def without_copies(images: Sequence[UserImage]) -> tuple[list[UserImage], list[B
                 num_dropped += 1
     if num_dropped:
         print(f"{num_dropped} images are there more than once in their class, and are used once")
-    return [each for each in images if each.found.path in kept], bad
+    return [each for row, each in enumerate(images) if row not in dropped], bad
+
+
+def _same_pixels(images: Sequence[UserImage]) -> Iterator[list[int]]:
+    """Yield the rows of images that are there more than once, those of each together, in order."""
+    digests = np.array([each.pixels for each in images], f"S{_DIGEST_BYTES}")
+    _, number, count = np.unique(digests, return_inverse=True, return_counts=True)
+    rows_of: dict[int, list[int]] = {}
+    for row in np.flatnonzero(count[number] > 1).tolist():
+        rows_of.setdefault(int(number[row]), []).append(row)
+    yield from rows_of.values()

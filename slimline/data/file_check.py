@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from slimline.data import near_copies, preprocessing
 from slimline.data.split_files import ImageFile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UserFile:
     """A file that a user put among the images."""
 
@@ -28,7 +29,7 @@ class UserFile:
     """What it must not be parted from; of empty ones each stands alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bad:
     """A file that cannot be used."""
 
@@ -40,7 +41,7 @@ class Bad:
         return f"{self.name}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UserImage:
     """A file that can be used."""
 
@@ -49,14 +50,22 @@ class UserImage:
     is_grey: bool
     highest: int | None
     """The highest value of a file of 16 bits."""
-    pixels: str
+    pixels: bytes
     """SHA-256 of what a person sees, whatever the format of the file."""
+
+
+_AT_ONCE = 1000
+"""Files that wait for a thread: what waits takes more memory than what is known of a file."""
 
 
 def check_all(found: Sequence[UserFile], *, looks: bool) -> list[UserImage | Bad]:
     """Decode all files, as many at once as there are CPUs."""
+    check = partial(_check, looks=looks)
+    checked: list[UserImage | Bad] = []
     with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(partial(_check, looks=looks), found))
+        for start in range(0, len(found), _AT_ONCE):
+            checked += threads.map(check, found[start : start + _AT_ONCE])
+    return checked
 
 
 def _check(found: UserFile, *, looks: bool) -> UserImage | Bad:
@@ -67,10 +76,11 @@ def _check(found: UserFile, *, looks: bool) -> UserImage | Bad:
         content = found.path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         with preprocessing.opened(BytesIO(content)) as image:
-            suffix, is_grey = f".{(image.format or '').lower()}", preprocessing.is_grey(image)
+            suffix = sys.intern(f".{(image.format or '').lower()}")
+            is_grey = preprocessing.is_grey(image)
             highest = preprocessing.highest_of_16_bits(image)
             seen = preprocessing.upright(image, channels=3)
-            pixels = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).hexdigest()
+            pixels = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).digest()
             look = near_copies.look(seen) if looks else b""
     except UnidentifiedImageError:
         return Bad(found.name, "is no image that Pillow can read")

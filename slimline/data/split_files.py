@@ -1,17 +1,18 @@
 """Prepared splits: how `data/prepared/<split>/` is written and read. Free of torch.
 
-Images of one size are a memory-mapped array; photos are the files themselves, decoded when they are
-asked for. Both answer to the same index: `split.images[rows]` is uint8 [count, height, width,
-channels] after the deterministic preprocessing. Where images come from is in
-`slimline.data.splitting`, how they are fed to training in `slimline.training.loader`.
+Images of one size are a memory-mapped array; photos are the files themselves, packed into few large
+ones (`slimline.data.packed_files`), decoded when they are asked for. Both answer to the same index:
+`split.images[rows]` is uint8 [count, height, width, channels] after the deterministic
+preprocessing. Where images come from is in `slimline.data.splitting`, how they are fed to training
+in `slimline.training.loader`.
 """
 
 import hashlib
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline import files
-from slimline.data import preprocessing
+from slimline.data import packed_files, preprocessing
+from slimline.data.packed_files import Member, PackedFiles
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import DataError
 
@@ -29,7 +31,7 @@ _ARRAY, _LABELS, _FOLDER = "images.npy", "labels.npy", "images"
 Rows: TypeAlias = "slice | Sequence[int] | NDArray[np.int64]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """An image file of a raw set."""
 
@@ -47,7 +49,8 @@ class ImageFile:
 class ImageFiles:
     """Image files that look like an array of the frame's size; decoded anew each time."""
 
-    files: Sequence[ImageFile]
+    files: "Sequence[ImageFile] | PackedFiles"
+    """Of a raw set, or of a prepared split."""
     frame: Preprocessing
 
     def __len__(self) -> int:
@@ -56,10 +59,17 @@ class ImageFiles:
 
     def __getitem__(self, rows: Rows) -> NDArray[np.uint8]:
         """Return uint8 [count, height, width, channels], in the order of the rows."""
+        return self.read(rows, threads=os.cpu_count() or 1)
+
+    def read(self, rows: Rows, *, threads: int) -> NDArray[np.uint8]:
+        """Return the same, decoded by so many threads, whose number changes no result."""
         chosen = np.arange(len(self.files))[rows].tolist()
-        # Decoding runs outside of Python's lock; how many threads there are changes no result.
-        with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
-            return np.stack(list(threads.map(self._framed, chosen)))
+        with preprocessing.quiet():
+            if threads == 1:
+                return np.stack([self._framed(row) for row in chosen])
+            # Decoding runs outside of Python's lock.
+            with ThreadPoolExecutor(threads) as several:
+                return np.stack(list(several.map(self._framed, chosen)))
 
     def whole(self, row: int, least: int | None = None) -> NDArray[np.uint8]:
         """Return an image uncut and upright; uint8 [any height, any width, channels].
@@ -67,14 +77,19 @@ class ImageFiles:
         It has its own size, or where `least` is given a smaller one, both sides `least` pixels or
         more, at which it is decoded faster.
         """
-        with preprocessing.quiet(), preprocessing.opened(self.files[row].path) as image:
+        with preprocessing.quiet(), preprocessing.opened(self._source(row)) as image:
             if least is not None and self.frame.draft:
                 preprocessing.decode_small(image, least)
             return preprocessing.to_array(preprocessing.upright(image, self.frame.channels))
 
     def _framed(self, row: int) -> NDArray[np.uint8]:
-        with preprocessing.opened(self.files[row].path) as image:
+        with preprocessing.opened(self._source(row)) as image:
             return self.frame.to_pixels(image)
+
+    def _source(self, row: int) -> Path | BytesIO:
+        if isinstance(self.files, PackedFiles):
+            return BytesIO(self.files.read(row))
+        return self.files[row].path
 
 
 Images: TypeAlias = "NDArray[np.uint8] | ImageFiles"
@@ -110,7 +125,7 @@ def save(folder: Path, split: Split) -> None:
         }
         np.save(partial / _LABELS, split.labels)
         if isinstance(split.images, ImageFiles):
-            manifest["files"] = _save_files(partial / _FOLDER, split.images)
+            packed_files.write(partial / _FOLDER, _members(split.images), len(split))
         else:
             np.save(partial / _ARRAY, split.images)
         files.write_json(partial / MANIFEST, manifest)
@@ -126,9 +141,9 @@ def load(folder: Path) -> Split:
         manifest = files.read_json(folder / MANIFEST)
         labels = np.load(folder / _LABELS, allow_pickle=False)
         frame = Preprocessing.from_dict(manifest["preprocessing"])
-        images = (
-            _load_files(folder / _FOLDER, manifest["files"], frame)
-            if "files" in manifest
+        images: Images = (
+            ImageFiles(packed_files.load(folder / _FOLDER), frame)
+            if (folder / _FOLDER).is_dir()
             else np.load(folder / _ARRAY, mmap_mode="r", allow_pickle=False)
         )
     except FileNotFoundError as error:
@@ -139,36 +154,37 @@ def load(folder: Path) -> Split:
     return Split(images, labels, manifest["classes"], frame, manifest["sha256"])
 
 
-def _save_files(folder: Path, images: ImageFiles) -> list[dict[str, str]]:
-    """Copy the files under names of our own, since a user's may be anything."""
-    folder.mkdir()
-    rows = []
-    for position, each in enumerate(images.files):
-        name = f"{position:06d}{each.suffix}"
-        shutil.copyfile(each.path, folder / name)
-        rows.append({"file": name, "name": each.name, "sha256": each.sha256})
-    return rows
-
-
-def _load_files(folder: Path, rows: Sequence[dict[str, str]], frame: Preprocessing) -> ImageFiles:
-    listed = [
-        ImageFile(folder / row["file"], row["name"], row["sha256"], Path(row["file"]).suffix)
-        for row in rows
-    ]
-    return ImageFiles(listed, frame)
+def _members(images: ImageFiles) -> Iterator[Member]:
+    """Yield what is packed; a user's names may be anything, so that packed files have others."""
+    if isinstance(images.files, PackedFiles):
+        yield from images.files.members()
+        return
+    for each in images.files:
+        yield Member(each.path.read_bytes(), each.name, each.sha256, each.suffix)
 
 
 def _digest(split: Split) -> str:
     if isinstance(split.images, ImageFiles):
-        digest = hashlib.sha256("".join(each.sha256 for each in split.images.files).encode())
+        digest = hashlib.sha256()
+        for sha256 in _sums(split.images):
+            digest.update(sha256.encode())
     else:
         digest = hashlib.sha256(np.ascontiguousarray(split.images).data)
     digest.update(np.ascontiguousarray(split.labels).data)
     return digest.hexdigest()
 
 
+def _sums(images: ImageFiles) -> Iterator[str]:
+    if isinstance(images.files, PackedFiles):
+        return images.files.sums()
+    return (each.sha256 for each in images.files)
+
+
 def take(images: Images, rows: NDArray[np.int64]) -> Images:
     """Return some of the images."""
-    if isinstance(images, ImageFiles):
-        return replace(images, files=[images.files[row] for row in rows.tolist()])
-    return images[rows]
+    if not isinstance(images, ImageFiles):
+        return images[rows]
+    files = images.files
+    if isinstance(files, PackedFiles):
+        return replace(images, files=files.take(rows))
+    return replace(images, files=[files[row] for row in rows.tolist()])

@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import AfterValidator, Field
 
 from slimline.data import near_copies, sources, split_files, user_files
+from slimline.data.packed_files import PackedFiles
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_set import Part, RawSet
 from slimline.data.split_files import ImageFile, ImageFiles, Images, Split
@@ -210,6 +211,7 @@ def _report_near_copies(parts: dict[str, Part], settings: DataParams) -> None:
 def _files(part: Part) -> Sequence[ImageFile]:
     """Return the photos of a part whose looks are known; of an array, none."""
     given = part.images.files if isinstance(part.images, ImageFiles) else []
+    assert not isinstance(given, PackedFiles), "a raw set is not packed"
     return [each for each in given if each.look]
 
 

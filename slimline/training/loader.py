@@ -1,4 +1,4 @@
-"""Feeds a split to training: order, augmentation and normalisation, whatever the workers do.
+"""Feeds a split to training: order and augmentation, whatever the workers do.
 
 What happens to an image depends on (seed, epoch, index) alone. So the number of loader processes
 never changes the bytes of a model.
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import ImageFiles, Split
 from slimline.training import augmentation, processes
 from slimline.training.augmentation import Augment
+from slimline.training.normalisation import Normaliser
 from slimline.training.settings import Recipe
 
 Batch = tuple[Tensor, Tensor]
@@ -25,28 +26,80 @@ Batch = tuple[Tensor, Tensor]
 
 Where images are mixed, labels are the share of each class, float32 [batch, classes]."""
 
+_Raw = tuple[Tensor, Tensor, int]
+"""A batch as workers make it: uint8 [batch, channels, height, width] whatever the network takes,
+labels int64 [batch], and the seed of what is drawn for the batch as a whole."""
+
 _VALIDATION_BATCH = 250
+
+_AHEAD = 4
+"""Batches that each worker has ready."""
+
+_CPU = torch.device("cpu")
 
 
 def training_batches(
-    split: Split, preprocessing: Preprocessing, recipe: Recipe, *, seed: int, done: int = 0
-) -> DataLoader[Batch]:
+    split: Split,
+    preprocessing: Preprocessing,
+    recipe: Recipe,
+    *,
+    seed: int,
+    done: int = 0,
+    device: torch.device = _CPU,
+) -> "TrainingBatches":
     """Return a loader of `num_steps(split, recipe)` shuffled and augmented batches.
 
     Of these the first `done` are left out: they were seen before an interruption. Of several
     processes each has its own share of every batch.
     """
-    dataset = _Samples(split, preprocessing, recipe.augment, seed)
-    keys = _Keys(split, recipe, seed, done)
-    return DataLoader(
-        dataset,
-        batch_sampler=keys,
-        num_workers=recipe.num_workers,
-        collate_fn=_as_is,
-        generator=torch.Generator().manual_seed(seed),
-        # Out of pinned memory a GPU fetches a batch while it computes the one before.
-        pin_memory=torch.cuda.is_available(),
-    )
+    return TrainingBatches(split, preprocessing, recipe, seed, done, device)
+
+
+class TrainingBatches:
+    """Decoded and changed by workers, which stay to the end; normalised and mixed on the device."""
+
+    def __init__(
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        recipe: Recipe,
+        seed: int,
+        done: int,
+        device: torch.device,
+    ) -> None:
+        self._loader: DataLoader[_Raw] = DataLoader(
+            _Samples(split, recipe.augment, seed),
+            batch_sampler=_Keys(split, recipe, seed, done),
+            num_workers=recipe.num_workers,
+            prefetch_factor=_AHEAD if recipe.num_workers else None,
+            collate_fn=_as_is,
+            generator=torch.Generator().manual_seed(seed),
+            # Out of pinned memory a GPU fetches a batch while it computes the one before.
+            pin_memory=device.type == "cuda",
+        )
+        self._device = device
+        self._normalise = Normaliser(preprocessing, device)
+        self._mixes = augmentation.of_batch(recipe.augment, len(split.classes))
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches on the device."""
+        for pixels, labels, seed in self._loader:
+            yield self._mixed(
+                self._normalise(pixels), labels.to(self._device, non_blocking=True), seed
+            )
+
+    def _mixed(self, images: Tensor, labels: Tensor, seed: int) -> Batch:
+        if self._mixes is None:
+            return images, labels
+        state = torch.get_rng_state()
+        torch.default_generator.manual_seed(seed)
+        images, labels = self._mixes(images, labels)
+        torch.set_rng_state(state)
+        return images, labels
 
 
 def num_steps(split: Split, recipe: Recipe) -> int:
@@ -63,14 +116,19 @@ def fixed_batches(
     size: int = _VALIDATION_BATCH,
     rank: int = 0,
     count: int = 1,
+    device: torch.device = _CPU,
 ) -> Iterator[Batch]:
     """Yield the whole split in order, without augmentation, `size` images at a time.
 
-    Of `count` processes each has its own batches, the same as one process would make.
+    Images are on the device, labels stay. Of `count` processes each has its own batches, the same
+    as one process would make.
     """
+    normalise = Normaliser(preprocessing, device)
     for rows in rows_of(split, size=size, rank=rank, count=count):
+        # Rows of a file that is mapped into memory may not be written, and torch wants to know.
+        pixels = np.require(split.images[rows], requirements="W")
         yield (
-            torch.from_numpy(preprocessing.normalise(split.images[rows])),
+            normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2)),
             torch.from_numpy(np.asarray(split.labels[rows])),
         )
 
@@ -83,36 +141,28 @@ def rows_of(
         yield slice(start, start + size)
 
 
-class _Samples(Dataset[Batch]):
+class _Samples(Dataset[_Raw]):
     """A split whose items are asked for by (epoch, index), a batch at a time."""
 
-    def __init__(
-        self, split: Split, preprocessing: Preprocessing, augment: Augment, seed: int
-    ) -> None:
-        self._split, self._preprocessing, self._seed = split, preprocessing, seed
+    def __init__(self, split: Split, augment: Augment, seed: int) -> None:
+        self._split, self._seed = split, seed
         frame = split.preprocessing
         self._changes = augmentation.of_image(augment, (frame.height, frame.width))
-        self._mixes = augmentation.of_batch(augment, len(split.classes))
         self._reads_whole = augment.crop < 1 and isinstance(split.images, ImageFiles)
         self._least = augmentation.least_size(augment, max(frame.height, frame.width))
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch:
+    def __getitem__(self, key: tuple[int, int]) -> _Raw:
         return self.__getitems__([key])
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> _Raw:
         index = np.array([index for _, index in keys])
         state = torch.get_rng_state()
         changed = [
             self._change(image, key) for image, key in zip(self._read(index), keys, strict=True)
         ]
-        pixels = torch.stack(changed).permute(0, 2, 3, 1).numpy()
-        images = torch.from_numpy(self._preprocessing.normalise(pixels))
-        labels = torch.from_numpy(self._split.labels[index])
-        if self._mixes is not None:
-            torch.default_generator.manual_seed(_mix(self._seed, *keys[0], len(keys)))
-            images, labels = self._mixes(images, labels)
         torch.set_rng_state(state)
-        return images, labels
+        labels = torch.from_numpy(self._split.labels[index])
+        return torch.stack(changed), labels, _mix(self._seed, *keys[0], len(keys))
 
     def _read(self, index: NDArray[np.int64]) -> Iterator[Tensor]:
         """Yield uint8 [channels, height, width]: whole where a part will be cut out of it."""
@@ -122,6 +172,9 @@ class _Samples(Dataset[Batch]):
             yield from (
                 torch.from_numpy(images.whole(row, self._least)).permute(2, 0, 1) for row in index
             )
+        elif isinstance(images, ImageFiles) and get_worker_info() is not None:
+            # Workers share the cores as they are; each needs no threads of its own.
+            yield from torch.from_numpy(images.read(index, threads=1)).permute(0, 3, 1, 2)
         else:
             yield from torch.from_numpy(images[index]).permute(0, 3, 1, 2)
 

@@ -110,14 +110,14 @@ def fit(
     if not _went_on(run, own, phase):
         run.begin(_known(start, network, validation, preprocessing, score or measure, phase))
         run.rows = [_first_row(phase, run.start)] if start is None else []
-    batches = loader.training_batches(train, preprocessing, recipe, seed=seed, done=run.step)
+    batches = loader.training_batches(
+        train, preprocessing, recipe, seed=seed, done=run.step, device=device
+    )
     watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
     _set_mode(network)
     common = processes.begin_own_random(seed, done=run.step)
     for step, (images, labels) in progress.steps_of(batches, run, recipe, phase):
-        images = images.to(device, memory_format=_LAYOUT, non_blocking=True)
-        labels = labels.to(device, non_blocking=True)
-        run.losses.append(stepper.take(images, labels, step))
+        run.losses.append(stepper.take(images.to(memory_format=_LAYOUT), labels, step))
         schedule.step()
         keep_zeros()
         processes.average(_statistics(network))
@@ -212,10 +212,8 @@ def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> T
     network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
     _set_eval(network)
     rank, count = processes.rank(), processes.count()
-    batches = loader.fixed_batches(split, preprocessing, rank=rank, count=count)
-    parts = [
-        network(images.to(device, memory_format=_LAYOUT)).float().cpu() for images, _ in batches
-    ]
+    batches = loader.fixed_batches(split, preprocessing, rank=rank, count=count, device=device)
+    parts = [network(images.to(memory_format=_LAYOUT)).float().cpu() for images, _ in batches]
     if count == 1:
         return torch.cat(parts)
     logits = torch.zeros(len(split), len(split.classes))

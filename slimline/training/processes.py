@@ -23,6 +23,8 @@ from torch import Tensor, distributed, nn
 
 from slimline import params
 from slimline.errors import ParamsError, SlimlineError
+from slimline.training import watching
+from slimline.training.settings import ProgressParams
 
 _RANK, _WORLD, _LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 """What a launcher (torch's own, SLURM by way of it) tells each process; nothing else of ours reads
@@ -57,12 +59,12 @@ def spread(main: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Path) -> None:
         wanted = params.load_run().processes
         if _RANK not in os.environ:
-            _launch(wanted) if wanted > 1 else main(*arguments)
+            _launch(wanted) if wanted > 1 else _watched(main, *arguments)
             return
         _refuse_other_number(int(os.environ[_WORLD]), wanted)
         _join()
         try:
-            main(*arguments)
+            _watched(main, *arguments) if rank() == 0 else main(*arguments)
         except SlimlineError:
             if rank() > 0:
                 time.sleep(_HEAD_START)
@@ -188,6 +190,20 @@ def _are_several() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
+def _watched(main: Callable[..., None], *arguments: Path) -> None:
+    """Run a stage while the tools of `progress.watchers` look on."""
+    progress = params.load("progress", ProgressParams)
+    with watching.watching(_module().rpartition(".")[2], progress.watchers):
+        main(*arguments)
+
+
+def _module() -> str:
+    """Return the name of the module that this process runs, as `stages.prune`."""
+    module = sys.modules["__main__"].__spec__
+    assert module is not None, "a stage is run by `python -m`"
+    return module.name
+
+
 def _launch(wanted: int) -> None:
     """Start this stage once more in each of several processes, and wait for them.
 
@@ -200,15 +216,17 @@ def _launch(wanted: int) -> None:
     # Of itself the launcher would say one, and tell so.
     os.environ.setdefault("OMP_NUM_THREADS", str(params.load_run().num_threads))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    module = sys.modules["__main__"].__spec__
-    assert module is not None, "a stage is run by `python -m`"
-    launch = ["--standalone", "--nproc-per-node", str(wanted), "--module", module.name]
+    launch = ["--standalone", "--nproc-per-node", str(wanted), "--module", _module()]
     try:
         given = launcher.parse_args([*launch, *sys.argv[1:]])  # type: ignore[no-untyped-call]
         launcher.run(given)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
-        sys.exit(_USER_MISTAKE if _USER_MISTAKE in codes else 1)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Python's own farewell, which collects all of torch as garbage, took 2 s of CPU, and on a
+        # busy machine more than 10 s in which DVC did not hear of the end.
+        os._exit(_USER_MISTAKE if _USER_MISTAKE in codes else 1)
 
 
 def _refuse_other_number(given: int, wanted: int) -> None:

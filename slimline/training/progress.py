@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from slimline.training import processes
+from slimline.training import processes, watching
 
 if TYPE_CHECKING:
     from slimline.training.loader import Batch
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _LINES = 10
 """Lines of a training in a log, where a terminal has a bar."""
+
+_SECONDS = 1
+"""Between two figures for whoever watches; asking an accelerator for a loss makes it wait."""
 
 
 def milestones(steps: int, count: int) -> set[int]:
@@ -40,8 +43,10 @@ def steps_of(
         unit="step",
         disable=not is_terminal,
     )
+    watched = _Watched(run, recipe.batch_size, phase)
     for step, batch in enumerate(bar, start=run.step + 1):
         yield step, batch
+        watched.follow()
         if step not in told:
             continue
         if is_terminal:
@@ -53,6 +58,36 @@ def steps_of(
                 f"{speed(seconds, recipe.batch_size, left=run.steps - step)}",
                 flush=True,
             )
+
+
+class _Watched:
+    """Tells whoever watches how a training goes: now and then, and what each validation found."""
+
+    def __init__(self, run: RunState, batch_size: int, phase: str) -> None:
+        self._run, self._batch_size, self._phase = run, batch_size, phase
+        self._time, self._step = time.monotonic(), run.step
+        if watching.is_on():
+            watching.tell(phase, run.step, {}, goes_on=run.step > 0)
+
+    def follow(self) -> None:
+        """Know that a step was done, and what belongs to it."""
+        run, seconds = self._run, time.monotonic() - self._time
+        has_validated = bool(run.rows) and run.rows[-1].step == run.step
+        if not watching.is_on() or not (has_validated or run.has_ended or seconds >= _SECONDS):
+            return
+        figures = {
+            "loss": run.last_loss,
+            "learning_rate": float(run.schedule.get_last_lr()[0]),
+            "images_per_s": (run.step - self._step) * self._batch_size / seconds,
+        }
+        if has_validated:
+            figures |= {
+                "validation_loss": run.rows[-1].validation_loss,
+                "validation_top1": run.rows[-1].validation_top1,
+                "validation_mean_recall": run.rows[-1].validation_mean_recall,
+            }
+        watching.tell(self._phase, run.step, figures)
+        self._time, self._step = time.monotonic(), run.step
 
 
 def figures(run: RunState) -> str:

@@ -2,13 +2,24 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from slimline.params import Params
 from slimline.training.augmentation import Augment
 
 Selection: TypeAlias = Literal["top1", "mean_recall", "loss"]
 """What makes one state of a network better than another, on validation."""
+
+
+def each_once(names: list[str]) -> list[str]:
+    """Return names as they are.
+
+    Raises:
+        ValueError: one stands there twice.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError("must name each once")
+    return names
 
 
 class Distill(Params):
@@ -95,6 +106,12 @@ class ProgressParams(Params):
 
     checkpoint_minutes: Annotated[float, Field(ge=0, le=1440)]
     """Minutes from one checkpoint to the next; 0 writes none."""
+
+    watchers: Annotated[
+        list[Literal["dvclive", "tensorboard", "mlflow", "wandb"]], AfterValidator(each_once)
+    ]
+    """Tools that are told loss, images/s and validation while a stage trains; each needs a package
+    of its own (docs/long_runs.md)."""
 
 
 class Recipe(SharedRecipe):

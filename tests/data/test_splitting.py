@@ -1,3 +1,4 @@
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_images_are_held_out_by_the_set_or_by_us_not_by_both(tmp_path: Path) -> 
 def test_photos_are_split_disjointly_and_evenly(tmp_path: Path) -> None:
     parts = photos.prepare(tmp_path)
     names = {
-        name: {each.name for each in split.images.files}  # type: ignore[union-attr]
+        name: {each.name for each in split.images.files.members()}  # type: ignore[union-attr]
         for name, split in parts.items()
     }
     assert sum(map(len, names.values())) == len(set().union(*names.values())) == photos.COUNT
@@ -108,8 +109,12 @@ def test_photos_survive_saving(tmp_path: Path) -> None:
     rows = np.array([4, 1])
     assert np.array_equal(again.images[rows], split.images[[4, 1]])
     assert again.preprocessing == split.preprocessing
-    files = sorted(path.suffix for path in (tmp_path / "prepared" / "images").iterdir())
-    assert set(files) <= {".jpeg", ".png"}
+    assert again.digest == split.digest, "a prepared split can be prepared anew"
+    with tarfile.open(tmp_path / "prepared" / "images" / "images-00000.tar") as archive:
+        names = archive.getnames()
+    assert len(names) == len(split)
+    assert names[0].startswith("0000000.")
+    assert {Path(name).suffix for name in names} == {".jpeg", ".png"}
 
 
 def test_a_rare_class_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

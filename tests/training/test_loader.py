@@ -8,6 +8,7 @@ import torch
 import toy
 from PIL import Image
 
+from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import ImageFile, ImageFiles, Split
 from slimline.training import augmentation, loader
@@ -155,6 +156,15 @@ def test_files_feed_training_as_arrays_do(tmp_path: Path) -> None:
     )
     assert all(torch.equal(one, two) for one, two in zip(alone, helped, strict=True))
     assert not torch.equal(alone[0], images)
+
+
+def test_a_split_that_is_mapped_into_memory_is_read_as_well(tmp_path: Path) -> None:
+    """It may not be written, of which torch warns."""
+    split_files.save(tmp_path / "saved", SPLIT)
+    mapped = split_files.load(tmp_path / "saved")
+    (images, labels), *_ = loader.fixed_batches(mapped, FRAME)
+    assert torch.equal(images, torch.from_numpy(FRAME.normalise(IMAGES)))
+    assert labels.tolist() == list(range(50))
 
 
 def test_a_cut_of_a_large_jpeg_is_decoded_small_and_never_enlarged(tmp_path: Path) -> None:

@@ -56,9 +56,10 @@ def loss_changes(model: Classifier, calibration: Split) -> Scores:
     }
     squares: dict[str, list[Tensor]] = {}
     count = 0
-    for images, labels in loader.fixed_batches(calibration, model.preprocessing, size=_BATCH):
+    batches = loader.fixed_batches(calibration, model.preprocessing, size=_BATCH, device=device)
+    for images, labels in batches:
         network.zero_grad()
-        loss = functional.cross_entropy(network(images.to(device)), labels.to(device))
+        loss = functional.cross_entropy(network(images), labels.to(device))
         loss.backward()  # type: ignore[no-untyped-call]
         count += 1
         for name, layer in layers.items():

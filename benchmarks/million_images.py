@@ -1,0 +1,133 @@
+"""Does preparing a million photos, DVC's commit of them and the loader keep within 2 GB of memory?
+
+    python -m benchmarks.million_images --images 50000 200000
+    python -m benchmarks.million_images --images 1281167    # as many as ImageNet has; 20 GB
+
+writes so many tiny JPEGs in 1,000 classes, no two alike, and prints for each step seconds, seconds
+of CPU and peak memory, each in a process of its own: `prepare_data`'s work, `dvc add` of the
+prepared split and, for comparison, of the same photos as one file each, and the loader: its start,
+an epoch's order and the first batch.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+_CLASSES, _SIZE, _QUALITY = 1000, 16, 70
+
+
+def main() -> None:
+    """Print a table, or run the one step that another process asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, nargs="+", default=[50_000, 200_000])
+    parser.add_argument("--folder", type=Path, help="where to write; a temporary one if left out")
+    parser.add_argument("--step", choices=[each.__name__ for each in STEPS], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.step:
+        next(each for each in STEPS if each.__name__ == given.step)(given.folder)
+        return
+    print("| images | step | s | s of CPU | peak memory, MiB |\n|---:|---|---:|---:|---:|")
+    for count in given.images:
+        with tempfile.TemporaryDirectory(dir=given.folder) as name:
+            make(Path(name) / "raw" / "photos", count)
+            for step in STEPS:
+                own = [sys.executable, "-m", "benchmarks.million_images", "--folder", name]
+                title = (step.__doc__ or "").partition(".")[0]
+                print(f"| {count:,} | {title} | {measured([*own, '--step', step.__name__])} |")
+            for title, folder in (
+                ("`dvc add` of the prepared split", "prepared"),
+                ("`dvc add` of a file for each photo", "raw"),
+            ):
+                for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
+                    subprocess.run(command, cwd=Path(name), check=True)
+                told = measured(["dvc", "add", "--quiet", folder], cwd=Path(name))
+                print(f"| {count:,} | {title} | {told} |", flush=True)
+                shutil.rmtree(Path(name) / ".dvc")
+                shutil.rmtree(Path(name) / ".git")
+
+
+def make(folder: Path, count: int) -> None:
+    """Write photos of 16 x 16 pixels, each with its number in it, in class folders."""
+    generator = np.random.default_rng(0)
+    for label in range(_CLASSES):
+        (folder / f"class {label:04d}").mkdir(parents=True)
+    for number in range(count):
+        pixels = generator.integers(0, 256, (_SIZE, _SIZE, 3), np.uint8)
+        buffer = BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
+        name = f"class {number % _CLASSES:04d}/photo {number:07d}.jpg"
+        (folder / name).write_bytes(buffer.getvalue())
+
+
+def prepare(folder: Path) -> None:
+    """`prepare_data`: look at every photo, split, pack."""
+    from slimline.data import split_files, splitting
+    from slimline.data.splitting import DataParams
+
+    settings = DataParams(
+        seed=1,
+        source="photos",
+        image_size=_SIZE,
+        crop=1.0,
+        validation_images=_CLASSES,
+        calibration_images=_CLASSES,
+        test_images=_CLASSES,
+        on_bad_image="error",
+        near_copies="ignore",
+    )
+    parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
+    for name, split in parts.items():
+        split_files.save(folder / "prepared" / name, split)
+
+
+def import_only(_: Path) -> None:
+    """Importing torch and the loader, for comparison."""
+    from slimline.training import loader
+
+    assert loader.training_batches
+
+
+def load(folder: Path) -> None:
+    """The loader: its start, an epoch's order and the first batch."""
+    from slimline import params
+    from slimline.data import split_files
+    from slimline.training import loader
+    from slimline.training.backbone_swap import BackboneSwapParams
+
+    split = split_files.load(folder / "prepared" / "train")
+    recipe = params.load("backbone_swap", BackboneSwapParams).unfrozen
+    batches = iter(loader.training_batches(split, split.preprocessing, recipe, seed=1))
+    images, _ = next(batches)
+    assert len(images) == recipe.batch_size
+
+
+STEPS: Sequence[Callable[[Path], None]] = (prepare, import_only, load)
+
+
+def measured(command: Sequence[str], cwd: Path | None = None) -> str:
+    """Run a command; return what it took, as cells of the table."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, command
+    seconds = time.perf_counter() - begun
+    return f"{seconds:.0f} | {_cpu(usage):.0f} | {usage.ru_maxrss / 1024:.0f}"
+
+
+def _cpu(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main()
