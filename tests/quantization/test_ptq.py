@@ -148,6 +148,7 @@ def test_ours_leaves_no_float(parts: dict[str, split_files.Split], tmp_path: Pat
     assert sorted(each.name for each in ours.iterdir()) == ["model.json", "model.onnx"]
 
 
+@pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("made", ["source", "ours", "peers"])
 def test_the_oldest_runtime_is_that_of_the_file(made: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(made)
