@@ -119,7 +119,7 @@ class Preprocessing:
 
         A set of other channels is adapted: grey is repeated, RGB is weighted as PIL's `L` does.
         """
-        scaled = _match_channels(pixels, self.channels).astype(np.float32) / np.float32(255)
+        scaled = match_channels(pixels, self.channels).astype(np.float32) / np.float32(255)
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))
 
@@ -275,7 +275,7 @@ def _may_be_transparent(image: Image.Image) -> bool:
     return image.palette is not None and image.mode == "P" and image.palette.mode.endswith("A")
 
 
-def _match_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+def match_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     given = pixels.shape[-1]
     if given == channels:
         return pixels

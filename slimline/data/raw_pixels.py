@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slimline.data.preprocessing import Preprocessing, _match_channels
+from slimline.data.preprocessing import Preprocessing, match_channels
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,6 @@ class RawPixels(Preprocessing):
 
         A set of other channels is adapted as for other files.
         """
-        matched = _match_channels(pixels, self.channels)
+        matched = match_channels(pixels, self.channels)
         ordered = matched if self.channels_last else matched.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(ordered)
