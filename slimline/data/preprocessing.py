@@ -276,6 +276,7 @@ def _may_be_transparent(image: Image.Image) -> bool:
 
 
 def match_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return uint8 [..., channels] of uint8 [..., 1 or 3]; RGB is weighted as Pillow's `L` does."""
     given = pixels.shape[-1]
     if given == channels:
         return pixels
