@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     _Source = tuple[Callable[..., nn.Module], PretrainedWeights | None]
 
-_SIZES = (224, 96, 64, 48, 32, 28)
+_SIZES = (96, 224, 240, 256, 64, 48, 32, 28)
 """Image sizes that are tried in order; most networks take any. Pixels."""
 
 _NUM_CLASSES = 7

@@ -233,7 +233,7 @@ def follow(network: nn.Module, num_inputs: int, *, like: Flow | None = None) -> 
         TracingError: what the network calls depends on its input, so that it has no graph.
         RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
     """
-    flow = _ChannelFlow(network, tracing.graph(network), like)
+    flow = _ChannelFlow(network, tracing.graph(network, with_whole_parts=True), like)
     flow.run(torch.zeros(1, num_inputs, 1, 1))
     return flow.result()
 
@@ -278,10 +278,9 @@ class _ChannelFlow(fx.Interpreter):
 
     def result(self) -> Flow:
         """Return what was found, when the graph has been run."""
+        roots = self._numbers.roots()
         ports = {
-            name: Ports(
-                port.layer, self._numbers.roots(port.inputs), self._numbers.roots(port.outputs)
-            )
+            name: Ports(port.layer, roots[port.inputs], roots[port.outputs])
             for name, port in self._ports.items()
         }
         made = {name: ports[name].outputs for name in self._made.values()}
@@ -303,7 +302,7 @@ class _ChannelFlow(fx.Interpreter):
             self._num_inputs,
             ports,
             made,
-            {name: self._numbers.roots(numbers) for name, numbers in self._lost.items()},
+            {name: roots[numbers] for name, numbers in self._lost.items()},
             of_equal_width,
             frozenset(self._opaque),
             self._repeats,
@@ -378,11 +377,12 @@ class _ChannelFlow(fx.Interpreter):
         """Return the outputs of a grouped convolution, whose groups are removed whole."""
         assert isinstance(layer, nn.Conv2d)
         read, made = layer.weight.shape[1], layer.weight.shape[0] // layer.groups
-        for group in inputs.view(-1, read).tolist():
+        groups = inputs.view(-1, read).tolist()
+        for group in groups:
             for number in group[1:]:
                 self._numbers.join(number, group[0])
                 self._tie((group[0], number))
-            self._blocks.append((self._maker_of[group[0]], read))
+        self._blocks += [(maker, read) for maker in {self._maker_of[group[0]] for group in groups}]
         return inputs[::read].repeat_interleave(made)
 
     def _note(self, name: str, layer: PrunableLayer, inputs: Tensor, outputs: Tensor) -> None:
@@ -468,9 +468,13 @@ class _ChannelFlow(fx.Interpreter):
         for other in tensors[1:]:
             if other.numel() != first.numel():
                 return self._spread(first, other)
-            for one, two in zip(first.flatten().tolist(), other.flatten().tolist(), strict=True):
-                self._numbers.join(one, two)
-                self._tie((one, two))
+            pairs = list(zip(first.flatten().tolist(), other.flatten().tolist(), strict=True))
+            for one, two in pairs:
+                if one != two:
+                    self._numbers.join(one, two)
+            makers = ((self._maker_of[one], self._maker_of[two]) for one, two in pairs)
+            for one, two in dict.fromkeys(makers):
+                self._makers.join(one, two)
         return first
 
     def _spread(self, one: Tensor, two: Tensor) -> Tensor:
@@ -519,9 +523,9 @@ class _Classes:
             number = self._parent[number]
         return number
 
-    def roots(self, numbers: Tensor) -> Tensor:
-        """Return the roots of many numbers, in order."""
-        return torch.tensor([self.root(number) for number in numbers.tolist()], dtype=torch.int64)
+    def roots(self) -> Tensor:
+        """Return the root of every number, int64 [numbers]."""
+        return torch.tensor([self.root(each) for each in range(len(self._parent))])
 
 
 def _leaves(given: Any) -> Iterable[Any]:

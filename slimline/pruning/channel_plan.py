@@ -59,7 +59,9 @@ class ChannelPlan:
     def whole(self) -> Sequence[str]:
         """Names of the layers that keep their width, the last one apart, in order."""
         free = {name for group in self.groups for name in group.layers}
-        return [name for name in self._flow.made if name not in free][:-1]
+        free |= self._flow.ports.keys() - self._flow.made.keys()  # as wide as what they read
+        called = dict.fromkeys(each.name for each in self._cost.layers)
+        return [name for name in called if name not in free][:-1]
 
     def _without_rigid(self, groups: Sequence[Group]) -> Sequence[Group]:
         """Return the groups whose widths the network's own code lets change.
@@ -94,7 +96,10 @@ class ChannelPlan:
         gone = sum(old.params - ports[name].params for name, old in self._flow.ports.items())
         return Cost(
             params=self._cost.params - gone,
-            layers=[_narrowed(layer, ports[layer.name]) for layer in self._cost.layers],
+            layers=[
+                _narrowed(layer, ports[layer.name]) if layer.name in ports else layer
+                for layer in self._cost.layers
+            ],
         )
 
     @torch.no_grad()
@@ -126,8 +131,12 @@ class ChannelPlan:
 
     @cached_property
     def _shell(self) -> nn.Module:
-        """A copy whose widths may be set to and fro; it computes nothing."""
-        return copy.deepcopy(self.network)
+        """A copy whose widths may be set to and fro; it has no weights and computes nothing."""
+        weights = {
+            id(weight): nn.Parameter(torch.empty_like(weight, device="meta"))
+            for weight in self.network.parameters()
+        }
+        return copy.deepcopy(self.network, weights)
 
 
 def _narrowed(layer: LayerCost, port: Ports) -> LayerCost:

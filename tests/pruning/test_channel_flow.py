@@ -177,3 +177,33 @@ def test_a_width_in_the_code_stays_as_it_is() -> None:
     assert network.a.out_channels < before.a.out_channels
     assert network.b.out_channels == before.b.out_channels
     assert network(EXAMPLE).shape == (2, 5)
+
+
+class Deciding(nn.Module):
+    """A part that decides by the values that it is given, which has no graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(16, 16, 3, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.inner(maps) if maps.mean() > -1e9 else maps
+
+
+def test_a_part_without_a_graph_stays_whole_and_the_rest_is_cut() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 16, 1), Deciding(), Deciding(),
+        nn.Conv2d(16, 32, 1), nn.ReLU(), nn.Conv2d(32, 8, 1), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 5),
+    ).eval()  # fmt: skip
+    narrow = copy.deepcopy(network)
+    plan = cuts.plan(narrow, EXAMPLE)
+    assert plan.whole == ["2", "3.inner", "4.inner"]
+    for group in plan.groups:
+        group.remove(group.full_width / 2)
+    predicted = plan.predict()
+    plan.apply()
+    assert [narrow[each].out_channels for each in (0, 2, 5, 7)] == [16, 16, 16, 4]
+    assert cost.count(narrow, EXAMPLE).macs == predicted.macs
+    assert narrow(EXAMPLE).shape == (2, 5)
