@@ -74,17 +74,17 @@ def _looked_into(
 
 
 def _torchvision(name: str, entry: str) -> _Source:
-    from slimline.networks.published import of_torchvision
+    from slimline.networks import published
 
-    found = of_torchvision(entry, stem="", head="", stages=())
-    return _told(name, found.publish), found.imagenet
+    found = published.of_torchvision(entry, stem="", head="", stages=())
+    return _told(name, found.publish), published.torchvision_weights(entry)
 
 
 def _timm(name: str, entry: str) -> _Source:
-    from slimline.networks.published import of_timm
+    from slimline.networks import published
 
-    found = of_timm(entry, num_blocks=0)
-    return _told(name, found.publish), found.imagenet
+    found = published.of_timm(entry, num_blocks=0)
+    return _told(name, found.publish), published.timm_weights(entry)
 
 
 _SOURCES = {"torchvision": _torchvision, "timm": _timm}

@@ -69,7 +69,12 @@ def build(
     # It makes classifiers itself.
     from slimline.networks import adoption
 
-    checkpoint = pretrained.find(settings.pretrained, settings.backbone, weights_folder)
+    checkpoint = pretrained.find(
+        settings.pretrained,
+        settings.backbone,
+        weights_folder,
+        accepted=settings.accept_licence,
+    )
     if checkpoint is not None:
         return adoption.build(settings, split, checkpoint, unchanged=unchanged)
     if unchanged:
