@@ -3,7 +3,7 @@
 Zeros alone make neither the file smaller nor the model faster; only the deflated file shrinks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,7 +17,7 @@ from slimline.pruning.groups import Group
 class WeightPlan:
     """A plan whose parts are the weights of convolutions and linear layers, a group per layer."""
 
-    groups: list[Group]
+    groups: Sequence[Group]
     """In order of the network."""
 
     def __init__(
@@ -32,10 +32,13 @@ class WeightPlan:
         it, it is the absolute value.
         """
         self.network, self._whole = network, cost.count(network, example)
-        self.groups = []
-        for name in dict.fromkeys(layer.name for layer in self._whole.layers):
-            own = self._weight(name).detach().abs() if importance is None else importance[name]
-            self.groups.append(Group([name], own.double().reshape(1, -1)))
+        known = importance or {}
+        self.groups = [
+            Group(
+                [name], known.get(name, self._weight(name).detach().abs()).double().reshape(1, -1)
+            )
+            for name in dict.fromkeys(layer.name for layer in self._whole.layers)
+        ]
 
     def predict(self) -> Cost:
         """Return what the network would cost; zeros take away no multiply-accumulate."""

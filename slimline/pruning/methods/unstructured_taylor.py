@@ -48,7 +48,9 @@ def loss_changes(model: Classifier, calibration: Split) -> dict[str, Tensor]:
         for name, layer in model.network.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     }
-    found = taylor.root_mean_squares(
-        model, calibration, layers, lambda layer: (taylor.product(layer.weight),)
-    )
+
+    def changes(layer: nn.Module) -> list[Tensor]:
+        return [taylor.product(layer.get_parameter("weight"))]
+
+    found = taylor.root_mean_squares(model, calibration, layers, changes)
     return {name: weights for name, (weights,) in found.items()}
