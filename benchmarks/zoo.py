@@ -21,6 +21,7 @@ import contextlib
 import io
 import multiprocessing
 import tempfile
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
@@ -53,6 +54,8 @@ PEER_SHARE = 0.685
 BLOCKS, RUNS, WARM_UP = 10, 5, 2
 """Turns of each file, images of a turn that count, and images that do not."""
 NUM_CALIBRATION = 16
+LONGEST = 300
+"""Characters of a reason."""
 
 Row = dict[str, str]
 
@@ -119,8 +122,13 @@ def keep(name: str, part: str, found: Row) -> None:
     rows = read()
     row = rows.setdefault(name, dict.fromkeys(zoo_page.COLUMNS, "") | {"name": name})
     own = {column: "" for column, of in zoo_page.COLUMNS.items() if of == part}
-    rows[name] = row | own | found
+    rows[name] = row | own | {column: _in_a_line(value) for column, value in found.items()}
     write(rows)
+
+
+def _in_a_line(text: str) -> str:
+    """Return a text as a cell of the table may hold it, its end left out where it is long."""
+    return textwrap.shorten(text, LONGEST, placeholder=" ...")
 
 
 def read() -> dict[str, Row]:

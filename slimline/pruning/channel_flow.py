@@ -87,6 +87,8 @@ _KEEPS_PLACES: _Operators = frozenset(
         "flatten",
         "squeeze",
         "unsqueeze",
+        "reshape_as",
+        "view_as",
         "contiguous",
         "size",
         "dim",
@@ -196,6 +198,18 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Layers whose widths must keep their ratio, for those whose widths may change."""
+
+    names: Sequence[str]
+    together: int
+    """Channels that can only go together, of layers of equal width."""
+    times: Sequence[int]
+    """How many channels of each layer are one part: 1 where all widths are equal. Where a map is
+    added to two halves that hold the same channels, as in GhostNet, it is 2 for its layer."""
+
+
+@dataclass(frozen=True)
 class Flow:
     """Where all channels of a network go; those of the images have the first numbers."""
 
@@ -206,9 +220,8 @@ class Flow:
     """The numbers that a layer makes, by its name; int64 [width]."""
     lost: Mapping[str, Tensor]
     """The numbers of what a layer reads that cannot be followed, by its name; int64 [width]."""
-    families: Sequence[tuple[Sequence[str], int]]
-    """Names of layers whose widths must stay equal, for those whose widths may change; and the
-    number of channels that can only go together."""
+    families: Sequence[Family]
+    """Layers that can only be narrowed together."""
     opaque: frozenset[str]
     """Nodes of the graph whose result cannot be followed."""
     repeats: Mapping[str, int]
@@ -293,17 +306,16 @@ class _ChannelFlow(fx.Interpreter):
         for maker, name in self._made.items():
             if self._makers.root(maker) not in pinned:
                 families[self._makers.root(maker)].append(name)
-        of_equal_width = [
-            (names, blocks[root])
+        found = (
+            _family(names, blocks[root], [made[name] for name in names])
             for root, names in families.items()
-            if len({len(made[name]) for name in names}) == 1
-        ]
+        )
         return Flow(
             self._num_inputs,
             ports,
             made,
             {name: roots[numbers] for name, numbers in self._lost.items()},
-            of_equal_width,
+            [family for family in found if family is not None],
             frozenset(self._opaque),
             self._repeats,
         )
@@ -401,6 +413,8 @@ class _ChannelFlow(fx.Interpreter):
         return self._move(target, args, kwargs, super().call_method)
 
     def _move(self, target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
+        if target is torch._assert:  # of sizes, which numbers do not have
+            return None
         given = list(_leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
         if target in _JOINS and tensors and not self._is_lost(given):
@@ -498,6 +512,16 @@ class _ChannelFlow(fx.Interpreter):
     def _new(self, count: int) -> Tensor:
         self._maker_of += self._makers.add(1).tolist() * count
         return self._numbers.add(count)
+
+
+def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Family | None:
+    """Return layers that make these numbers as a family; None where they have no common part."""
+    if len({len(each) for each in made}) == 1:
+        return Family(names, together, [1] * len(names))
+    parts = {len(each.unique()) for each in made}
+    if len(parts) > 1 or together > 1 or any(len(each) % max(parts) for each in made):
+        return None
+    return Family(names, 1, [len(each) // max(parts) for each in made])
 
 
 class _Classes:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline.pruning import channel_flow, cost
-from slimline.pruning.channel_flow import Flow, Normalisation, Ports, PrunableLayer
+from slimline.pruning.channel_flow import Family, Flow, Normalisation, Ports, PrunableLayer
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.groups import Group
 
@@ -49,9 +49,14 @@ class ChannelPlan:
         self._flow = channel_flow.follow(network, self._num_inputs)
         self._importance = _importance(self._flow, scores)
         self._cost = cost.count(network, example)
+        self._times = {
+            name: times
+            for family in self._flow.families
+            for name, times in zip(family.names, family.times, strict=True)
+        }
         groups = [
-            Group(family, self._importance_of(family), lcm(multiple, together))
-            for family, together in self._flow.families
+            Group(family.names, self._importance_of(family), lcm(multiple, family.together))
+            for family in self._flow.families
         ]
         self.groups = self._without_rigid(groups)
 
@@ -84,8 +89,10 @@ class ChannelPlan:
             self._set_widths(groups)
         return True
 
-    def _importance_of(self, family: Sequence[str]) -> Tensor:
-        made = [self._flow.made[name].tolist() for name in family]
+    def _importance_of(self, family: Family) -> Tensor:
+        made = [self._flow.made[name].tolist() for name in family.names]
+        if max(family.times) > 1:
+            made = [list(dict.fromkeys(each)) for each in made]
         return torch.tensor(
             [[self._importance[number] for number in each] for each in made], dtype=torch.float64
         )
@@ -127,7 +134,7 @@ class ChannelPlan:
     def _set_widths(self, groups: Sequence[Group]) -> None:
         for group in groups:
             for name in group.layers:
-                _set_width(self._shell.get_submodule(name), group.width)
+                _set_width(self._shell.get_submodule(name), group.width * self._times[name])
 
     @cached_property
     def _shell(self) -> nn.Module:

@@ -18,7 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refuse(name: str) -> zoo.Row:
-    raise NetworkError(f"{name}: cannot be | built")
+    raise NetworkError(f"{name}: cannot\n\tbe | built")
 
 
 def cut(name: str) -> zoo.Row:

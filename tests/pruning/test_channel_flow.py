@@ -91,7 +91,25 @@ class Attention(nn.Module):
         return self.head(x.mean(1))
 
 
-KINDS = [Grouped, Flat, Concatenated, Gated, Attention]
+class Ghost(nn.Module):
+    """As GhostNet: half of the channels are made of the other half, and added to a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.shortcut = nn.Conv2d(3, 24, 3, padding=1), nn.Conv2d(24, 32, 1)
+        self.primary = nn.Conv2d(24, 16, 1)
+        self.cheap = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.norm, self.head = nn.BatchNorm2d(32), nn.Linear(32, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.a(images).relu()
+        half = self.primary(x).relu()
+        whole = torch.cat([half, self.cheap(half)], 1)[:, :32]
+        torch._assert(images.shape[2] == 16, "a size that numbers do not have")
+        return self.head(self.norm(whole + self.shortcut(x)).relu().mean((2, 3)))
+
+
+KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost]
 
 
 def made(kind: type[nn.Module]) -> nn.Module:
@@ -153,6 +171,7 @@ def test_groups_of_a_convolution_go_whole() -> None:
         (Concatenated, []),
         (Gated, ["a", "twice", "gate", "narrow"]),
         (Attention, ["patches", "qkv", "out", "down"]),
+        (Ghost, []),
     ],
 )
 def test_what_keeps_its_width_is_named(kind: type[nn.Module], whole: list[str]) -> None:
@@ -177,6 +196,13 @@ def test_a_width_in_the_code_stays_as_it_is() -> None:
     assert network.a.out_channels < before.a.out_channels
     assert network.b.out_channels == before.b.out_channels
     assert network(EXAMPLE).shape == (2, 5)
+
+
+def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:
+    network = made(Ghost)
+    cuts.cut(network, EXAMPLE, 0.4)
+    assert network.primary.out_channels < 16
+    assert network.shortcut.out_channels == 2 * network.primary.out_channels
 
 
 class Deciding(nn.Module):
