@@ -419,24 +419,24 @@ class _ChannelFlow(fx.Interpreter):
         tensors = [each for each in given if isinstance(each, Tensor)]
         if target in _JOINS and tensors and not self._is_lost(given):
             return self._join_all(tensors, given)
-        if not tensors and not any(isinstance(each, _Opaque) for each in given):
-            return run(target, args, kwargs)
         if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
             return self._lose(given)
-        if target in _CHANNELWISE:
+        if target in _CHANNELWISE and tensors:
             return args[0]
-        if target not in _REDUCTIONS | _CATS | _MOVES | _KEEPS_PLACES:
+        if tensors and target not in _REDUCTIONS | _CATS | _MOVES | _KEEPS_PLACES:
             return self._lose(given)
         try:
             result = (
                 self._reduce(*args, **kwargs)
-                if target in _REDUCTIONS
+                if target in _REDUCTIONS and tensors
                 else run(target, args, kwargs)
             )
         except (RuntimeError, ValueError, IndexError, TypeError):
             if self._like is not None:
                 raise
             return self._lose(given)
+        if not tensors:  # sizes
+            return result
         if target in _CATS:
             self._tie(number for number in result.flatten().tolist() if number in self._moved)
         elif target in _MOVES:
@@ -518,7 +518,7 @@ def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Fami
     """Return layers that make these numbers as a family; None where they have no common part."""
     if len({len(each) for each in made}) == 1:
         return Family(names, together, [1] * len(names))
-    parts = {len(each.unique()) for each in made}
+    parts = {len(set(each.tolist())) for each in made}
     if len(parts) > 1 or together > 1 or any(len(each) % max(parts) for each in made):
         return None
     return Family(names, 1, [len(each) // max(parts) for each in made])

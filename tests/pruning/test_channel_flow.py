@@ -233,3 +233,30 @@ def test_a_part_without_a_graph_stays_whole_and_the_rest_is_cut() -> None:
     assert [narrow[each].out_channels for each in (0, 2, 5, 7)] == [16, 16, 16, 4]
     assert cost.count(narrow, EXAMPLE).macs == predicted.macs
     assert narrow(EXAMPLE).shape == (2, 5)
+
+
+class Remembering(nn.Module):
+    """As timm's LeViT: what it computed once when it answers, it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 5)
+        self.biases = nn.Parameter(torch.ones(4))
+        self.attention_bias_cache: dict[str, Tensor] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            bias = self.biases[2]
+        else:
+            if "cpu" not in self.attention_bias_cache:
+                self.attention_bias_cache["cpu"] = self.biases[2]
+            bias = self.attention_bias_cache["cpu"]
+        return self.head(self.a(images).mean((2, 3))) + bias
+
+
+def test_a_network_remembers_nothing_of_being_followed() -> None:
+    network = Remembering().eval()
+    cuts.cut(network, EXAMPLE, 0.4)
+    assert network.attention_bias_cache == {}
+    assert not network.training
+    assert network(EXAMPLE).shape == (2, 5)

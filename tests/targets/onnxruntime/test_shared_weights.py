@@ -1,4 +1,4 @@
-"""A linear layer that is called twice has its weights twice, and ONNX Runtime quantizes it rightly."""
+"""A linear layer that is called twice gets its weights twice, which ONNX Runtime needs."""
 
 from pathlib import Path
 
