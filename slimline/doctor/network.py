@@ -61,6 +61,14 @@ _BLOCKS, _RUNS, _WARM_UP = 12, 6, 3
 """Turns of each file, images of a turn that count, and images that do not."""
 _NAMED = 8
 """Names in a sentence."""
+_OPTIONAL = {
+    "prunes": "prune.threshold: 0 and prune.recover.epochs: 0 leave it whole, and the rest goes on"
+}
+"""What can be left out of a run, and how."""
+_NO_SETTING = (
+    "; no setting of params.yaml changes that: docs/zoo.md has networks that go through, and one "
+    "in own/ can be written otherwise there"
+)
 
 _NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
 _NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("none", {}, []))
@@ -144,12 +152,19 @@ def _tried(step: str, run: Callable[[], _Told]) -> Finding:
             found = run()
         return Finding(step, True, found.text, found.figures)
     except SlimlineError as error:
-        return Finding(step, False, str(error))
+        return Finding(step, False, f"{error}{_advice(step)}")
     # A network that nobody has seen may break anything in torch, torchao or ONNX Runtime: to find
     # that out is what this is for, and it is told.
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        return Finding(step, False, f"{type(error).__name__}: {reason}")
+        return Finding(step, False, f"{type(error).__name__}: {reason}{_advice(step)}")
+
+
+def _advice(step: str) -> str:
+    """Return what a user can do about a step that failed, after a semicolon."""
+    if step in _OPTIONAL:
+        return f"; {_OPTIONAL[step]}"
+    return "" if step == "builds" else _NO_SETTING
 
 
 def _noise(size: int, channels: int, num_classes: int) -> Split:
