@@ -218,7 +218,7 @@ def _prune(patient: _Patient) -> _Told:
     if predicted.macs != after.macs:
         raise NetworkError(f"has {after.macs} MACs, where {predicted.macs} were predicted")
     patient.pruned = narrow
-    whole = list(getattr(plan, "whole", ()))
+    whole = plan.whole
     rest = f" and {len(whole) - _NAMED} more" if len(whole) > _NAMED else ""
     kept = f"; whole stay {', '.join(whole[:_NAMED])}{rest}" if whole else ""
     left = 100 * after.macs / before.macs
@@ -244,10 +244,9 @@ def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
     for group in plan.groups:
         group.width = group.floor
     least = 100 * plan.predict().macs / before.macs
-    whole = list(getattr(plan, "whole", ()))
     raise NetworkError(
         f"cannot be narrowed to {100 * _KEPT_MACS:.0f} % of its MACs: with every layer that can be "
-        f"cut at one channel {least:.0f} % are left; whole stay {', '.join(whole[:_NAMED])}"
+        f"cut at one channel {least:.0f} % are left; whole stay {', '.join(plan.whole[:_NAMED])}"
     )
 
 

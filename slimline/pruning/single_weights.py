@@ -40,6 +40,11 @@ class WeightPlan:
             for name in dict.fromkeys(layer.name for layer in self._whole.layers)
         ]
 
+    @property
+    def whole(self) -> Sequence[str]:
+        """None: single weights go in every layer."""
+        return ()
+
     def predict(self) -> Cost:
         """Return what the network would cost; zeros take away no multiply-accumulate."""
         zeros = {each.layers[0]: each.full_width - each.width for each in self.groups}
