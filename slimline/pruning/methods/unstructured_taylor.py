@@ -37,8 +37,10 @@ class UnstructuredTaylor(PruneSettings):
 def loss_changes(model: Classifier, calibration: Split) -> dict[str, Tensor]:
     """Return, per layer, the root of the mean squared change of the loss without each weight.
 
-    Float64, of the shape of the layer's weight.
+    Float64, of the shape of the layer's weight; 0 is for weights that are 0 already, so that a
+    threshold of 0 removes no other.
     """
+    import torch
     from torch import nn
 
     from slimline.pruning.methods import taylor
@@ -53,4 +55,10 @@ def loss_changes(model: Classifier, calibration: Split) -> dict[str, Tensor]:
         return [taylor.product(layer.get_parameter("weight"))]
 
     found = taylor.root_mean_squares(model, calibration, layers, changes)
-    return {name: weights for name, (weights,) in found.items()}
+    tiny = torch.finfo(torch.float64).tiny
+    return {
+        name: torch.where(
+            layers[name].get_parameter("weight").detach() == 0, 0.0, own.clamp_min(tiny)
+        )
+        for name, (own,) in found.items()
+    }
