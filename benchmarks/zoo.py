@@ -120,7 +120,7 @@ def _send(sender: Connection, part: str, name: str) -> None:
 def keep(name: str, part: str, found: Row) -> None:
     """Put the cells of a part into a network's row, in place of what was there, and write both."""
     rows = read()
-    row = rows.setdefault(name, dict.fromkeys(zoo_page.COLUMNS, "") | {"name": name})
+    row = rows.get(name, _waiting(name))
     own = {column: "" for column, of in zoo_page.COLUMNS.items() if of == part}
     rows[name] = row | own | {column: _in_a_line(value) for column, value in found.items()}
     write(rows)
@@ -138,10 +138,16 @@ def read() -> dict[str, Row]:
 
 
 def write(rows: Mapping[str, Row]) -> None:
-    """Write table and page, in the order of the names; those of the table that are gone go."""
-    ordered = [rows[name] for name in NAMES if name in rows]
-    files.write_table(TABLE, ordered, header=list(zoo_page.COLUMNS))
+    """Write table and page, in the order of the names; the page has those too that wait."""
+    ordered = [rows.get(name, _waiting(name)) for name in NAMES]
+    known = [row for row in ordered if row["name"] in rows]
+    files.write_table(TABLE, known, header=list(zoo_page.COLUMNS))
     files.write_text(PAGE, zoo_page.render(ordered))
+
+
+def _waiting(name: str) -> Row:
+    """Return the row of a network that was not looked at."""
+    return dict.fromkeys(zoo_page.COLUMNS, "") | {"name": name}
 
 
 def prune(name: str) -> Row:

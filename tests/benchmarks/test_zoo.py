@@ -47,7 +47,10 @@ def test_each_network_has_a_process_and_a_row(monkeypatch: pytest.MonkeyPatch) -
         "its process ended with exit code 3",
     ]
     lines = zoo.PAGE.read_text().splitlines()
-    assert "| torchvision's convolutional classifiers | 1 | 1 of 1 | 0 of 0 | 0 of 0 | 1 |" in lines
+    assert (
+        "| torchvision's convolutional classifiers | 68 | 1 of 1 | 0 of 0 | 0 of 0 | 68 |" in lines
+    )
+    assert sum(each.startswith("| `") for each in lines) == len(zoo.NAMES) + 3, "and three heads"
     (line,) = (each for each in lines if each.startswith("| `torchvision:resnet18`"))
     assert line.startswith("| `torchvision:resnet18` | 64 |  |  | 68.5 (20 whole) | yes |")
     assert line.count(zoo_page.NOT_RUN) == 6
