@@ -171,7 +171,9 @@ def _prune_by_peer(source: Path, folder: Path, share: float, settings: PruneSett
     )
 
 
-def cut_by_peer(network: nn.Module, example: Tensor, head: str, share: float) -> nn.Module:
+def cut_by_peer(
+    network: nn.Module, example: Tensor, head: str, share: float, tries: int = _PEER_BISECTIONS
+) -> nn.Module:
     """Return a copy that torch-pruning has cut to a share of its MACs, to 2 % where it can.
 
     Its pruner is told a ratio of channels, so that the ratio is searched for.
@@ -187,14 +189,14 @@ def cut_by_peer(network: nn.Module, example: Tensor, head: str, share: float) ->
             example,
             importance=torch_pruning.importance.MagnitudeImportance(p=2),
             pruning_ratio=ratio,
-            ignored_layers=[own.get_submodule(head.split(".")[0])],
+            ignored_layers=[own.get_submodule(head.rstrip("."))],
         )
         pruner.step()
         return own
 
     low, high = 0.0, 0.9
     best, gap = network, 1.0
-    for _ in range(_PEER_BISECTIONS):
+    for _ in range(tries):
         ratio = (low + high) / 2
         found = at(ratio)
         left = cost.count(found, example).macs / before

@@ -101,7 +101,6 @@ def _checked(written: Mapping[str, Any], path: Path) -> ParamsFile:
         params.with_shared(written, path, written), ParamsFile, path, written=written
     )
     _check_stages(content, path)
-    _check_published(content, path)
     _check_untrained(content, path)
     _check_batches(content, path, written)
     if content.prune.rates == "auto" and not content.sensitivity.shares:
@@ -151,24 +150,6 @@ def _check_stages(content: ParamsFile, path: Path) -> None:
     swap, baseline = content.backbone_swap, content.baseline_train.backbone
     if (baseline if swap.backbone == KEEP else swap.backbone) in REGISTRY:
         check_unfreeze(swap, baseline, str(path))
-
-
-def _check_published(content: ParamsFile, path: Path) -> None:
-    """Refuse published weights of which nothing here says how their images were normalised.
-
-    Raises:
-        ParamsError: a network that is not in the registry shall begin with them.
-    """
-    sections = {"baseline_train": content.baseline_train, "backbone_swap": content.backbone_swap}
-    mistakes = [
-        f"{path}: {section}.pretrained: imagenet is for the names of "
-        f"slimline/networks/registry.py; put the weights of {chosen.backbone} into a folder under "
-        "data/raw/pretrained, with their mean and std, and name it"
-        for section, chosen in sections.items()
-        if chosen.pretrained == "imagenet" and chosen.backbone not in {*REGISTRY, KEEP}
-    ]
-    if mistakes:
-        raise ParamsError(mistakes)
 
 
 def _check_untrained(content: ParamsFile, path: Path) -> None:

@@ -11,6 +11,7 @@ from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.magnitude import Magnitude
 from slimline.pruning.methods.structured_magnitude import StructuredMagnitude, magnitudes
 from slimline.pruning.methods.taylor import Taylor
+from slimline.pruning.methods.unstructured_taylor import UnstructuredTaylor
 from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.widths import PruningTables
 from slimline.training.settings import Distill, DistilledRecipe
@@ -27,6 +28,7 @@ NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("none", {}, []))
 METHODS = {
     "structured_magnitude": StructuredMagnitude,
     "taylor": Taylor,
+    "unstructured_taylor": UnstructuredTaylor,
     "magnitude": Magnitude,
 }
 

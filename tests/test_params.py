@@ -60,5 +60,6 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
 
 
 def test_a_union_is_told_by_its_tag() -> None:
-    with pytest.raises(ParamsError, match="'structured_magnitude', 'taylor', 'magnitude'"):
+    names = "'structured_magnitude', 'taylor', 'unstructured_taylor', 'magnitude'"
+    with pytest.raises(ParamsError, match=names):
         params.check({"method": "luck"}, schema.AnyMethod, Path("params.yaml"), "prune")

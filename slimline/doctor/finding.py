@@ -1,6 +1,7 @@
 """What was found out about one thing that was looked at."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,6 +12,8 @@ class Finding:
     holds: bool | None
     """None where it could not be tried, since one before it failed."""
     told: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What was counted or measured, by name, for tables; units as the text says them."""
 
     def __str__(self) -> str:
         """Return a line for a terminal."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,19 +47,39 @@ if TYPE_CHECKING:
     from slimline.pruning.groups import Plan
     from slimline.pruning.settings import PruneSettings
 
+FLOAT, INT8 = "float", "int8"
+"""Folders of the two files that are timed."""
+
 _IMAGES, _BATCH = 48, 8
-_SIZES = (64, 96, 224)
+_SIZES = (64, 96, 224, 240, 256)
 """Pixels that are tried in order where none are asked for."""
-_KEPT_MACS = 0.7
-"""Share of the multiply-accumulates that pruning shall leave."""
-_MULTIPLE = 8
+_KEPT_MACS = 0.685
+"""Share of the multiply-accumulates that pruning shall leave; it is met to 2 %."""
+_MULTIPLES = (8, 4, 1)
+"""What widths are rounded to; a smaller one where the target is not met with a larger."""
 _BLOCKS, _RUNS, _WARM_UP = 12, 6, 3
 """Turns of each file, images of a turn that count, and images that do not."""
 _NAMED = 8
 """Names in a sentence."""
+_OPTIONAL = {
+    "prunes": "prune.threshold: 0 and prune.recover.epochs: 0 leave it whole, and the rest goes on"
+}
+"""What can be left out of a run, and how."""
+_NO_SETTING = (
+    "; no setting of params.yaml changes that: docs/zoo.md has networks that go through, and one "
+    "in own/ can be written otherwise there"
+)
 
 _NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
 _NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("none", {}, []))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a step found, as a sentence and as figures."""
+
+    text: str
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -98,35 +117,54 @@ class _Patient:
         return self.pruned or self.built
 
 
-def examine(name: str, *, size: int | None, channels: int, num_classes: int) -> Iterator[Finding]:
+def examine(
+    name: str,
+    folder: Path,
+    *,
+    size: int | None,
+    channels: int,
+    num_classes: int,
+    steps: Sequence[str] = (),
+) -> Iterator[Finding]:
     """Yield how each step went, as soon as it has; `name` is one that `backbone` takes.
 
-    `size` is pixels of a square image; None is the smallest of a few that the network takes.
+    `folder` is where models are written: the .onnx files stand below `FLOAT` and `INT8`. `size` is
+    pixels of a square image; None is the smallest of a few that the network takes. `steps` are
+    names of those that are wanted, all where there are none.
     """
     torch.manual_seed(0)
     sizes = _SIZES if size is None else (size,)
-    with tempfile.TemporaryDirectory() as folder:
-        splits = [_noise(each, channels, num_classes) for each in sizes]
-        patient = _Patient(name, splits, Path(folder))
-        for step, (needs, run) in _STEPS.items():
-            if needs and getattr(patient, needs) is None:
-                yield Finding(step, None, "not tried: it needs what failed before")
-                continue
-            yield _tried(step, partial(run, patient))
+    splits = [_noise(each, channels, num_classes) for each in sizes]
+    patient = _Patient(name, splits, folder)
+    for step, (needs, run) in _STEPS.items():
+        if steps and step not in steps:
+            continue
+        if needs and getattr(patient, needs) is None:
+            yield Finding(step, None, "not tried: it needs what failed before")
+            continue
+        yield _tried(step, partial(run, patient))
 
 
-def _tried(step: str, run: Callable[[], str]) -> Finding:
+def _tried(step: str, run: Callable[[], _Told]) -> Finding:
     try:
         # Training tells how it goes, to whom waits for it.
         with contextlib.redirect_stdout(io.StringIO()):
-            return Finding(step, True, run())
+            found = run()
+        return Finding(step, True, found.text, found.figures)
     except SlimlineError as error:
-        return Finding(step, False, str(error))
+        return Finding(step, False, f"{error}{_advice(step)}")
     # A network that nobody has seen may break anything in torch, torchao or ONNX Runtime: to find
     # that out is what this is for, and it is told.
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        return Finding(step, False, f"{type(error).__name__}: {reason}")
+        return Finding(step, False, f"{type(error).__name__}: {reason}{_advice(step)}")
+
+
+def _advice(step: str) -> str:
+    """Return what a user can do about a step that failed, after a semicolon."""
+    if step in _OPTIONAL:
+        return f"; {_OPTIONAL[step]}"
+    return "" if step == "builds" else _NO_SETTING
 
 
 def _noise(size: int, channels: int, num_classes: int) -> Split:
@@ -139,7 +177,7 @@ def _noise(size: int, channels: int, num_classes: int) -> Split:
     return Split(images, labels, [f"class {each}" for each in range(num_classes)], frame)
 
 
-def _build(patient: _Patient) -> str:
+def _build(patient: _Patient) -> _Told:
     entry = backbones.find(patient.name)
     while patient.built is None:
         try:
@@ -149,24 +187,26 @@ def _build(patient: _Patient) -> str:
                 raise
             patient.splits = patient.splits[1:]
     found = cost.count(patient.built.network, patient.built.example)
-    return (
+    size = patient.split.preprocessing.height
+    text = (
         f"{found.params / 1e6:.2f} M parameters, {found.macs_m:.1f} M MACs; stem {entry.stem}, "
         f"head {entry.head.removesuffix('.')}, {len(entry.stages)} stages; images of "
-        f"{patient.split.preprocessing.height} pixels"
+        f"{size} pixels"
     )
+    return _Told(text, {"px": size, "params_m": found.params / 1e6, "macs_m": found.macs_m})
 
 
-def _train(patient: _Patient) -> str:
+def _train(patient: _Patient) -> _Told:
     model, recipe = patient.built, _qat_settings().recipe
     assert model is not None
     fitted = loop.fit(
         model.network, patient.split, patient.split, recipe,
         preprocessing=model.preprocessing, seed=1, phase="doctor", start=scores.UNTRAINED,
     )  # fmt: skip
-    return f"{fitted.rows[-1].step} steps, loss {fitted.rows[-1].train_loss:.2f}"
+    return _Told(f"{fitted.rows[-1].step} steps, loss {fitted.rows[-1].train_loss:.2f}")
 
 
-def _prune(patient: _Patient) -> str:
+def _prune(patient: _Patient) -> _Told:
     model = patient.built
     assert model is not None
     narrow = model.with_network(copy.deepcopy(model.network))
@@ -178,58 +218,68 @@ def _prune(patient: _Patient) -> str:
     if predicted.macs != after.macs:
         raise NetworkError(f"has {after.macs} MACs, where {predicted.macs} were predicted")
     patient.pruned = narrow
-    whole = list(getattr(plan, "whole", ()))
+    whole = plan.whole
     rest = f" and {len(whole) - _NAMED} more" if len(whole) > _NAMED else ""
     kept = f"; whole stay {', '.join(whole[:_NAMED])}{rest}" if whole else ""
-    return f"to {100 * after.macs / before.macs:.0f} % of the MACs{kept}"
+    left = 100 * after.macs / before.macs
+    return _Told(f"to {left:.0f} % of the MACs{kept}", {"macs_left": left, "whole": len(whole)})
 
 
 def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
-    """Return a plan that leaves the wanted share of the multiply-accumulates, or about that.
+    """Return a plan that leaves the wanted share of the multiply-accumulates.
 
     Raises:
-        NetworkError: nothing of the network can be narrowed.
+        NetworkError: nothing of the network can be narrowed, or not to that share.
     """
-    for multiple in (_MULTIPLE, 1):
+    for multiple in _MULTIPLES:
         settings = _prune_settings(multiple)
         plan = settings.survey(model, split)
         if not plan.groups:
             raise NetworkError("no layer of it can be narrowed: what it calls fixes all widths")
         try:
             widths.choose(plan, settings, Progress(1, 1, before), _NO_TABLES)
-        except ParamsError:  # a small network has too few widths to come close
-            for group in plan.groups:
-                widths.remove_share(group, 1 - _KEPT_MACS)
-        if plan.predict().macs < before.macs:
-            break
-    return plan
+        except ParamsError:
+            continue
+        return plan
+    for group in plan.groups:
+        group.width = group.floor
+    least = 100 * plan.predict().macs / before.macs
+    raise NetworkError(
+        f"cannot be narrowed to {100 * _KEPT_MACS:.0f} % of its MACs: with every layer that can be "
+        f"cut at one channel {least:.0f} % are left; whole stay {', '.join(plan.whole[:_NAMED])}"
+    )
 
 
-def _reload(patient: _Patient) -> str:
+def _reload(patient: _Patient) -> _Told:
     model = patient.latest
     assert model is not None
-    model_folder.save(
-        patient.folder / "float", model, data=patient.split, settings=patient.settings
-    )
-    patient.float_file = patient.folder / "float" / description.ONNX
-    again = model_folder.load(patient.folder / "float")
-    wanted, found = (
-        loop.predict(each.network, patient.split, each.preprocessing) for each in (model, again)
-    )
+    folder = patient.folder / "reloaded"
+    model_folder.save(folder, model, data=patient.split, settings=patient.settings, with_onnx=False)
+    again = model_folder.load(folder)
+    images = torch.from_numpy(model.preprocessing.normalise(patient.split.images[:_BATCH]))
+    with torch.no_grad():
+        wanted, found = (each.network.eval()(images) for each in (model, again))
     if not torch.equal(wanted, found):
         raise NetworkError("answers otherwise when it is read back from its folder")
-    return "bit for bit, from weights and model.json"
+    return _Told("bit for bit, from weights and model.json")
 
 
-def _float_parity(patient: _Patient) -> str:
-    model, path = patient.latest, patient.float_file
+def _float_parity(patient: _Patient) -> _Told:
+    model = patient.latest
     assert model is not None
-    assert path is not None
-    float_parity.check(model, patient.split, path, num_threads=1)
-    return "ONNX Runtime answers as torch does, any number of images at once"
+    model.network.eval()
+    model_folder.save(
+        patient.folder / FLOAT,
+        model,
+        data=patient.split,
+        settings=patient.settings,
+        check=float_parity.checker(model, patient.split, num_threads=1),
+    )
+    patient.float_file = patient.folder / FLOAT / description.ONNX
+    return _Told("ONNX Runtime answers as torch does, any number of images at once")
 
 
-def _quantize(patient: _Patient) -> str:
+def _quantize(patient: _Patient) -> _Told:
     model, settings = patient.latest, _qat_settings()
     assert model is not None
     split = patient.split
@@ -239,29 +289,30 @@ def _quantize(patient: _Patient) -> str:
         extra={"mixed": []},
     )  # fmt: skip
     patient.prepared = int8_export.load_prepared(patient.folder / "qat")
-    return f"{fitted.rows[-1].step} steps with the rounding of int8 simulated"
+    return _Told(f"{fitted.rows[-1].step} steps with the rounding of int8 simulated")
 
 
-def _export(patient: _Patient) -> str:
+def _export(patient: _Patient) -> _Told:
     assert patient.prepared is not None
     compared = int8_export.save(
-        patient.folder / "int8",
+        patient.folder / INT8,
         patient.prepared,
         patient.split,
         params.load("int8_export", Int8ExportParams),
         parent=patient.folder / "qat",
         num_threads=1,
     )
-    patient.int8_file = patient.folder / "int8" / description.ONNX
+    patient.int8_file = patient.folder / INT8 / description.ONNX
     found = Deployable(patient.int8_file).inspect()
     share = 100 * compared.largest_difference / compared.spread
-    return (
+    text = (
         f"{found.int8_share:.0f} % of the MACs in int8, {found.num_bytes / 1024:.0f} KiB; logits "
         f"differ from fake-quant by {share:.2f} % of their spread at most"
     )
+    return _Told(text, {"int8_macs": found.int8_share, "differs": share})
 
 
-def _time(patient: _Patient) -> str:
+def _time(patient: _Patient) -> _Told:
     assert patient.float_file is not None
     assert patient.int8_file is not None
     models = {
@@ -278,18 +329,20 @@ def _time(patient: _Patient) -> str:
     ]
     medians = {name: [float(np.median(each[name])) for each in blocks] for name in models}
     ratios = sorted(f / i for f, i in zip(medians["float"], medians["int8"], strict=True))
-    return (
-        f"{np.median(ratios):.2f} times as fast as its float file on one thread here "
+    faster = float(np.median(ratios))
+    text = (
+        f"{faster:.2f} times as fast as its float file on one thread here "
         f"({ratios[1]:.2f} to {ratios[-2]:.2f} over {_BLOCKS} turns)"
     )
+    return _Told(text, {"faster": faster})
 
 
-_STEPS: dict[str, tuple[str, Callable[[_Patient], str]]] = {
+_STEPS: dict[str, tuple[str, Callable[[_Patient], _Told]]] = {
     "builds": ("", _build),
     "trains": ("built", _train),
     "prunes": ("built", _prune),
     "reloads": ("built", _reload),
-    "exports": ("float_file", _float_parity),
+    "exports": ("built", _float_parity),
     "quantizes": ("built", _quantize),
     "int8 file": ("prepared", _export),
     "gains": ("int8_file", _time),

@@ -72,7 +72,7 @@ def _from_tensors(
     channels = split.preprocessing.channels
     if unchanged:
         stem.refuse_changes(settings, source)
-        _refuse_other_frame(notes.image_size, notes.crop, split.preprocessing, source)
+        _refuse_other_frame(checkpoint.image_size, checkpoint.crop, split.preprocessing, source)
         channels = stem.channels or channels
         if not checkpoint.mean:
             raise PretrainedError(
@@ -106,7 +106,7 @@ def _from_tensors(
             f"{source}: cannot be used as it is: {pretrained.listed(account.random)} of "
             f"{settings.backbone} would be random; a recipe of more than 0 epochs would train them"
         )
-    return _classifier(network, architecture, split, checkpoint, account)
+    return _classifier(network, architecture, split, checkpoint, account, content.tensors)
 
 
 def _from_ours(
@@ -156,7 +156,12 @@ def _from_ours(
     print(f"{source}: {account}")
     changed = replace(made, num_classes=len(split.classes), channels=channels)
     return _classifier(
-        network, changed, split, replace(checkpoint, mean=frame.mean, std=frame.std), account
+        network,
+        changed,
+        split,
+        replace(checkpoint, mean=frame.mean, std=frame.std),
+        account,
+        tensors,
     )
 
 
@@ -166,10 +171,14 @@ def _classifier(
     split: Split,
     checkpoint: Checkpoint,
     account: Account,
+    tensors: Mapping[str, Tensor],
 ) -> Classifier:
     origin = {
         "source": checkpoint.source,
         "licence": checkpoint.licence,
+        "image_size": checkpoint.image_size,
+        "crop": checkpoint.crop,
+        "num_bytes": sum(each.nbytes for each in tensors.values()),
         **account.to_dict(),
     }
     preprocessing = replace(

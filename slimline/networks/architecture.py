@@ -49,6 +49,11 @@ class PretrainedWeights:
     std: tuple[float, ...]
     source: str
     licence: str
+    """Its SPDX name where there is one; `unknown` where the publisher does not say it."""
+    image_size: int | None = None
+    """Height and width that it was scored with, pixels, as `data.image_size`; None: not known."""
+    crop: float | None = None
+    """Share of an image around its centre that it was scored with, as `data.crop`."""
 
 
 @dataclass(frozen=True)

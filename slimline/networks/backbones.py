@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     _Source = tuple[Callable[..., nn.Module], PretrainedWeights | None]
 
-_SIZES = (224, 96, 64, 48, 32, 28)
+_SIZES = (96, 224, 240, 256, 64, 48, 32, 28)
 """Image sizes that are tried in order; most networks take any. Pixels."""
 
 _NUM_CLASSES = 7
@@ -74,17 +74,17 @@ def _looked_into(
 
 
 def _torchvision(name: str, entry: str) -> _Source:
-    from slimline.networks.published import of_torchvision
+    from slimline.networks import published
 
-    found = of_torchvision(entry, stem="", head="", stages=())
-    return _told(name, found.publish), found.imagenet
+    found = published.of_torchvision(entry, stem="", head="", stages=())
+    return _told(name, found.publish), published.torchvision_weights(entry)
 
 
 def _timm(name: str, entry: str) -> _Source:
-    from slimline.networks.published import of_timm
+    from slimline.networks import published
 
-    found = of_timm(entry, num_blocks=0)
-    return _told(name, found.publish), found.imagenet
+    found = published.of_timm(entry, num_blocks=0)
+    return _told(name, found.publish), published.timm_weights(entry)
 
 
 _SOURCES = {"torchvision": _torchvision, "timm": _timm}

@@ -69,7 +69,12 @@ def build(
     # It makes classifiers itself.
     from slimline.networks import adoption
 
-    checkpoint = pretrained.find(settings.pretrained, settings.backbone, weights_folder)
+    checkpoint = pretrained.find(
+        settings.pretrained,
+        settings.backbone,
+        weights_folder,
+        accepted=settings.accept_licence,
+    )
     if checkpoint is not None:
         return adoption.build(settings, split, checkpoint, unchanged=unchanged)
     if unchanged:
@@ -213,7 +218,8 @@ def _fit_module(module: nn.Module, shape: Sequence[int]) -> None:
     ]:
         if tensor.dim() == 0:
             continue
-        size = shape if name == "weight" else shape[:1]
+        # A gain per channel, of timm's standardised convolutions, has the dimensions of a weight.
+        size = shape if name == "weight" else (*shape[:1], *tensor.shape[1:])
         fresh = torch.zeros(*size, dtype=tensor.dtype)
         if isinstance(tensor, nn.Parameter):
             setattr(module, name, nn.Parameter(fresh))

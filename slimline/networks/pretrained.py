@@ -32,6 +32,9 @@ fill: with less it was made for another network."""
 _COUNTERS = "num_batches_tracked"
 """BatchNorm counts batches there, which no answer depends on, and old checkpoints lack."""
 
+_FOR_EVERY_USE = {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0", "cc0-1.0"}
+"""Licences that restrict neither who may use the weights nor what for; in small letters."""
+
 _SHOWN = 3
 
 
@@ -77,21 +80,42 @@ class Checkpoint:
     licence: str
     folder: CheckpointFolder | None = None
     """Of the user; None for weights that a library publishes."""
+    image_size: int | None = None
+    """Height and width that it was trained or scored with, pixels; None: not known."""
+    crop: float | None = None
+    """Share of an image around its centre that it was scored with; None: not known."""
 
 
-def find(name: str, backbone: str, root: Path) -> Checkpoint | None:
+def find(
+    name: str, backbone: str, root: Path, *, accepted: Collection[str] = ()
+) -> Checkpoint | None:
     """Return what the setting `pretrained` names, or nothing for `none`.
 
+    `accepted` are licences that the user agrees to, as `accept_licence` has them.
+
     Raises:
-        PretrainedError: there is no such folder, or what lies in it cannot be used.
+        PretrainedError: there is no such folder, what lies in it cannot be used, or nobody
+            publishes weights of this network, or under a licence that was not accepted.
     """
     if name == "none":
         return None
     if name == "imagenet":
         weights = backbones.find(backbone).imagenet
-        assert weights is not None, "the settings refuse it where nobody publishes weights"
+        if weights is None:
+            raise PretrainedError(
+                f"params.yaml: pretrained: imagenet: {backbone.partition(':')[0]} publishes no "
+                f"weights of {backbone}; write none, or put weights that you have into a folder "
+                "under data/raw/pretrained and name it"
+            )
+        _check_licence(backbone, weights, accepted)
         return Checkpoint(
-            partial(_published, weights), weights.mean, weights.std, weights.source, weights.licence
+            partial(_published, weights),
+            weights.mean,
+            weights.std,
+            weights.source,
+            weights.licence,
+            image_size=weights.image_size,
+            crop=weights.crop,
         )
     folder = checkpoint_folder.read(root, name)
     if folder.unused:
@@ -104,6 +128,25 @@ def find(name: str, backbone: str, root: Path) -> Checkpoint | None:
         source=f"{folder.notes.source} ({name}/{folder.weights.name}, SHA-256 {digest})",
         licence=folder.notes.licence,
         folder=folder,
+        image_size=folder.notes.image_size,
+        crop=folder.notes.crop,
+    )
+
+
+def _check_licence(backbone: str, weights: PretrainedWeights, accepted: Collection[str]) -> None:
+    """Look at the licence before anything is downloaded.
+
+    Raises:
+        PretrainedError: it may not allow what the user wants, who has not accepted it.
+    """
+    agreed = {each.lower() for each in accepted}
+    if weights.licence.lower() in _FOR_EVERY_USE | agreed:
+        return
+    raise PretrainedError(
+        f"params.yaml: pretrained: imagenet: the licence of the weights of {backbone} "
+        f"({weights.source}) is {weights.licence}, which does not allow every use, as far as is "
+        f"known here; read it, and where it allows yours, write accept_licence: "
+        f"[{weights.licence}] beside pretrained"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from slimline.networks.architecture import Backbone, PretrainedWeights
@@ -18,6 +19,16 @@ _ARGUMENTS: dict[str, dict[str, bool]] = {
 """Of networks that would answer with several tensors while they train."""
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+_NORMALISING = {"googlenet", "inception_v3"}
+"""Of torchvision, whose published form first brings ImageNet's normalisation to mean and std 0.5;
+ours is built without that step, and given images that are normalised so."""
+
+_LICENCES = {"https://github.com/facebookresearch/SWAG/blob/main/LICENSE": "CC-BY-NC-4.0"}
+"""What torchvision names by an address."""
+
+UNKNOWN = "unknown"
+"""The licence of weights whose publisher does not say it."""
 
 
 def of_torchvision(
@@ -38,23 +49,48 @@ def of_torchvision(
         )
         return model
 
-    def load() -> dict[str, Tensor]:
-        import torchvision.models
-
-        weights = torchvision.models.get_model_weights(name).DEFAULT
-        tensors: dict[str, Tensor] = weights.get_state_dict(
-            progress=False, check_hash=True, weights_only=True, map_location="cpu"
-        )
-        return tensors
-
     imagenet = PretrainedWeights(
-        load,
+        partial(_load_torchvision, name),
         _IMAGENET_MEAN,
         _IMAGENET_STD,
         source=f"torchvision: {name}, default ImageNet weights",
         licence="BSD-3-Clause",
     )
     return Backbone(publish, stem, head, stages, imagenet, rewrite)
+
+
+def torchvision_weights(name: str) -> PretrainedWeights:
+    """Return torchvision's default weights of one of its classifiers, as its enumeration says.
+
+    They come under the licence of torchvision where that names no other.
+    """
+    import torchvision.models
+
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    frame = weights.transforms()
+    mean, std = tuple(frame.mean), tuple(frame.std)
+    if name in _NORMALISING:
+        mean, std = (0.5,) * 3, (0.5,) * 3
+    licence = weights.meta.get("license")
+    return PretrainedWeights(
+        partial(_load_torchvision, name),
+        mean,
+        std,
+        source=f"torchvision: {name}, {weights.name}, {weights.url}",
+        licence=_LICENCES.get(licence, licence) if licence else "BSD-3-Clause",
+        image_size=frame.crop_size[0],
+        crop=frame.crop_size[0] / frame.resize_size[0],
+    )
+
+
+def _load_torchvision(name: str) -> dict[str, Tensor]:
+    import torchvision.models
+
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    tensors: dict[str, Tensor] = weights.get_state_dict(
+        progress=False, check_hash=True, weights_only=True, map_location="cpu"
+    )
+    return tensors
 
 
 def of_timm(
@@ -83,13 +119,38 @@ def timm_imagenet(
     std: tuple[float, ...] = _IMAGENET_STD,
 ) -> PretrainedWeights:
     """Return the weights that timm's authors publish for a network."""
-
-    def load() -> dict[str, Tensor]:
-        import timm
-
-        tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-        return tensors
-
     return PretrainedWeights(
-        load, mean, std, source=f"timm: {name}, default ImageNet weights", licence="Apache-2.0"
+        partial(_load_timm, name),
+        mean,
+        std,
+        source=f"timm: {name}, default ImageNet weights",
+        licence="Apache-2.0",
     )
+
+
+def timm_weights(name: str) -> PretrainedWeights | None:
+    """Return timm's default weights of one of its networks, as its `pretrained_cfg` says.
+
+    None where there are none.
+    """
+    from timm.models import get_pretrained_cfg
+
+    known = get_pretrained_cfg(name)
+    if known is None or not known.has_weights:
+        return None
+    return PretrainedWeights(
+        partial(_load_timm, name),
+        tuple(known.mean),
+        tuple(known.std),
+        source=f"timm: {name}.{known.tag}, {known.hf_hub_id or known.url}",
+        licence=known.license or UNKNOWN,
+        image_size=known.input_size[-1],
+        crop=known.crop_pct,
+    )
+
+
+def _load_timm(name: str) -> dict[str, Tensor]:
+    import timm
+
+    tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    return tensors

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from slimline.networks import backbone_names
 from slimline.networks.architecture import Activation
@@ -45,6 +45,10 @@ class ModelParams(Params):
     pretrained: Annotated[str, AfterValidator(_none_imagenet_or_folder)]
     """Weights to begin with: none, imagenet, or a folder under data/raw/pretrained. They bring
     their normalisation along."""
+
+    accept_licence: list[str] = Field(default_factory=list)
+    """Licences of published weights that may be used although they do not allow every use, or
+    `unknown`, each as the refusal names it."""
 
     stem_stride: Literal["keep", 1, 2]
     """Stride of the first convolution; 1 suits images far below 224 px, keep is what the network or

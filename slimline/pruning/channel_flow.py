@@ -87,6 +87,8 @@ _KEEPS_PLACES: _Operators = frozenset(
         "flatten",
         "squeeze",
         "unsqueeze",
+        "reshape_as",
+        "view_as",
         "contiguous",
         "size",
         "dim",
@@ -196,6 +198,18 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Layers whose widths must keep their ratio, for those whose widths may change."""
+
+    names: Sequence[str]
+    together: int
+    """Channels that can only go together, of layers of equal width."""
+    times: Sequence[int]
+    """How many channels of each layer are one part: 1 where all widths are equal. Where a map is
+    added to two halves that hold the same channels, as in GhostNet, it is 2 for its layer."""
+
+
+@dataclass(frozen=True)
 class Flow:
     """Where all channels of a network go; those of the images have the first numbers."""
 
@@ -206,9 +220,8 @@ class Flow:
     """The numbers that a layer makes, by its name; int64 [width]."""
     lost: Mapping[str, Tensor]
     """The numbers of what a layer reads that cannot be followed, by its name; int64 [width]."""
-    families: Sequence[tuple[Sequence[str], int]]
-    """Names of layers whose widths must stay equal, for those whose widths may change; and the
-    number of channels that can only go together."""
+    families: Sequence[Family]
+    """Layers that can only be narrowed together."""
     opaque: frozenset[str]
     """Nodes of the graph whose result cannot be followed."""
     repeats: Mapping[str, int]
@@ -233,7 +246,7 @@ def follow(network: nn.Module, num_inputs: int, *, like: Flow | None = None) -> 
         TracingError: what the network calls depends on its input, so that it has no graph.
         RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
     """
-    flow = _ChannelFlow(network, tracing.graph(network), like)
+    flow = _ChannelFlow(network, tracing.graph(network, with_whole_parts=True), like)
     flow.run(torch.zeros(1, num_inputs, 1, 1))
     return flow.result()
 
@@ -278,10 +291,9 @@ class _ChannelFlow(fx.Interpreter):
 
     def result(self) -> Flow:
         """Return what was found, when the graph has been run."""
+        roots = self._numbers.roots()
         ports = {
-            name: Ports(
-                port.layer, self._numbers.roots(port.inputs), self._numbers.roots(port.outputs)
-            )
+            name: Ports(port.layer, roots[port.inputs], roots[port.outputs])
             for name, port in self._ports.items()
         }
         made = {name: ports[name].outputs for name in self._made.values()}
@@ -294,17 +306,16 @@ class _ChannelFlow(fx.Interpreter):
         for maker, name in self._made.items():
             if self._makers.root(maker) not in pinned:
                 families[self._makers.root(maker)].append(name)
-        of_equal_width = [
-            (names, blocks[root])
+        found = (
+            _family(names, blocks[root], [made[name] for name in names])
             for root, names in families.items()
-            if len({len(made[name]) for name in names}) == 1
-        ]
+        )
         return Flow(
             self._num_inputs,
             ports,
             made,
-            {name: self._numbers.roots(numbers) for name, numbers in self._lost.items()},
-            of_equal_width,
+            {name: roots[numbers] for name, numbers in self._lost.items()},
+            [family for family in found if family is not None],
             frozenset(self._opaque),
             self._repeats,
         )
@@ -378,11 +389,12 @@ class _ChannelFlow(fx.Interpreter):
         """Return the outputs of a grouped convolution, whose groups are removed whole."""
         assert isinstance(layer, nn.Conv2d)
         read, made = layer.weight.shape[1], layer.weight.shape[0] // layer.groups
-        for group in inputs.view(-1, read).tolist():
+        groups = inputs.view(-1, read).tolist()
+        for group in groups:
             for number in group[1:]:
                 self._numbers.join(number, group[0])
                 self._tie((group[0], number))
-            self._blocks.append((self._maker_of[group[0]], read))
+        self._blocks += [(maker, read) for maker in {self._maker_of[group[0]] for group in groups}]
         return inputs[::read].repeat_interleave(made)
 
     def _note(self, name: str, layer: PrunableLayer, inputs: Tensor, outputs: Tensor) -> None:
@@ -401,28 +413,30 @@ class _ChannelFlow(fx.Interpreter):
         return self._move(target, args, kwargs, super().call_method)
 
     def _move(self, target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
+        if target is torch._assert:  # of sizes, which numbers do not have
+            return None
         given = list(_leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
         if target in _JOINS and tensors and not self._is_lost(given):
             return self._join_all(tensors, given)
-        if not tensors and not any(isinstance(each, _Opaque) for each in given):
-            return run(target, args, kwargs)
         if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
             return self._lose(given)
-        if target in _CHANNELWISE:
+        if target in _CHANNELWISE and tensors:
             return args[0]
-        if target not in _REDUCTIONS | _CATS | _MOVES | _KEEPS_PLACES:
+        if tensors and target not in _REDUCTIONS | _CATS | _MOVES | _KEEPS_PLACES:
             return self._lose(given)
         try:
             result = (
                 self._reduce(*args, **kwargs)
-                if target in _REDUCTIONS
+                if target in _REDUCTIONS and tensors
                 else run(target, args, kwargs)
             )
         except (RuntimeError, ValueError, IndexError, TypeError):
             if self._like is not None:
                 raise
             return self._lose(given)
+        if not tensors:  # sizes
+            return result
         if target in _CATS:
             self._tie(number for number in result.flatten().tolist() if number in self._moved)
         elif target in _MOVES:
@@ -468,9 +482,13 @@ class _ChannelFlow(fx.Interpreter):
         for other in tensors[1:]:
             if other.numel() != first.numel():
                 return self._spread(first, other)
-            for one, two in zip(first.flatten().tolist(), other.flatten().tolist(), strict=True):
-                self._numbers.join(one, two)
-                self._tie((one, two))
+            pairs = list(zip(first.flatten().tolist(), other.flatten().tolist(), strict=True))
+            for one, two in pairs:
+                if one != two:
+                    self._numbers.join(one, two)
+            makers = ((self._maker_of[one], self._maker_of[two]) for one, two in pairs)
+            for one, two in dict.fromkeys(makers):
+                self._makers.join(one, two)
         return first
 
     def _spread(self, one: Tensor, two: Tensor) -> Tensor:
@@ -496,6 +514,16 @@ class _ChannelFlow(fx.Interpreter):
         return self._numbers.add(count)
 
 
+def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Family | None:
+    """Return layers that make these numbers as a family; None where they have no common part."""
+    if len({len(each) for each in made}) == 1:
+        return Family(names, together, [1] * len(names))
+    parts = {len(set(each.tolist())) for each in made}
+    if len(parts) > 1 or together > 1 or any(len(each) % max(parts) for each in made):
+        return None
+    return Family(names, 1, [len(each) // max(parts) for each in made])
+
+
 class _Classes:
     """Numbers of which some are declared the same (union-find)."""
 
@@ -519,9 +547,9 @@ class _Classes:
             number = self._parent[number]
         return number
 
-    def roots(self, numbers: Tensor) -> Tensor:
-        """Return the roots of many numbers, in order."""
-        return torch.tensor([self.root(number) for number in numbers.tolist()], dtype=torch.int64)
+    def roots(self) -> Tensor:
+        """Return the root of every number, int64 [numbers]."""
+        return torch.tensor([self.root(each) for each in range(len(self._parent))])
 
 
 def _leaves(given: Any) -> Iterable[Any]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline.pruning import channel_flow, cost
-from slimline.pruning.channel_flow import Flow, Normalisation, Ports, PrunableLayer
+from slimline.pruning.channel_flow import Family, Flow, Normalisation, Ports, PrunableLayer
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.groups import Group
 
@@ -49,9 +49,14 @@ class ChannelPlan:
         self._flow = channel_flow.follow(network, self._num_inputs)
         self._importance = _importance(self._flow, scores)
         self._cost = cost.count(network, example)
+        self._times = {
+            name: times
+            for family in self._flow.families
+            for name, times in zip(family.names, family.times, strict=True)
+        }
         groups = [
-            Group(family, self._importance_of(family), lcm(multiple, together))
-            for family, together in self._flow.families
+            Group(family.names, self._importance_of(family), lcm(multiple, family.together))
+            for family in self._flow.families
         ]
         self.groups = self._without_rigid(groups)
 
@@ -59,7 +64,9 @@ class ChannelPlan:
     def whole(self) -> Sequence[str]:
         """Names of the layers that keep their width, the last one apart, in order."""
         free = {name for group in self.groups for name in group.layers}
-        return [name for name in self._flow.made if name not in free][:-1]
+        free |= self._flow.ports.keys() - self._flow.made.keys()  # as wide as what they read
+        called = dict.fromkeys(each.name for each in self._cost.layers)
+        return [name for name in called if name not in free][:-1]
 
     def _without_rigid(self, groups: Sequence[Group]) -> Sequence[Group]:
         """Return the groups whose widths the network's own code lets change.
@@ -82,8 +89,10 @@ class ChannelPlan:
             self._set_widths(groups)
         return True
 
-    def _importance_of(self, family: Sequence[str]) -> Tensor:
-        made = [self._flow.made[name].tolist() for name in family]
+    def _importance_of(self, family: Family) -> Tensor:
+        made = [self._flow.made[name].tolist() for name in family.names]
+        if max(family.times) > 1:
+            made = [list(dict.fromkeys(each)) for each in made]
         return torch.tensor(
             [[self._importance[number] for number in each] for each in made], dtype=torch.float64
         )
@@ -94,7 +103,10 @@ class ChannelPlan:
         gone = sum(old.params - ports[name].params for name, old in self._flow.ports.items())
         return Cost(
             params=self._cost.params - gone,
-            layers=[_narrowed(layer, ports[layer.name]) for layer in self._cost.layers],
+            layers=[
+                _narrowed(layer, ports[layer.name]) if layer.name in ports else layer
+                for layer in self._cost.layers
+            ],
         )
 
     @torch.no_grad()
@@ -122,12 +134,16 @@ class ChannelPlan:
     def _set_widths(self, groups: Sequence[Group]) -> None:
         for group in groups:
             for name in group.layers:
-                _set_width(self._shell.get_submodule(name), group.width)
+                _set_width(self._shell.get_submodule(name), group.width * self._times[name])
 
     @cached_property
     def _shell(self) -> nn.Module:
-        """A copy whose widths may be set to and fro; it computes nothing."""
-        return copy.deepcopy(self.network)
+        """A copy whose widths may be set to and fro; it has no weights and computes nothing."""
+        weights = {
+            id(weight): nn.Parameter(torch.empty_like(weight, device="meta"))
+            for weight in self.network.parameters()
+        }
+        return copy.deepcopy(self.network, weights)
 
 
 def _narrowed(layer: LayerCost, port: Ports) -> LayerCost:

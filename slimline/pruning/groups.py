@@ -76,6 +76,10 @@ class Plan(Protocol):
     groups: Sequence[Group]
     """In order of the network."""
 
+    @property
+    def whole(self) -> Sequence[str]:
+        """Names of the layers that must stay as wide as they are, the last one apart, in order."""
+
     def predict(self) -> Cost:
         """Return what the network would cost with the widths that the groups have now."""
 

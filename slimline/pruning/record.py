@@ -77,6 +77,11 @@ def rounds(description: Mapping[str, Any]) -> list[Round]:
     return [Round(**each) for each in description["rounds"]]
 
 
+def whole(description: Mapping[str, Any]) -> list[str]:
+    """Return the layers that had to stay whole; none in folders from before they were recorded."""
+    return list(description.get("whole", []))
+
+
 def layers(description: Mapping[str, Any]) -> list[LayerChange]:
     """Return the layers in a pruned model's `model.json`."""
     return [LayerChange(**each) for each in description["layers"]]

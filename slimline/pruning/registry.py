@@ -14,6 +14,7 @@ METHODS: Registry[type[PruneSettings]] = Registry(
     {
         "structured_magnitude": "slimline.pruning.methods.structured_magnitude:StructuredMagnitude",
         "taylor": "slimline.pruning.methods.taylor:Taylor",
+        "unstructured_taylor": ("slimline.pruning.methods.unstructured_taylor:UnstructuredTaylor"),
         "magnitude": "slimline.pruning.methods.magnitude:Magnitude",
     },
     chosen_by=("prune.method",),

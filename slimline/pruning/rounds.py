@@ -1,7 +1,7 @@
 """Iterative pruning: cut a little, recover, measure, and again, whatever the method."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ class Outcome:
     history: list[HistoryRow]
     rounds: list[Round]
     layers: list[LayerChange]
+    whole: Sequence[str]
+    """Layers that had to stay as wide as they were."""
 
     def account(self) -> dict[str, Any]:
         """Return what `model.json` tells of it."""
@@ -36,6 +38,7 @@ class Outcome:
             "validation_top1": kept[-1].top1_recovered,
             "rounds": [each.to_dict() for each in self.rounds],
             "layers": [each.to_dict() for each in self.layers],
+            "whole": list(self.whole),
         }
 
 
@@ -68,10 +71,12 @@ def prune(
     lowest = start.percent(by) - settings.max_drop
     kept = model.with_network(copy.deepcopy(model.network))
     history: list[HistoryRow] = []
+    whole: Sequence[str] = ()
     rounds = [_round(0, 0.0, kept, start, start, by, is_kept=True)]
     for number in range(1, 1 if settings.is_idle else settings.steps + 1):
         current = kept.with_network(copy.deepcopy(kept.network))
         plan = settings.survey(current, calibration)
+        whole = plan.whole
         if number == 1:  # what cannot be met is refused now, not after hours
             widths.choose(plan, settings, Progress(1, 1, before), tables)
         progress = Progress(number, settings.steps, before)
@@ -98,7 +103,7 @@ def prune(
         if not rounds[-1].is_kept:
             break
         kept = current
-    return Outcome(kept, history, rounds, _compare(model, kept))
+    return Outcome(kept, history, rounds, _compare(model, kept), whole)
 
 
 def _round(

@@ -60,6 +60,9 @@ class PruneSettings(Params, ABC):
     removes_macs: ClassVar[bool]
     """Whether what the method removes needs no multiply-accumulate any more."""
 
+    has_absolute_unit: ClassVar[bool] = False
+    """Whether importance is the absolute value of single weights."""
+
     unit: Unit
     """What `threshold` is measured in.
 
@@ -119,7 +122,7 @@ class PruneSettings(Params, ABC):
     @field_validator("unit")
     @classmethod
     def _absolute_is_for_weights(cls, unit: Unit) -> Unit:
-        if cls.removes_macs and unit == "absolute":
+        if not cls.has_absolute_unit and unit == "absolute":
             raise ValueError(
                 "must be layer_share, global_share or relative unless method is magnitude"
             )

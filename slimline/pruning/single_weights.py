@@ -3,7 +3,7 @@
 Zeros alone make neither the file smaller nor the model faster; only the deflated file shrinks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -18,20 +18,37 @@ class WeightPlan:
     """A plan whose parts are the weights of convolutions and linear layers, a group per layer."""
 
     groups: Sequence[Group]
-    """In order of the network; importance is the absolute value."""
+    """In order of the network."""
 
-    def __init__(self, network: nn.Module, example: Tensor) -> None:
-        """Look at the weights; `example` is an input, float32 [batch, channels, height, width]."""
+    def __init__(
+        self,
+        network: nn.Module,
+        example: Tensor,
+        importance: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Look at the weights; `example` is an input, float32 [batch, channels, height, width].
+
+        `importance` is float64 of the shape of each layer's weight, by the layer's name; without
+        it, it is the absolute value.
+        """
         self.network, self._whole = network, cost.count(network, example)
+        known = importance or {}
         self.groups = [
-            Group([name], self._weight(name).detach().abs().double().reshape(1, -1))
-            for name in (layer.name for layer in self._whole.layers)
+            Group(
+                [name], known.get(name, self._weight(name).detach().abs()).double().reshape(1, -1)
+            )
+            for name in dict.fromkeys(layer.name for layer in self._whole.layers)
         ]
+
+    @property
+    def whole(self) -> Sequence[str]:
+        """None: single weights go in every layer."""
+        return ()
 
     def predict(self) -> Cost:
         """Return what the network would cost; zeros take away no multiply-accumulate."""
-        pairs = zip(self._whole.layers, self.groups, strict=True)
-        layers = [replace(layer, zeros=each.full_width - each.width) for layer, each in pairs]
+        zeros = {each.layers[0]: each.full_width - each.width for each in self.groups}
+        layers = [replace(layer, zeros=zeros[layer.name]) for layer in self._whole.layers]
         return replace(self._whole, layers=layers)
 
     @torch.no_grad()

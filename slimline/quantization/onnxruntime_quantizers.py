@@ -28,7 +28,7 @@ from slimline.errors import ArtifactError
 from slimline.params import Params
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
-from slimline.targets.onnxruntime import releases, to_onnx
+from slimline.targets.onnxruntime import releases, shared_weights, to_onnx
 from slimline.targets.runtimes import Deployable
 from slimline.training import loop
 from slimline.training.scores import Score
@@ -186,9 +186,21 @@ def _quantized(path: Path, quantize: Callable[[Path, Path], None]) -> onnx.Model
     """Run ONNX Runtime's recommended preparation and a quantizer on a float file."""
     with tempfile.TemporaryDirectory() as scratch, _quiet_root_logger():
         prepared, raw = Path(scratch) / "prepared.onnx", Path(scratch) / "raw.onnx"
-        quant_pre_process(path, prepared)
+        _prepare(path, prepared)
+        shared_weights.separate(prepared)
         quantize(prepared, raw)
         return onnx.load(raw)
+
+
+def _prepare(path: Path, prepared: Path) -> None:
+    """Run the preparation; its symbolic shape inference does not know shapes of every network."""
+    try:
+        quant_pre_process(path, prepared)
+    except Exception as error:  # it raises no class of its own
+        if "Incomplete symbolic shape inference" not in str(error):
+            raise
+        print("ONNX Runtime's preparation infers no symbolic shapes of this network: left out")
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
 
 
 @contextlib.contextmanager

@@ -176,6 +176,11 @@ class Report:
         return record.layers(self.descriptions["prune"])
 
     @property
+    def whole(self) -> list[str]:
+        """The layers that pruning had to leave as wide as they were."""
+        return record.whole(self.descriptions["prune"])
+
+    @property
     def int8_layers(self) -> list[LayerChoice]:
         """What each layer runs in, and why; empty where nothing was asked and nothing measured."""
         (trained,) = (link.content for link in self.lineage if link.name == "qat_finetune")

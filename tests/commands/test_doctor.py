@@ -95,6 +95,9 @@ def test_what_does_not_hold_is_told_and_what_can_be_tried_is(
     assert main(["doctor", "own.mine:looking", "--size", "16"]) == 1
     found = lines(capsys.readouterr().out)
     assert [found[name][0] for name in ("builds", "trains", "prunes")] == ["yes", "yes", "NO"]
+    assert "decides by what it is given" in found["prunes"][1]
+    assert found["prunes"][1].endswith("leave it whole, and the rest goes on")
+    assert found["quantizes"][1].endswith("can be written otherwise there")
     assert found["gains"] == ("-", "not tried: it needs what failed before")
 
 

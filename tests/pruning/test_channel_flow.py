@@ -91,7 +91,25 @@ class Attention(nn.Module):
         return self.head(x.mean(1))
 
 
-KINDS = [Grouped, Flat, Concatenated, Gated, Attention]
+class Ghost(nn.Module):
+    """As GhostNet: half of the channels are made of the other half, and added to a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.shortcut = nn.Conv2d(3, 24, 3, padding=1), nn.Conv2d(24, 32, 1)
+        self.primary = nn.Conv2d(24, 16, 1)
+        self.cheap = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.norm, self.head = nn.BatchNorm2d(32), nn.Linear(32, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.a(images).relu()
+        half = self.primary(x).relu()
+        whole = torch.cat([half, self.cheap(half)], 1)[:, :32]
+        torch._assert(images.shape[2] == 16, "a size that numbers do not have")
+        return self.head(self.norm(whole + self.shortcut(x)).relu().mean((2, 3)))
+
+
+KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost]
 
 
 def made(kind: type[nn.Module]) -> nn.Module:
@@ -153,6 +171,7 @@ def test_groups_of_a_convolution_go_whole() -> None:
         (Concatenated, []),
         (Gated, ["a", "twice", "gate", "narrow"]),
         (Attention, ["patches", "qkv", "out", "down"]),
+        (Ghost, []),
     ],
 )
 def test_what_keeps_its_width_is_named(kind: type[nn.Module], whole: list[str]) -> None:
@@ -176,4 +195,68 @@ def test_a_width_in_the_code_stays_as_it_is() -> None:
     cuts.cut(network, EXAMPLE, 0.5)
     assert network.a.out_channels < before.a.out_channels
     assert network.b.out_channels == before.b.out_channels
+    assert network(EXAMPLE).shape == (2, 5)
+
+
+def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:
+    network = made(Ghost)
+    cuts.cut(network, EXAMPLE, 0.4)
+    assert network.primary.out_channels < 16
+    assert network.shortcut.out_channels == 2 * network.primary.out_channels
+
+
+class Deciding(nn.Module):
+    """A part that decides by the values that it is given, which has no graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(16, 16, 3, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.inner(maps) if maps.mean() > -1e9 else maps
+
+
+def test_a_part_without_a_graph_stays_whole_and_the_rest_is_cut() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 16, 1), Deciding(), Deciding(),
+        nn.Conv2d(16, 32, 1), nn.ReLU(), nn.Conv2d(32, 8, 1), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 5),
+    ).eval()  # fmt: skip
+    narrow = copy.deepcopy(network)
+    plan = cuts.plan(narrow, EXAMPLE)
+    assert plan.whole == ["2", "3.inner", "4.inner"]
+    for group in plan.groups:
+        group.remove(group.full_width / 2)
+    predicted = plan.predict()
+    plan.apply()
+    assert [narrow[each].out_channels for each in (0, 2, 5, 7)] == [16, 16, 16, 4]
+    assert cost.count(narrow, EXAMPLE).macs == predicted.macs
+    assert narrow(EXAMPLE).shape == (2, 5)
+
+
+class Remembering(nn.Module):
+    """As timm's LeViT: what it computed once when it answers, it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 5)
+        self.biases = nn.Parameter(torch.ones(4))
+        self.attention_bias_cache: dict[str, Tensor] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            bias = self.biases[2]
+        else:
+            if "cpu" not in self.attention_bias_cache:
+                self.attention_bias_cache["cpu"] = self.biases[2]
+            bias = self.attention_bias_cache["cpu"]
+        return self.head(self.a(images).mean((2, 3))) + bias
+
+
+def test_a_network_remembers_nothing_of_being_followed() -> None:
+    network = Remembering().eval()
+    cuts.cut(network, EXAMPLE, 0.4)
+    assert all(type(each) is Tensor for each in network.attention_bias_cache.values())
+    assert not network.training
     assert network(EXAMPLE).shape == (2, 5)

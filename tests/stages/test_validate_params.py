@@ -109,6 +109,3 @@ def test_other_networks_are_checked_without_torch(name: str, tmp_path: Path) -> 
         f"schema.check(Path({str(path)!r})); sys.exit('torch' in sys.modules)"
     )
     toy.run_command(toy.ROOT, "-c", code)
-    toy.set_params(tmp_path, {"baseline_train.pretrained": "imagenet"})
-    with pytest.raises(ParamsError, match=r"baseline_train\.pretrained: imagenet is for the names"):
-        validate_params.main(path, toy.ROOT / "data" / "raw", tmp_path / "params.ok")

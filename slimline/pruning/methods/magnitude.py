@@ -19,6 +19,7 @@ class Magnitude(PruneSettings):
     """`prune.method: magnitude`."""
 
     removes_macs = False
+    has_absolute_unit = True
 
     method: Literal["magnitude"]
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from slimline.pruning.settings import PruneSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from torch import Tensor, nn
 
     from slimline.data.split_files import Split
@@ -39,21 +41,36 @@ class Taylor(PruneSettings):
 
 
 def loss_changes(model: Classifier, calibration: Split) -> Scores:
-    """Return the root of the mean squared change per row and column of every layer.
+    """Return the root of the mean squared change per row and column of every layer."""
+    from slimline.pruning.channel_flow import PrunableLayer
 
-    In evaluation mode, since with statistics of the batch a convolution before BatchNorm has no
-    first-order effect at all: its scale does not matter there.
+    layers = {
+        name: layer
+        for name, layer in model.network.named_modules()
+        if isinstance(layer, PrunableLayer)
+    }
+    found = root_mean_squares(model, calibration, layers, _changes)
+    return {name: (rows, columns) for name, (rows, columns) in found.items()}
+
+
+def root_mean_squares(
+    model: Classifier,
+    calibration: Split,
+    layers: Mapping[str, nn.Module],
+    changes_of: Callable[[nn.Module], Sequence[Tensor]],
+) -> dict[str, list[Tensor]]:
+    """Return the root of the mean over batches of what `changes_of` makes of each layer, squared.
+
+    It is called after the gradients of each batch. In evaluation mode, since with statistics of the
+    batch a convolution before BatchNorm has no first-order effect at all: its scale does not matter
+    there.
     """
     import torch
     from torch.nn import functional
 
-    from slimline.pruning.channel_flow import PrunableLayer
     from slimline.training import determinism, loader
 
     network, device = model.network.to(determinism.device()).eval(), determinism.device()
-    layers = {
-        name: layer for name, layer in network.named_modules() if isinstance(layer, PrunableLayer)
-    }
     squares: dict[str, list[Tensor]] = {}
     count = 0
     batches = loader.fixed_batches(calibration, model.preprocessing, size=_BATCH, device=device)
@@ -63,29 +80,33 @@ def loss_changes(model: Classifier, calibration: Split) -> Scores:
         loss.backward()  # type: ignore[no-untyped-call]
         count += 1
         for name, layer in layers.items():
-            changes = [change.square() for change in _changes(layer)]
+            changes = [change.square() for change in changes_of(layer)]
             before = squares.get(name, [torch.zeros_like(change) for change in changes])
             squares[name] = [old + new for old, new in zip(before, changes, strict=True)]
     network.zero_grad()
     network.cpu()
-    return {
-        name: (_root(rows, count), _root(columns, count))
-        for name, (rows, columns) in squares.items()
-    }
+    return {name: [_root(each, count) for each in sums] for name, sums in squares.items()}
 
 
 def _changes(layer: nn.Module) -> tuple[Tensor, Tensor]:
     """Return weight times gradient, summed over each row and over each column of a layer."""
-    product, *bias = (_product(weight) for weight in layer.parameters(recurse=False))
-    if product.dim() == 1:
-        whole = sum(bias, product)
+    change, *bias = (product(weight) for weight in layer.parameters(recurse=False))
+    if change.dim() == 1:
+        whole = sum(bias, change)
         return whole, whole
-    rows, columns = product.flatten(1), product.transpose(0, 1).flatten(1)
+    rows, columns = change.flatten(1), change.transpose(0, 1).flatten(1)
     return rows.sum(1), columns.sum(1)
 
 
-def _product(weight: Tensor) -> Tensor:
-    assert weight.grad is not None
+def product(weight: Tensor) -> Tensor:
+    """Return weight times gradient, float64: what the loss loses to first order without it.
+
+    A weight without a gradient has no part in the answer.
+    """
+    import torch
+
+    if weight.grad is None:
+        return torch.zeros_like(weight, dtype=torch.float64)
     return weight.detach().double() * weight.grad.double()
 
 

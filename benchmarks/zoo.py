@@ -1,0 +1,246 @@
+"""Which networks go the whole way? Every classifier of torchvision, one network a family of timm.
+
+    python -m benchmarks.zoo run                               what the table lacks, part by part
+    python -m benchmarks.zoo run --parts prune --names torchvision:vgg11 timm:mixnet_s --again
+    python -m benchmarks.zoo write                             docs/zoo.md from the table
+
+Weights are random, images are noise of 64 or 96 pixels, or 224 where a network demands it; each
+step is that of `python -m slimline doctor`. `run` looks at a network in a process of its own with
+a time limit, and writes its row of benchmarks/zoo.tsv, and docs/zoo.md, as soon as it is known: a
+run that is stopped goes on where it was; `--again` takes anew what is there. There are three parts:
+
+    prune  builds, prunes to 68.5 % of its multiply-accumulates, reloads bit for bit
+    peer   torch-pruning's magnitude pruner on the same network (extra `peers`)
+    int8   the .onnx, two steps of QAT, the int8 file checked as the pipeline checks it, and times
+           of one image on one thread, all files in turns: against float and against what ONNX
+           Runtime's own `quantize_static` makes of the float file
+"""
+
+import argparse
+import contextlib
+import io
+import multiprocessing
+import tempfile
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import zoo_page
+from benchmarks.int8 import Subject, quantize_onnxruntime
+from benchmarks.pruning import cut_by_peer
+from benchmarks.zoo_names import NAMES
+from slimline import files
+from slimline.artifacts import description
+from slimline.doctor import network as doctor
+from slimline.doctor.finding import Finding
+from slimline.errors import SlimlineError
+from slimline.measure import interleaved
+from slimline.networks import backbones, classifier
+from slimline.networks.architecture import Architecture
+from slimline.pruning import cost
+from slimline.targets.runtimes import Deployable
+
+TABLE, PAGE = Path("benchmarks/zoo.tsv"), Path("docs/zoo.md")
+LIMIT = 600
+"""Seconds that a part of a network may take."""
+NUM_CLASSES = 10
+PEER_SHARE = 0.685
+"""Of the multiply-accumulates, that torch-pruning is asked to leave, as ours is."""
+BLOCKS, RUNS, WARM_UP = 10, 5, 2
+"""Turns of each file, images of a turn that count, and images that do not."""
+NUM_CALIBRATION = 16
+LONGEST = 300
+"""Characters of a reason."""
+
+Row = dict[str, str]
+
+
+def main() -> None:
+    """Run parts, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["run", "write"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--names", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
+    parser.add_argument("--again", action="store_true", help="also what the table has")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="seconds for a part of a network")
+    given = parser.parse_args()
+    if given.what == "run":
+        run(given.parts, given.names, limit=given.limit, again=given.again)
+    else:
+        write(read())
+
+
+def run(parts: Sequence[str], names: Sequence[str], *, limit: int, again: bool) -> None:
+    """Fill the table, the cheapest part first."""
+    for part in parts:
+        for name in names:
+            if not again and read().get(name, {}).get(part):
+                continue
+            found = in_process(name, part, limit)
+            print(f"{name}: {part}: {' '.join(map('='.join, found.items()))}", flush=True)
+            keep(name, part, found)
+
+
+def in_process(name: str, part: str, limit: int) -> Row:
+    """Return the cells of a part; what kills the process or takes too long is its result.
+
+    The process is forked: all libraries are imported once.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, part, name), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        found: Row = receiver.recv() if receiver.poll(limit) else {part: f"not done in {limit} s"}
+    except EOFError:
+        process.join()
+        found = {part: f"its process ended with exit code {process.exitcode}"}
+    process.kill()
+    process.join()
+    return found
+
+
+def _send(sender: Connection, part: str, name: str) -> None:
+    """Look at a part of a network, in a process of its own."""
+    torch.set_num_threads(1)
+    with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there
+        try:
+            found = PARTS[part](name)
+        except SlimlineError as error:
+            found = {part: str(error)}
+    sender.send(found)
+
+
+def keep(name: str, part: str, found: Row) -> None:
+    """Put the cells of a part into a network's row, in place of what was there, and write both."""
+    rows = read()
+    row = rows.get(name, _waiting(name))
+    own = {column: "" for column, of in zoo_page.COLUMNS.items() if of == part}
+    rows[name] = row | own | {column: _in_a_line(value) for column, value in found.items()}
+    write(rows)
+
+
+def _in_a_line(text: str) -> str:
+    """Return a text as a cell of the table may hold it, its end left out where it is long."""
+    return textwrap.shorten(text, LONGEST, placeholder=" ...")
+
+
+def read() -> dict[str, Row]:
+    """Return the rows of the table by name."""
+    rows = files.read_table(TABLE) if TABLE.is_file() else []
+    return {row["name"]: row for row in rows}
+
+
+def write(rows: Mapping[str, Row]) -> None:
+    """Write table and page, in the order of the names; the page has those too that wait."""
+    ordered = [rows.get(name, _waiting(name)) for name in NAMES]
+    known = [row for row in ordered if row["name"] in rows]
+    files.write_table(TABLE, known, header=list(zoo_page.COLUMNS))
+    files.write_text(PAGE, zoo_page.render(ordered))
+
+
+def _waiting(name: str) -> Row:
+    """Return the row of a network that was not looked at."""
+    return dict.fromkeys(zoo_page.COLUMNS, "") | {"name": name}
+
+
+def prune(name: str) -> Row:
+    """Return what becomes of a network up to its reloaded, narrower form."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = _examined(name, Path(folder), "builds", "prunes", "reloads")
+    return _cells("prune", found, "px", "params_m", "macs_m", "macs_left", "whole")
+
+
+def peer(name: str) -> Row:
+    """Return what torch-pruning leaves of the same network, or what it fails with."""
+    torch.manual_seed(0)
+    stem, size = _published(name)
+    network = classifier.make(Architecture(name, NUM_CLASSES, 3, *stem)).eval()
+    example = torch.zeros(2, 3, size, size)
+    before = cost.count(network, example).macs
+    try:
+        cut = cut_by_peer(network, example, backbones.find(name).head, PEER_SHARE, tries=6)
+        left = cost.count(cut, example).macs
+    except Exception as error:  # whatever the peer fails with is the result
+        return {"peer": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}
+    return {"peer": "yes", "peer_macs_left": f"{100 * left / before:.1f}"}
+
+
+def int8(name: str) -> Row:
+    """Return what becomes of a network up to its int8 file, and how fast that is."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = _examined(
+            name, Path(folder), "builds", "prunes", "exports", "quantizes", "int8 file"
+        )
+        row = _cells("int8", found, "differs", "int8_macs")
+        row["qat"] = "yes" if found["quantizes"].holds else ""
+        if found["exports"].holds and found["int8 file"].holds:
+            row |= _times(Path(folder), int(found["builds"].figures["px"]))
+    return row
+
+
+PARTS: dict[str, Callable[[str], Row]] = {"prune": prune, "peer": peer, "int8": int8}
+
+
+def _published(name: str) -> tuple[tuple[int, int], int]:
+    """Return stride and kernel of a network's stem, and the image size that its row says."""
+    entry = backbones.find(name)
+    stem = entry.outline(NUM_CLASSES).get_submodule(entry.stem)
+    assert isinstance(stem, torch.nn.Conv2d)
+    return (stem.stride[0], stem.kernel_size[0]), int(read()[name]["px"] or 224)
+
+
+def _examined(name: str, folder: Path, *steps: str) -> dict[str, Finding]:
+    found = doctor.examine(
+        name, folder, size=None, channels=3, num_classes=NUM_CLASSES, steps=steps
+    )
+    return {each.name: each for each in found}
+
+
+def _cells(part: str, found: Mapping[str, Finding], *figures: str) -> Row:
+    """Return `yes` for a part, or the first step that failed and why; and its figures."""
+    failed = next((each for each in found.values() if not each.holds), None)
+    values: dict[str, float] = {}
+    for each in found.values():
+        values |= each.figures
+    row = {part: "yes" if failed is None else f"{failed.name}: {failed.told}"}
+    return row | {key: f"{values[key]:.4g}" for key in figures if key in values}
+
+
+def _times(folder: Path, size: int) -> Row:
+    """Return how many times faster than float our file is, and `quantize_static`'s."""
+    images = np.random.default_rng(0).standard_normal([NUM_CALIBRATION, 3, size, size])
+    paths = {each: folder / each / description.ONNX for each in (doctor.FLOAT, doctor.INT8)}
+    static = folder / "static.onnx"
+    told = "yes"
+    try:
+        quantize_onnxruntime(
+            Subject(torch.nn.Identity(), torch.from_numpy(images).float(), paths[doctor.FLOAT]),
+            static,
+        )
+        paths["static"] = static
+        models = {key: partial(Deployable(path).load, num_threads=1) for key, path in paths.items()}
+        models["static"]()
+    except Exception as error:  # whatever the peer fails with is the result
+        told = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        paths.pop("static", None)
+    models = {key: partial(Deployable(path).load, num_threads=1) for key, path in paths.items()}
+    singles = [each[np.newaxis].astype(np.float32) for each in images[:8]]
+    order = np.random.default_rng()
+    blocks = [
+        interleaved.block(models, singles, order, runs=RUNS, warm_up=WARM_UP) for _ in range(BLOCKS)
+    ]
+    medians = {key: np.array([np.median(each[key]) for each in blocks]) for key in models}
+    faster = {key: float(np.median(medians[doctor.FLOAT] / each)) for key, each in medians.items()}
+    row = {"faster": f"{faster[doctor.INT8]:.2f}", "static": told}
+    return row | ({"static_faster": f"{faster['static']:.2f}"} if "static" in faster else {})
+
+
+if __name__ == "__main__":
+    main()

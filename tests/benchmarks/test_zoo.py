@@ -1,0 +1,76 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import zoo, zoo_page
+from slimline.errors import NetworkError
+
+NAMES = ("torchvision:resnet18", "torchvision:vit_b_16", "timm:mixnet_s")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "TABLE", tmp_path / "zoo.tsv")
+    monkeypatch.setattr(zoo, "PAGE", tmp_path / "zoo.md")
+    for name in NAMES:
+        assert name in zoo.NAMES
+
+
+def refuse(name: str) -> zoo.Row:
+    raise NetworkError(f"{name}: cannot\n\tbe | built")
+
+
+def cut(name: str) -> zoo.Row:
+    return {"prune": "yes", "px": "64", "macs_left": "68.5", "whole": str(len(name))}
+
+
+def crash(_: str) -> zoo.Row:
+    raise SystemExit(3)
+
+
+def wait(_: str) -> zoo.Row:
+    time.sleep(60)
+    return {}
+
+
+def test_each_network_has_a_process_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    for parts in ({"prune": cut}, {"prune": refuse}, {"prune": crash}):
+        name = NAMES[len(zoo.read())]
+        monkeypatch.setattr(zoo, "PARTS", parts)
+        zoo.run(["prune"], [name], limit=30, again=False)
+    rows = zoo.read()
+    assert list(rows) == [*NAMES]
+    assert [rows[name]["prune"] for name in NAMES] == [
+        "yes",
+        "torchvision:vit_b_16: cannot be | built",
+        "its process ended with exit code 3",
+    ]
+    lines = zoo.PAGE.read_text().splitlines()
+    assert (
+        "| torchvision's convolutional classifiers | 68 | 1 of 1 | 0 of 0 | 0 of 0 | 68 |" in lines
+    )
+    assert sum(each.startswith("| `") for each in lines) == len(zoo.NAMES) + 3, "and three heads"
+    (line,) = (each for each in lines if each.startswith("| `torchvision:resnet18`"))
+    assert line.startswith("| `torchvision:resnet18` | 64 |  |  | 68.5 (20 whole) | yes |")
+    assert line.count(zoo_page.NOT_RUN) == 6
+    assert any("cannot be \\| built" in each for each in lines)
+
+
+def test_a_run_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "PARTS", {"prune": cut})
+    zoo.run(["prune"], NAMES[:1], limit=30, again=False)
+    monkeypatch.setattr(zoo, "PARTS", {"prune": refuse})
+    zoo.run(["prune"], NAMES[:2], limit=30, again=False)
+    rows = zoo.read()
+    assert [rows[name]["prune"] == "yes" for name in NAMES[:2]] == [True, False]
+    zoo.run(["prune"], NAMES[:1], limit=30, again=True)
+    assert zoo.read()[NAMES[0]] == dict.fromkeys(zoo_page.COLUMNS, "") | {
+        "name": NAMES[0],
+        "prune": f"{NAMES[0]}: cannot be | built",
+    }
+
+
+def test_what_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "PARTS", {"prune": wait})
+    assert zoo.in_process(NAMES[0], "prune", 1) == {"prune": "not done in 1 s"}
