@@ -32,7 +32,7 @@ from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.measure import paired_answers
 from slimline.networks.classifier import Classifier
-from slimline.quantization import qat
+from slimline.quantization import folded_modules, qat
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import QatFinetuneParams
 from slimline.targets.onnxruntime import to_onnx
@@ -133,7 +133,7 @@ def _prepare_frozen(settings: QatFinetuneParams, model: Classifier) -> fx.GraphM
         activation_type=settings.activation_type,
         weights=settings.weights,
     )
-    kept = qat.fold_batchnorm(model.network, FrozenBatchNorm)
+    kept = folded_modules.fold(model.network, FrozenBatchNorm)
     batch = torch.export.Dim("batch", min=1)
     with to_onnx.quiet_exporter():
         exported: Any = torch.export.export(

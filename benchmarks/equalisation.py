@@ -22,7 +22,7 @@ from slimline.artifacts import model_folder
 from slimline.data import split_files
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
-from slimline.quantization import equalisation, qat
+from slimline.quantization import equalisation, folded_modules, qat
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import QatFinetuneParams
 from slimline.training import determinism, loop
@@ -49,8 +49,8 @@ def main() -> None:
     print(f"| times | float | {' | '.join(columns)} |\n|---|{(1 + len(columns)) * '---:|'}")
     for factor in FACTORS:
         model = model_folder.load(given.model)
-        spoilt = qat.fold_batchnorm(model.network)
-        for name in equalisation.equalise(qat.fold_batchnorm(model.network)):
+        spoilt = folded_modules.fold(model.network)
+        for name in equalisation.equalise(folded_modules.fold(model.network)):
             _spoil(spoilt, name, factor)
         model = model.with_network(spoilt)
         cells = [_top1(model, validation)]

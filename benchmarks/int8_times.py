@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from slimline import params, processor
 from slimline.artifacts import model_folder
 from slimline.networks.classifier import Classifier
-from slimline.quantization import int8_times, mixed_precision, qat
+from slimline.quantization import folded_modules, int8_times, mixed_precision
 from slimline.quantization.int8_times import Int8Times, Time
 from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.onnxruntime.passes import grey_stem, int32_biases, lone_float_layers, order
@@ -52,7 +52,7 @@ def main() -> None:
     given = parser.parse_args()
     determinism.start(params.load_run())
     model = model_folder.load(SOURCE)
-    weights, pairs = mixed_precision.layers(model.network), _pairs(model)
+    weights, pairs = mixed_precision.layers(model), _pairs(model)
     sessions = [_Timed(_nothing()), *(_Timed(each) for pair in pairs for each in pair)]
     for _ in range(given.rounds):
         for each in sessions:
@@ -70,8 +70,8 @@ def main() -> None:
 
 def _pairs(model: Classifier) -> list[list[onnx.ModelProto]]:
     """Return each layer as a model in float and one in int8, in the order of the network."""
-    network = qat.fold_batchnorm(model.network)
-    names = list(mixed_precision.layers(network))
+    network = folded_modules.fold(model.network)
+    names = list(mixed_precision.layers(model))
     shapes: dict[str, Sequence[int]] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:

@@ -110,6 +110,7 @@ def _check_images(model: Classifier, section: str) -> None:
 
 
 def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
+    from slimline.networks.registry import REGISTRY
     from slimline.quantization import mixed_precision
 
     if settings.prune.layers:
@@ -121,7 +122,11 @@ def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
         params.check_patterns(
             settings.prune.layers, names, key="prune.layers", kind="layer that can be pruned"
         )
-    names = list(mixed_precision.layers(model.network))
+    are_named = any(each.mixed.float_layers for each in settings.quantizers.values())
+    if not are_named and model.architecture.backbone in REGISTRY:
+        return
+    # That a network which nobody has tried can be followed at all is found out here as well.
+    names = list(mixed_precision.layers(model))
     for section, quantizer in settings.quantizers.items():
         key = f"quantization.mixed.float_layers, for {section}"
         params.check_patterns(quantizer.mixed.float_layers, names, key=key, kind="layer")

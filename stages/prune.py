@@ -5,7 +5,7 @@ from pathlib import Path
 from slimline import params, stage
 from slimline.artifacts import model_folder
 from slimline.data import split_files
-from slimline.networks import classifier
+from slimline.networks import classifier, reparameterisation
 from slimline.parity import float_parity
 from slimline.pruning import layer_times, registry, rounds, sensitivity_table
 from slimline.pruning.settings import PruneSettings
@@ -48,7 +48,7 @@ def prune(
     determinism.start(run)
     progress = params.load("progress", ProgressParams)
     saved = checkpoints.of_stage(stage_name, [settings, run], minutes=progress.checkpoint_minutes)
-    model = model_folder.load(source)
+    model = reparameterisation.merged(model_folder.load(source))
     images, unseen = split_files.load(train), split_files.load(validation)
     teacher = model_folder.load(baseline) if settings.teacher == baseline.name else model
     outcome = rounds.prune(

@@ -15,12 +15,13 @@ def main(source: Path, calibration: Path, validation: Path, target: Path) -> Non
         sensitivity_table.write(target, [])
         return
     from slimline.artifacts import model_folder
+    from slimline.networks import reparameterisation
     from slimline.pruning import sensitivity
     from slimline.training import determinism
 
     determinism.start(params.load_run())
     rows = sensitivity.scan(
-        model_folder.load(source),
+        reparameterisation.merged(model_folder.load(source)),
         split_files.load(calibration),
         split_files.load(validation),
         settings,

@@ -5,7 +5,7 @@ An int8 product has no weights file: its .onnx is all there is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def describe(
     versions = releases.describe(to_onnx.OPSET, to_onnx.IR_VERSION)
     return {
         "format": 1,
-        "architecture": asdict(model.architecture),
+        "architecture": model.architecture.to_dict(),
         "classes": list(model.classes),
         "input": {
             "name": to_onnx.INPUT,
@@ -100,12 +100,23 @@ def describe(
         "output": {"name": to_onnx.OUTPUT, "dtype": "float32"},
         "preprocessing": frame.to_dict() | {"steps": frame.steps},
         "pretrained": dict(model.pretrained) if model.pretrained else None,
+        **_exchanged(model),
         "target": target,
         **(versions if target == ONNX_RUNTIME else {}),
         "made_with": determinism.circumstances(),
         "settings": settings.model_dump(mode="json"),
         "sha256": description.origins(data=data.digest, settings=settings, parent=parent),
     }
+
+
+def _exchanged(model: Classifier) -> dict[str, Any]:
+    """Return which activations others stand for, if any do, and which had to be left."""
+    if model.architecture.activation == "keep":
+        return {}
+    # What most networks keep needs no code of it.
+    from slimline.networks import activations
+
+    return {"activations": activations.account(model.architecture, model.example)}
 
 
 def load(folder: Path) -> Classifier:

@@ -26,7 +26,7 @@ from slimline.data.split_files import Split
 from slimline.doctor.finding import Finding
 from slimline.errors import NetworkError, ParamsError, SlimlineError
 from slimline.measure import interleaved
-from slimline.networks import backbones, classifier
+from slimline.networks import backbones, classifier, reparameterisation
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
 from slimline.pruning import cost, registry, widths
@@ -207,8 +207,8 @@ def _train(patient: _Patient) -> _Told:
 
 
 def _prune(patient: _Patient) -> _Told:
-    model = patient.built
-    assert model is not None
+    assert patient.built is not None
+    model = reparameterisation.merged(patient.built)
     narrow = model.with_network(copy.deepcopy(model.network))
     before = cost.count(model.network, model.example)
     plan = _plan(narrow, patient.split, before)

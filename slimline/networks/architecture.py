@@ -7,8 +7,8 @@ A family's file says in a line per network where it comes from; all that is done
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from slimline.errors import NetworkError
 
@@ -33,6 +33,13 @@ class Architecture:
     """Kernel of the first convolution, odd."""
     activation: Activation = "keep"
     """What stands where the published network has an activation function; keep: its own."""
+    reparameterised: bool = False
+    """Whether branches that were made for training are merged, as in RepVGG."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `model.json` says; of merged branches only where there are any."""
+        content = asdict(self)
+        return content if self.reparameterised else _without(content, "reparameterised")
 
 
 @dataclass(frozen=True)
@@ -109,11 +116,17 @@ class Backbone:
         if not (self.is_found and _has_stem(network, self.stem, architecture)):
             _replace_stem(network, self.stem, architecture)
         if architecture.activation != "keep":
-            _replace_activations(network, architecture.activation)
+            from slimline.networks import activations
+
+            activations.exchange(network, architecture.activation)
         if adopt is not None:
             adopt(network)
         if self.rewrite is not None:
             self.rewrite(network)
+        if architecture.reparameterised:
+            from slimline.networks import reparameterisation
+
+            reparameterisation.merge(network)
         return network
 
 
@@ -168,16 +181,5 @@ def _replace_stem(model: nn.Module, name: str, architecture: Architecture) -> No
     model.set_submodule(name, stem)
 
 
-def _replace_activations(model: nn.Module, name: str) -> None:
-    """Exchange every activation; the gates of squeeze-excitation are none and stay.
-
-    ReLU needs its output for the gradient, so that no dropout may change it in place.
-    """
-    from torch import nn
-
-    wanted = nn.ReLU if name == "relu" else nn.ReLU6
-    for path, module in list(model.named_modules()):
-        if isinstance(module, nn.Hardswish | nn.SiLU | nn.ReLU | nn.ReLU6):
-            model.set_submodule(path, wanted(inplace=True))
-        elif isinstance(module, nn.Dropout):
-            module.inplace = False
+def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != key}

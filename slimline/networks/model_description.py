@@ -40,6 +40,7 @@ class _Architecture(_Described):
     stem_stride: Annotated[int, Field(ge=1)]
     stem_kernel: Annotated[int, Field(ge=1)]
     activation: Activation = "keep"
+    reparameterised: bool = False
 
 
 class _Preprocessing(_Described):

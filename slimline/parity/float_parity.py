@@ -18,8 +18,7 @@ from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.networks.classifier import Classifier
 from slimline.parity import layer_parity
-from slimline.targets.onnxruntime import runtime
-from slimline.targets.onnxruntime.to_onnx import quiet_exporter
+from slimline.targets.onnxruntime import runtime, to_onnx
 
 _NUM_IMAGES, _BATCH = 200, 50
 _NUM_LOOKED_INTO = 16
@@ -87,9 +86,5 @@ def _batches(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 def exported(model: Classifier) -> fx.GraphModule:
     """Return the network as a graph of operators that takes any number of images."""
-    batch = torch.export.Dim("batch", min=1)
-    with quiet_exporter():
-        graph: fx.GraphModule = torch.export.export(
-            model.network, (model.example,), dynamic_shapes=({0: batch},), strict=False
-        ).module()
+    graph: fx.GraphModule = to_onnx.program(model.network, model.example).module()
     return graph

@@ -16,11 +16,17 @@ import onnx_ir as ir
 import torch
 from torch import fx, nn
 
-from slimline.targets.onnxruntime.graph import QUANTIZE, only_user, scale_and_zero
+from slimline.targets.onnxruntime.graph import DEQUANTIZE, QUANTIZE, only_user, scale_and_zero
 
 _aten = torch.ops.aten
 
-LAYERS = {_aten.conv2d.default, _aten.linear.default}
+LAYERS = {
+    _aten.conv2d.default,
+    _aten.conv2d.padding,
+    _aten.conv1d.default,
+    _aten.conv1d.padding,
+    _aten.linear.default,
+}
 BATCHNORM = _aten.batch_norm.default
 ACTIVATIONS = {
     BATCHNORM,
@@ -43,15 +49,25 @@ _MOVES = {
     _aten.contiguous.default,
     _aten.dropout.default,
     _aten.dropout_.default,
+    _aten.squeeze.dim,
+    _aten.unsqueeze.default,
+    _aten.slice.Tensor,
+    _aten.chunk.default,
+    _aten.split.Tensor,
+    _aten.split_with_sizes.default,
     _aten.cat.default,
     operator.getitem,
 }
 
 _ONNX_LAYERS = {"Conv", "Gemm"}
 _ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
-_ONNX_MOVES = {"MaxPool", "Flatten", "Concat", "Split", "Transpose", "Reshape", "DequantizeLinear"}
-_WIDENED = ("Reshape", "Transpose")
-"""What `slimline.targets.onnxruntime.passes.grey_stem` puts after a convolution's bytes."""
+_ONNX_MOVES = {
+    "MaxPool", "Flatten", "Concat", "Split", "Transpose", "Reshape", "Squeeze", "Unsqueeze",
+    "Slice", "Expand",
+}  # fmt: skip
+_BEHIND_ROUNDING = ("Reshape", "Transpose", "Clip")
+"""What `slimline.targets.onnxruntime.passes` puts after a layer's bytes: `grey_stem` and
+`shared_ranges`."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +133,13 @@ def _are_alike(network: fx.GraphModule, own: _TorchEnd, file: _OnnxEnd) -> bool:
 def _torch_ends(network: fx.GraphModule) -> Iterator[_TorchEnd]:
     """Yield nodes that have a layer's or a rounded value, the layer if it is one, and a name."""
     layers = {_torch_end(network, n): n for n in network.graph.nodes if n.target in LAYERS}
-    before = "the input"
+    before, weights = "the input", _weights(network.graph)
     for node in network.graph.nodes:
         if node in layers:
             before = _name(layers[node])
             yield node, layers[node], before
-        elif is_fake_quant(network, node) and _is_computed(network, node.args[0]):
-            kind = str(node.args[0].target).removeprefix("aten.").partition(".")[0].strip("_")
+        elif is_fake_quant(network, node) and _is_computed(network, node.args[0], weights):
+            kind = _kind(node.args[0])
             is_input = node.args[0].op == "placeholder"
             yield node, None, before if is_input else f"{kind} after {before}"
 
@@ -141,9 +157,34 @@ def rounds_activations(module: nn.Module) -> bool:
     return getattr(module, "qscheme", None) == torch.per_tensor_affine
 
 
-def _is_computed(network: fx.GraphModule, node: fx.Node) -> bool:
+def _is_computed(network: fx.GraphModule, node: fx.Node, weights: set[fx.Node]) -> bool:
     """Is it an activation that is new here, and neither a weight nor bytes that were moved?"""
-    return node.op != "get_attr" and node.target not in _MOVES and not is_fake_quant(network, node)
+    if node.target in _MOVES:
+        return any(_is_computed(network, each, weights) for each in _tensors(node))
+    return node not in weights and not is_fake_quant(network, node)
+
+
+def _weights(graph: fx.Graph) -> set[fx.Node]:
+    """Return what depends on weights alone: the file may have it computed, rounding included."""
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        inputs = _tensors(node)
+        if node.op == "get_attr" or (inputs and found.issuperset(inputs)):
+            found.add(node)
+    return found
+
+
+def _tensors(node: fx.Node) -> list[fx.Node]:
+    return [
+        each for each in node.all_input_nodes if not isinstance(each.meta.get("val"), torch.SymInt)
+    ]
+
+
+def _kind(node: fx.Node) -> str:
+    """Return what an operator does, of moves what was done before."""
+    while node.target in _MOVES and _tensors(node):
+        node = _tensors(node)[0]
+    return str(node.target).removeprefix("aten.").partition(".")[0].strip("_")
 
 
 def _torch_end(network: fx.GraphModule, node: fx.Node) -> fx.Node:
@@ -172,12 +213,21 @@ def _onnx_ends(graph: ir.Graph) -> Iterator[_OnnxEnd]:
     for node in graph:
         if node in layers:
             is_rounded = node.op_type == QUANTIZE
-            value = _follow(node.outputs[0], _WIDENED) if is_rounded else layers[node]
+            value = _follow(node.outputs[0], _BEHIND_ROUNDING) if is_rounded else layers[node]
             yield value, node if is_rounded else None, True
-        elif node.op_type == QUANTIZE:
-            maker = node.inputs[0].producer() if node.inputs[0] is not None else None
-            if maker is None or maker.op_type not in _ONNX_MOVES:
-                yield node.outputs[0], node, False
+        elif node.op_type == QUANTIZE and _is_new(node.inputs[0]):
+            yield node.outputs[0], node, False
+
+
+def _is_new(value: ir.Value | None) -> bool:
+    """Is what is quantized no constant, and no bytes that were moved?"""
+    if value is None or value.const_value is not None:
+        return False
+    maker = value.producer()
+    if maker is not None and maker.op_type in _ONNX_MOVES:
+        moved = maker.inputs if maker.op_type == "Concat" else maker.inputs[:1]
+        return any(map(_is_new, moved))
+    return maker is None or maker.op_type != DEQUANTIZE
 
 
 def _follow(value: ir.Value, kinds: tuple[str, ...]) -> ir.Value:

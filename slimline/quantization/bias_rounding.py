@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 from torchao.quantization.pt2e import FakeQuantizeBase
 
-from slimline.quantization.float_operators import HARD_SIGMOID, WEIGHTED
+from slimline.quantization.operators import HARD_SIGMOID, WEIGHTED
 
 _HALF_IN_SIXTHS = 3.0
 """In a file a hard-sigmoid is (x + 3) / 6 of the convolution before it (`passes.hard_swish`)."""

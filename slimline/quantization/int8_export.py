@@ -3,6 +3,7 @@
 import copy
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.parity import int8_parity, layer_parity, rounding_noise
 from slimline.parity.int8_parity import Logits, Parity
-from slimline.quantization import mixed_record, qat
+from slimline.quantization import float_operators, mixed_record, qat
+from slimline.quantization.operators import WEIGHTED, tensor_inputs
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 from slimline.targets import runtimes
 from slimline.targets.exporters import EXPORTERS
-from slimline.targets.onnxruntime import interface
+from slimline.targets.onnxruntime import interface, onnx_file
 from slimline.targets.registry import ONNX_RUNTIME
 from slimline.targets.runtimes import RUNTIMES
 from slimline.targets.schemes import SCHEMES, SchemeChooser
@@ -105,6 +107,7 @@ def save(
         ) | {
             **about,
             **asked.describe(),
+            **_in_float(network, path),
             "parity": compared.to_dict(),
             description.VALIDATION_TOP1: compared.top1_int8,
         }
@@ -145,6 +148,28 @@ def _check_interface(
                 f"answers otherwise than without, by {difference:.3g}: it is rewritten wrongly, "
                 "please report it; int8_export.input: float32 and answer: logits go around it"
             )
+
+
+def _in_float(network: fx.GraphModule, path: Path) -> dict[str, Any]:
+    """Return what `model.json` says of the work that is left in float; nothing where none is.
+
+    That is quantized layers which ONNX Runtime runs in float all the same, and products of two
+    computed matrices, as in attention.
+    """
+    chosen = [
+        (float_operators.layer_name(node), tensor_inputs(node)[1].op != "get_attr")
+        for node in network.graph.nodes
+        if node.target in WEIGHTED
+    ]
+    nodes, executed = list(onnx_file.weight_entries(path)), onnx_file.executed_in_int8(path)
+    layers = [
+        name
+        for (name, is_quantized), node in zip(chosen, nodes, strict=False)
+        if is_quantized and node not in executed and len(chosen) == len(nodes)
+    ]
+    products = onnx_file.product_share(path)
+    found: dict[str, Any] = {"layers": layers, "products_share": round(products, 1)}
+    return {"in_float": found} if layers or products else {}
 
 
 def _check_layers(

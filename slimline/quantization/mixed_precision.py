@@ -1,17 +1,17 @@
 """Which layers stay float: named by the user, too costly in accuracy, or not faster in int8."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
-
 from slimline import params
 from slimline.errors import ParamsError
-from slimline.networks import tracing
 from slimline.networks.classifier import Classifier
+from slimline.quantization import exported_graph, float_operators
 from slimline.quantization.int8_sensitivity_table import LayerSensitivity
 from slimline.quantization.int8_times import Int8Times, Time
 from slimline.quantization.mixed_record import LayerChoice
+from slimline.quantization.operators import WEIGHTED, shape, tensor_inputs
 from slimline.quantization.settings import MixedParams
 from slimline.training.settings import Selection
 
@@ -46,7 +46,7 @@ def choose(
     """
     if settings.is_idle and not tables.scan:
         return []
-    weights = layers(model.network)
+    weights = layers(model)
     key = f"quantization.mixed.float_layers, for {section}"
     params.check_patterns(settings.float_layers, weights, key=key, kind="layer")
     rows = {row.layer: row for row in tables.scan}
@@ -65,17 +65,16 @@ def choose(
     return [_choose(name, settings, changes.get(name), times.get(name)) for name in weights]
 
 
-def layers(network: nn.Module) -> dict[str, int]:
+def layers(model: Classifier) -> dict[str, int]:
     """Return the entries of each layer's weight by its name, in the order in which images meet it.
 
     That is the order in which the exporter writes them.
     """
-    calls = (node.target for node in tracing.graph(network).nodes if node.op == "call_module")
-    modules = {str(name): network.get_submodule(str(name)) for name in calls}
+    graph = exported_graph.of(model.network, model.example).graph
     return {
-        name: module.weight.numel()
-        for name, module in modules.items()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        float_operators.layer_name(node): math.prod(shape(tensor_inputs(node)[1]))
+        for node in graph.nodes
+        if node.target in WEIGHTED
     }
 
 

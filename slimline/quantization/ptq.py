@@ -89,7 +89,7 @@ def _nodes(path: Path, model: Classifier, float_layers: Sequence[str]) -> list[s
     """Return the nodes of layers in a float .onnx, where they stand in the order of the network."""
     if not float_layers:
         return []
-    entries, weights = onnx_file.weight_entries(path), mixed_precision.layers(model.network)
+    entries, weights = onnx_file.weight_entries(path), mixed_precision.layers(model)
     assert list(entries.values()) == list(weights.values()), "layers and nodes differ in order"
     nodes = dict(zip(weights, entries, strict=True))
     return [nodes[name] for name in float_layers]

@@ -5,20 +5,23 @@ later, avoids the known faults of simulated BatchNorm in exported graphs, and ma
 twenty seconds faster, which torchao spends on looking for BatchNorm patterns.
 """
 
-import copy
 from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchao.quantization.pt2e import FakeQuantizeBase
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.networks import tracing
 from slimline.networks.classifier import Classifier
-from slimline.quantization import bias_rounding, calibration, equalisation
+from slimline.quantization import (
+    bias_rounding,
+    calibration,
+    equalisation,
+    exported_graph,
+    folded_modules,
+)
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.quantizer import OrtQuantizer
 from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
@@ -151,17 +154,13 @@ def prepare(
         weights=weights,
         float_layers=float_layers,
     )
-    batch = torch.export.Dim("batch", min=1)
-    folded = fold_batchnorm(network)
     if equalise:
-        equalisation.equalise(folded)
+        network = folded_modules.fold(network)
+        equalisation.equalise(network)
+    folded = exported_graph.folded(network, example)
     with to_onnx.quiet_exporter():
-        exported = torch.export.export(
-            folded, (example,), dynamic_shapes=({0: batch},), strict=False
-        ).module()
-        prepared = prepare_qat_pt2e(exported, quantizer)
-    graph: fx.GraphModule = prepared
-    return graph
+        prepared: fx.GraphModule = prepare_qat_pt2e(folded, quantizer)
+    return prepared
 
 
 def convert(network: fx.GraphModule) -> fx.GraphModule:
@@ -210,57 +209,6 @@ def finish(network: fx.GraphModule) -> None:
 def freeze_ranges(network: nn.Module) -> None:
     """Let no further image change a range."""
     _for_each_fake_quant(network, lambda each: each.disable_observer())
-
-
-def fold_batchnorm(
-    network: nn.Module,
-    fuse: Callable[[nn.Conv2d, nn.BatchNorm2d], nn.Module] = fuse_conv_bn_eval,
-) -> fx.GraphModule:
-    """Return the traced network in evaluation mode, each BatchNorm folded into its convolution.
-
-    `fuse` returns what stands for both. timm's BatchNorm carries an activation, which takes its
-    place. A BatchNorm that stands elsewhere, as in DenseNet, becomes a depthwise convolution of
-    1 x 1, which is the same and runs in int8.
-    """
-    graph = tracing.trace(copy.deepcopy(network).eval())
-    for node in list(graph.graph.nodes):
-        batchnorm = graph.get_submodule(node.target) if node.op == "call_module" else None
-        if not isinstance(batchnorm, nn.BatchNorm2d):
-            continue
-        before = node.args[0]
-        activation = getattr(batchnorm, "act", None)
-        conv = _only_convolution(graph, before)
-        if conv is None:
-            scaled = fuse_conv_bn_eval(_identity(batchnorm.num_features), batchnorm)
-            rest = [] if activation is None else [activation]
-            graph.set_submodule(node.target, nn.Sequential(scaled, *rest) if rest else scaled)
-            continue
-        graph.set_submodule(before.target, fuse(conv, batchnorm))
-        if activation is None:
-            node.replace_all_uses_with(before)
-            graph.graph.erase_node(node)
-        else:
-            graph.set_submodule(node.target, activation)
-    graph.delete_all_unused_submodules()
-    graph.recompile()
-    return graph.eval()
-
-
-def _only_convolution(graph: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
-    """Return the convolution that a node calls, if nothing else uses it or what it returns."""
-    if node.op != "call_module" or len(node.users) != 1:
-        return None
-    module = graph.get_submodule(str(node.target))
-    calls = sum(each.target == node.target for each in graph.graph.nodes)
-    return module if isinstance(module, nn.Conv2d) and calls == 1 else None
-
-
-def _identity(channels: int) -> nn.Conv2d:
-    """Return a convolution that changes nothing."""
-    conv = nn.Conv2d(channels, channels, 1, groups=channels).eval()
-    nn.init.ones_(conv.weight)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
 
 
 def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> Score:

@@ -20,7 +20,6 @@ Fake-quant is torchao's plain module. Its fused one derives scales and zero poin
 another rule than `convert_pt2e` does, so that what is trained is not what is exported.
 """
 
-import operator
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -40,42 +39,26 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from slimline.quantization import float_operators
-from slimline.quantization.float_operators import HARD_SIGMOID, WEIGHTED, tensor_inputs
+from slimline.quantization.operators import (
+    BINARY,
+    CONCATENATION,
+    CONVOLUTION,
+    FUSED_ACTIVATIONS,
+    HARD_SIGMOID,
+    HARD_SWISH,
+    LINEAR,
+    MOVES,
+    SILU,
+    SPLITS,
+    UNARY,
+    WEIGHTED,
+    can_be_int8,
+    tensor_inputs,
+)
 from slimline.quantization.swish_observers import OnlySwishObserver, SwishObserver
 from slimline.targets.schemes import ActivationType, WeightScales
 
 _aten = torch.ops.aten
-
-_BINARY = {_aten.add.Tensor, _aten.add_.Tensor, _aten.mul.Tensor, _aten.mul_.Tensor}
-_FUSED_ACTIVATIONS = {
-    _aten.relu.default,
-    _aten.relu_.default,
-    _aten.hardtanh.default,
-    _aten.hardtanh_.default,
-}
-_HARD_SWISH = {_aten.hardswish.default, _aten.hardswish_.default}
-_SILU = {_aten.silu.default, _aten.silu_.default}
-_UNARY = {
-    *_FUSED_ACTIVATIONS,
-    *HARD_SIGMOID,
-    _aten.mean.dim,
-    _aten.adaptive_avg_pool2d.default,
-    _aten.avg_pool2d.default,
-    _aten.sigmoid.default,
-    _aten.sigmoid_.default,
-}
-_MOVES = {
-    _aten.max_pool2d.default,
-    _aten.flatten.using_ints,
-    _aten.view.default,
-    _aten.reshape.default,
-    _aten.transpose.int,
-    _aten.permute.default,
-    _aten.contiguous.default,
-    _aten.dropout.default,
-    operator.getitem,
-}
-_SPLITS = {_aten.chunk.default, _aten.split.Tensor, _aten.split_with_sizes.default}
 
 _ANNOTATION = "quantization_annotation"
 
@@ -97,6 +80,7 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         float_layers: Collection[str] = (),
     ) -> None:
         self._float_layers = float_layers
+        self._floats: Collection[Node] = ()
         self._activation = _activation_spec(activation_type, MovingAverageMinMaxObserver)
         self._swish = _activation_spec(activation_type, SwishObserver)
         self._only_swish = _activation_spec(activation_type, OnlySwishObserver)
@@ -105,16 +89,16 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """Spell SiLU out, in place: ONNX Runtime has sigmoid and product in int8."""
         for node in list(model.graph.nodes):
-            if node.target in _SILU:
+            if node.target in SILU:
                 _spell_out(node)
         model.recompile()
         return model
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Write on every node what of it is quantized; in order, since ranges are handed on."""
-        floats = float_operators.float_nodes(model.graph, self._float_layers)
+        self._floats = float_operators.float_nodes(model.graph, self._float_layers)
         for node in model.graph.nodes:
-            is_open = _ANNOTATION not in node.meta and node not in floats
+            is_open = _ANNOTATION not in node.meta and node not in self._floats
             if node.op == "call_function" and is_open:
                 self._annotate_node(node)
         return model
@@ -126,23 +110,22 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         if node.target in WEIGHTED:
             image, weight = tensor_inputs(node)[:2]
             self._annotate_fused(node, {image: self._activation, weight: self._weight})
-        elif node.target in _BINARY and len(tensor_inputs(node)) == 2:
+        elif node.target in BINARY and can_be_int8(node):
             self._annotate_fused(node, dict.fromkeys(tensor_inputs(node), self._activation))
-        elif node.target in _UNARY:
+        elif node.target in UNARY:
             self._annotate_fused(node, {tensor_inputs(node)[0]: self._activation})
-        elif node.target in _HARD_SWISH:
+        elif node.target in HARD_SWISH:
             image = tensor_inputs(node)[0]
             _annotate(node, {image: self._range_for(image)}, self._activation)
-        elif node.target is _aten.cat.default:
+        elif node.target is CONCATENATION:
             _annotate_cat(node, self._activation)
-        elif node.target in _MOVES:
+        elif node.target in MOVES:
             _annotate_move(node)
 
     def _annotate_fused(self, node: Node, inputs: dict[Node, QuantizationSpec]) -> None:
         """Annotate a node's inputs, and the output of the activation that it is fused with."""
-        last = _fused_activation(node) if node.target not in _UNARY else node
-        is_answer = all(user.op == "output" for user in last.users)
-        if is_answer and node.target is _aten.linear.default:
+        last = _fused_activation(node) if node.target not in UNARY else node
+        if node.target is LINEAR and not float_operators.hands_bytes_on(last, self._floats):
             _annotate(node, inputs, None)
             return
         output = self._range_for(last)
@@ -152,7 +135,7 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
 
     def _range_for(self, node: Node) -> QuantizationSpec:
         """Return how a node's output is quantized, by who reads it."""
-        are_swishes = {user.target in _HARD_SWISH for user in node.users}
+        are_swishes = {user.target in HARD_SWISH for user in node.users}
         if are_swishes == {True}:
             return self._only_swish
         return self._swish if True in are_swishes else self._activation
@@ -227,12 +210,12 @@ def _annotate_cat(node: Node, activation: QuantizationSpec) -> None:
 def _annotate_move(node: Node) -> None:
     """Share the range of a quantized input, looking through a split, whose parts are one range."""
     given = tensor_inputs(node)[0]
-    source = tensor_inputs(given)[0] if given.target in _SPLITS else given
+    source = tensor_inputs(given)[0] if given.target in SPLITS else given
     annotation = source.meta.get(_ANNOTATION)
     if annotation is None or annotation.output_qspec is None:
         return
     shared = SharedQuantizationSpec(source)
-    inputs: dict[Node, Any] = {} if given.target in _SPLITS else {given: shared}
+    inputs: dict[Node, Any] = {} if given.target in SPLITS else {given: shared}
     _annotate(node, inputs, shared)
 
 
@@ -241,12 +224,12 @@ def _fused_activation(node: Node) -> Node:
     users = list(node.users)
     if len(users) != 1:
         return node
-    if users[0].target in _FUSED_ACTIVATIONS:
+    if users[0].target in FUSED_ACTIVATIONS:
         return users[0]
-    is_gated_conv = node.target is _aten.conv2d.default and users[0].target in HARD_SIGMOID
+    is_gated_conv = node.target is CONVOLUTION and users[0].target in HARD_SIGMOID
     return users[0] if is_gated_conv and _has_own_range(users[0]) else node
 
 
 def _has_own_range(node: Node) -> bool:
     """Is the output's range its own, not one that a concatenation or a move shares with others?"""
-    return all(user.target in WEIGHTED | _BINARY for user in node.users)
+    return all(user.target in WEIGHTED | BINARY for user in node.users)

@@ -41,6 +41,9 @@ from slimline.variants import Variants
 
 _PTQ, _DYNAMIC = "int8_ptq", "int8_dynamic"
 
+_NAMED = 12
+"""Layers in a sentence."""
+
 _WEAKEST = 5
 """Classes that the model card names as such."""
 
@@ -212,6 +215,7 @@ class Report:
             *self._more_training(),
             *self._noisy_run(),
             *self._slow_int8(),
+            *self._in_float(),
             *self._useless_zeros(),
             *self._undone_round(),
             *self._useless_training(),
@@ -258,6 +262,24 @@ class Report:
             for each, before in pairs
             if each.is_int8 and each.p50_ms > before.p50_ms
         ]
+
+    def _in_float(self) -> list[str]:
+        """Layers that were quantized, and work that has no int8 form which gains."""
+        found = self.model.get("in_float", {})
+        layers, share = found.get("layers", []), found.get("products_share", 0)
+        told = []
+        if layers:
+            told.append(
+                f"{_listed(layers)} of {self.product.name} {'run' if len(layers) > 1 else 'runs'} "
+                "in float, though quantized: ONNX Runtime does not join what lies around with it."
+            )
+        if share:
+            told.append(
+                f"{share:.1f} % of the multiply-accumulates of {self.product.name} are products of "
+                "two computed matrices, as in attention, and run in float, where they are faster "
+                "(docs/int8.md)."
+            )
+        return told
 
     def _useless_zeros(self) -> list[str]:
         after = self.results.variants["prune"]
@@ -341,6 +363,14 @@ class Report:
         if channels == 1:
             return "its first convolution makes four columns of a grey image at once"
         return "channels are padded to as many as kernels take at once (int8_export.pad_channels)"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return some names, and how many more there are."""
+    more = len(names) - _NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    kind = "layers" if len(names) > 1 else "layer"
+    return f"{kind} {', '.join(names[:_NAMED])}{rest}"
 
 
 def _selected(curve: LearningCurve, figure: float) -> str:

@@ -32,18 +32,18 @@ EXPORT = Int8ExportParams(
 )
 
 
-class Sequences(nn.Module):
-    """A linear layer on [images, positions, features], which is a MatMul in the file."""
+class ByAnotherName(nn.Module):
+    """Multiplies by a weight of its own, which is a linear layer in the file and none in torch."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.stem = nn.Conv2d(1, 12, 4, stride=4)
-        self.inner, self.head = nn.Linear(12, 24), nn.Linear(24, 10)
+        self.stem, self.head = nn.Conv2d(1, 12, 4, stride=4), nn.Linear(24, 10)
+        self.inner, self.shift = nn.Parameter(torch.randn(12, 24)), nn.Parameter(torch.randn(24))
 
     def forward(self, images: Tensor) -> Tensor:
-        positions = self.stem(images).relu().flatten(2).transpose(1, 2)
-        return self.head(self.inner(positions).relu().mean(1))
+        pooled = self.stem(images).relu().mean((2, 3))
+        return self.head(torch.addmm(self.shift, pooled, self.inner).relu())
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,10 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 @pytest.fixture(scope="module")
 def prepared(split: Split) -> Classifier:
     model = Classifier(
-        Sequences().eval(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
+        ByAnotherName().eval(),
+        Architecture("any", 10, 1, 2, 3),
+        split.classes,
+        split.preprocessing,
     )
     network = qat.prepare(model.network, model.example, weight_bits=7)
     qat.calibrate(network, split, model)
@@ -69,16 +72,13 @@ def test_it_is_the_same_each_time_and_small(prepared: Classifier, split: Split) 
     assert 0 < int8_parity.root_mean_square(plain, otherwise) < 0.05 * float(np.ptp(plain))
 
 
-def double_the_inner_weight(path: Path) -> None:
-    """Double the levels' scale of the weight that is multiplied in sequences."""
+def double_the_weight_of_the_head(path: Path) -> None:
+    """Double the scale of the levels of the last layer."""
     model = onnx.load(path)
     makers = {name: node for node in model.graph.node for name in node.output}
-    (product,) = (node for node in model.graph.node if node.op_type == "MatMul")
+    head = [node for node in model.graph.node if node.op_type == "Gemm"][-1]
     tensors = {each.name: each for each in model.graph.initializer}
-    weight = makers[product.input[1]]
-    while weight.op_type != "DequantizeLinear":  # it is transposed behind it
-        weight = makers[weight.input[0]]
-    scale = tensors[weight.input[1]]
+    scale = tensors[makers[head.input[1]].input[1]]
     scale.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(scale), scale.name))
     onnx.save(model, path)
 
@@ -104,7 +104,7 @@ def test_a_sound_file_is_written_and_a_broken_one_is_not(
 
     def write_wrongly(converted, example, path, **options) -> None:  # type: ignore[no-untyped-def]
         write(converted, example, path, **options)
-        double_the_inner_weight(path)
+        double_the_weight_of_the_head(path)
 
     monkeypatch.setattr(exporter, "write", write_wrongly)
     with pytest.raises(ParityError, match=r"where rounding every value otherwise explains .*mixed"):

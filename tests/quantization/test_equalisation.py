@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimline.quantization import equalisation, qat
+from slimline.quantization import equalisation, folded_modules, qat
 
 IMAGES = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -32,7 +32,7 @@ class Network(nn.Module):
 def test_the_answers_are_the_same_to_the_bit_and_channels_reach_as_far() -> None:
     network = Network().eval()
     expected = network(IMAGES)
-    folded = qat.fold_batchnorm(network)
+    folded = folded_modules.fold(network)
     assert equalisation.equalise(folded) == ["one", "depthwise"]
     assert torch.equal(folded(IMAGES), expected)
     reach = folded.get_submodule("one")(IMAGES).detach().abs().amax((0, 2, 3))
@@ -43,7 +43,7 @@ def test_the_answers_are_the_same_to_the_bit_and_channels_reach_as_far() -> None
 
 def test_what_is_cut_off_at_six_is_left() -> None:
     """ReLU6 keeps no proportions."""
-    folded = qat.fold_batchnorm(Network(nn.ReLU6).eval())
+    folded = folded_modules.fold(Network(nn.ReLU6).eval())
     before = copy.deepcopy(folded.state_dict())
     assert equalisation.equalise(folded) == []
     assert all(torch.equal(each, before[name]) for name, each in folded.state_dict().items())

@@ -52,7 +52,7 @@ def test_each_layer_is_measured_alone_and_left_out(
     answers = loop.predict(model.network, splits["validation"], model.preprocessing).argmax(1)
     validation = replace(splits["validation"], labels=answers.numpy())
     rows = int8_sensitivity.scan(model, splits["calibration"], validation, asked, images=IMAGES)
-    assert [row.layer for row in rows] == list(mixed_precision.layers(model.network))
+    assert [row.layer for row in rows] == list(mixed_precision.layers(model))
     assert {round(row.top1_alone + row.lost) for row in rows} == {100}, "its own answers are right"
     assert len({round(row.top1_without - row.regained, 3) for row in rows}) == 1
     assert any(row.lost > 0 for row in rows)

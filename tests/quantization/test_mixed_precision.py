@@ -61,13 +61,13 @@ def choose(model: Classifier, tables: MixedTables = NOTHING, **changes: Any) -> 
 
 def scanned(model: Classifier, **lost: float) -> list[LayerSensitivity]:
     return [LayerSensitivity(name, 80 - lost.get(name, 0), lost.get(name, 0), 79, 1.5, 9.0, 8.0)
-            for name in mixed_precision.layers(model.network)]  # fmt: skip
+            for name in mixed_precision.layers(model)]  # fmt: skip
 
 
 def timed(model: Classifier, slow: Sequence[str]) -> Int8Times:
     layers = {
         name: Time(weights, float_us=2, int8_us=2 if name in slow else 1)
-        for name, weights in mixed_precision.layers(model.network).items()
+        for name, weights in mixed_precision.layers(model).items()
     }
     return Int8Times("Some CPU", image(model), layers)
 
@@ -90,7 +90,7 @@ def test_layers_are_named_by_patterns(model: Classifier) -> None:
     found = choose(model, float_layers=["conv1", "layer4.*.conv2", "fc"])
     named = ["conv1", "layer4.0.conv2", "fc"]
     assert reasons(found) == dict.fromkeys(named, "named")
-    assert [each.layer for each in found] == list(mixed_precision.layers(model.network))
+    assert [each.layer for each in found] == list(mixed_precision.layers(model))
     assert {(each.lost, each.int8_us) for each in found} == {(None, None)}
 
 

@@ -2,15 +2,13 @@ import copy
 import math
 from dataclasses import replace
 
-import entries
 import kinds
 import pytest
 import torch
 import toy
-from torch import fx, nn
+from torch import nn
 
 from slimline.data.split_files import Split
-from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.quantization import qat
@@ -24,25 +22,6 @@ RECIPE = DistilledRecipe(
     select_by="auto", num_workers=0,
     distill=Distill(weight=0.0, temperature=2.0, last=1.0),
 )  # fmt: skip
-
-
-@pytest.mark.parametrize("name", entries.ALL)
-def test_folding_batchnorm_changes_no_answer(name: str) -> None:
-    torch.manual_seed(0)
-    network = classifier.make(Architecture(name, 10, 1, 1, 3))
-    for _ in range(3):
-        network(torch.randn(8, 1, 28, 28))
-    network.eval()
-    images = torch.randn(4, 1, 28, 28)
-    folded = qat.fold_batchnorm(network)
-    assert not any(isinstance(each, nn.BatchNorm2d) for each in folded.modules())
-    assert torch.allclose(folded(images), network(images), atol=1e-4)
-
-
-def test_the_original_is_left_alone() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    assert isinstance(qat.fold_batchnorm(network), fx.GraphModule)
-    assert isinstance(network[1], nn.BatchNorm2d)
 
 
 @pytest.fixture(scope="module", params=kinds.KINDS)

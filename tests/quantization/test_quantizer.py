@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline.quantization import qat
-from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.onnxruntime import exporter, to_onnx
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -53,14 +53,20 @@ PATTERNS: dict[str, Callable[[Tensor, nn.Module, nn.Module], Tensor]] = {
 }
 
 
-def int8(network: nn.Module, target: Path, *, weight_bits: int = 7) -> tuple[Path, Tensor]:
-    """Return the .onnx of a network quantized on IMAGES, and what fake-quant answers."""
+def int8(
+    network: nn.Module, target: Path, *, weight_bits: int = 7, rewritten: bool = False
+) -> tuple[Path, Tensor]:
+    """Return the .onnx of a network quantized on IMAGES, and what fake-quant answers.
+
+    It is as torch writes it, or with the rewrites of the product.
+    """
     prepared = qat.prepare(network.eval(), torch.zeros(2, 4, 8, 8), weight_bits=weight_bits)
     for _ in range(3):
         prepared(IMAGES)
     qat.finish(prepared)
     expected = prepared(IMAGES).detach()
-    to_onnx.write_onnx(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
+    write = exporter.write if rewritten else to_onnx.write_onnx
+    write(qat.convert(prepared), torch.zeros(2, 4, 8, 8), target)
     return target, expected
 
 
@@ -100,3 +106,37 @@ def test_zeros_stay_zero(tmp_path: Path) -> None:
         if list(tensor.dims) == [8, 8, 1, 1]
     ]
     assert (weights[0][:, ::2] == 0).all()
+
+
+class Block(nn.Module):
+    """A block of a transformer between a patch stem and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.token = nn.Conv2d(4, 16, 4, 4), nn.Parameter(torch.randn(1, 1, 16))
+        self.before, self.between = nn.LayerNorm(16), nn.LayerNorm(16)
+        self.qkv, self.out = nn.Linear(16, 48), nn.Linear(16, 16)
+        self.up, self.down, self.head = nn.Linear(16, 32), nn.Linear(32, 16), nn.Linear(16, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        places = self.stem(images).flatten(2).transpose(1, 2)
+        places = torch.cat([self.token.expand(images.size(0), -1, -1), places], 1)
+        q, k, v = self.qkv(self.before(places)).unsqueeze(1).chunk(3, -1)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v).squeeze(1)
+        places = places + self.out(attended)
+        places = places + self.down(nn.functional.gelu(self.up(self.between(places))))
+        return self.head(places[:, 0])
+
+
+def test_a_transformer_rounds_before_each_linear_layer_and_nowhere_else(tmp_path: Path) -> None:
+    path, expected = int8(Block(), tmp_path / "model.onnx", rewritten=True)
+    executed, answer = ort.run(onnx.load(path), IMAGES.numpy(), tmp_path)
+    operators = Counter(executed)
+    assert operators["QLinearConv"] == 1
+    assert operators["QGemm"] == 5
+    assert operators["QuantizeLinear"] == 1 + 5, "the image, and what each linear layer reads"
+    assert operators["DequantizeLinear"] == 1, "the patches; linear layers hand float on"
+    assert np.abs(answer - expected.numpy()).max() < 0.02 * np.ptp(expected.numpy())
+    one, _ = ort.run(onnx.load(path), IMAGES[:1].numpy(), tmp_path)
+    assert Counter(one) == operators, "of any number of images"

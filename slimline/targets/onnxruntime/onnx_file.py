@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
 
 from slimline.targets.model_file import ModelFile
-from slimline.targets.onnxruntime import profile
+from slimline.targets.onnxruntime import profile, runtime
 from slimline.targets.onnxruntime.profile import Kernel
 
 _FLOAT_OPS = {"Conv", "Gemm", "MatMul"}
@@ -27,6 +27,9 @@ _INT8_OPS = {
     "DynamicQuantizeMatMul",
 }
 
+
+_OF_WEIGHTS = {"DequantizeLinear", "QuantizeLinear", "Transpose", "Pad", "Reshape", "Cast"}
+"""What stands between a layer and the constant that its weight is made from."""
 
 _NODE_NAME = re.compile(r"[A-Za-z]+\d+")
 """As `slimline.targets.onnxruntime.to_onnx.clean` names the nodes with weights."""
@@ -66,16 +69,28 @@ def weight_entries(path: Path) -> dict[str, int]:
     return _Graph(onnx.load(path)).weight_entries()
 
 
+def product_share(path: Path) -> float:
+    """Return percent of the multiply-accumulates in products of two computed matrices."""
+    graph = _Graph(onnx.load(path))
+    return 100 * graph.product_macs() / max(1, graph.macs())
+
+
 class _Graph:
     """Finds weights and shapes in a model, whether it is float or in QDQ form."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        for value in [*model.graph.input, *model.graph.output]:
+            value.type.tensor_type.shape.dim[0].dim_value = 1  # so that all other sizes are known
         inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         self._nodes = list(inferred.graph.node)
         self._constants = {each.name: each for each in inferred.graph.initializer}
         self._made_by = {name: node for node in self._nodes for name in node.output}
         values = [*inferred.graph.value_info, *inferred.graph.output]
-        self._shapes = {value.name: _shape_of_one_image(value) for value in values}
+        inputs = inferred.graph.input
+        self._shapes = {each.name: _shape_of_one_image(each) for each in [*inputs, *values]}
+        ends = {name for node in self._layers() for name in (node.input[0], node.output[0])}
+        if not all(all(self._shapes.get(name, [0])) for name in ends):
+            self._shapes |= _shapes_as_run(model, sorted(ends - {each.name for each in inputs}))
 
     def weights(self) -> Iterator[NDArray[Any]]:
         """Yield the weight of every convolution and linear layer, 0 where it stands for 0."""
@@ -87,10 +102,17 @@ class _Graph:
         return {node.name: self._weight(node).size for node in self._weighted()}
 
     def macs(self, names: Container[str] | None = None) -> int:
-        """Return the multiply-accumulates of one image, of all nodes or of those named."""
+        """Return the multiply-accumulates of one image, of all nodes or of those named.
+
+        Products of two computed matrices, as in attention, are among them.
+        """
         return sum(
-            self._macs_of(node) for node in self._weighted() if names is None or node.name in names
+            self._macs_of(node) for node in self._layers() if names is None or node.name in names
         )
+
+    def product_macs(self) -> int:
+        """Return those of products without a weight, as attention has two."""
+        return self.macs() - self.macs({node.name for node in self._weighted()})
 
     def num_bias_entries(self) -> int:
         """Return the entries of all constants that are added, scaled or normalised with."""
@@ -109,35 +131,43 @@ class _Graph:
             and tensor.dims
         )
 
-    def _weighted(self) -> Iterator[onnx.NodeProto]:
+    def _layers(self) -> Iterator[onnx.NodeProto]:
         for node in self._nodes:
             if node.op_type in _FLOAT_OPS | _INT8_OPS:
                 yield node
 
+    def _weighted(self) -> Iterator[onnx.NodeProto]:
+        return (node for node in self._layers() if self._weight_name(node) is not None)
+
     def _weight(self, node: onnx.NodeProto) -> NDArray[Any]:
         """Return the weight, with the zeros that are left to ONNX Runtime to append."""
-        weight = numpy_helper.to_array(self._constants[self._weight_name(node)])
+        name = self._weight_name(node)
+        assert name is not None
+        weight = numpy_helper.to_array(self._constants[name])
         for maker in self._weight_makers(node):
             if maker.op_type == "Pad":
                 pads = numpy_helper.to_array(self._constants[maker.input[1]]).reshape(2, -1)
                 weight = np.pad(weight, pads.T)
         return weight
 
-    def _weight_name(self, node: onnx.NodeProto) -> str:
+    def _weight_name(self, node: onnx.NodeProto) -> str | None:
+        """Return the constant that a layer's weight is made from; None for a product of images."""
         name: str = node.input[1]
         for maker in self._weight_makers(node):
             name = maker.input[0]
-        return name
+        return name if name in self._constants else None
 
     def _weight_makers(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """Yield the nodes between a layer and the constant that its weight is made from."""
+        """Yield the nodes between a layer and what its weight is made from."""
         name = node.input[1]
-        while name not in self._constants:
+        while name in self._made_by and self._made_by[name].op_type in _OF_WEIGHTS:
             yield self._made_by[name]
             name = self._made_by[name].input[0]
 
     def _macs_of(self, node: onnx.NodeProto) -> int:
         output = self._shapes[node.output[0]]
+        if self._weight_name(node) is None:
+            return math.prod(output) * self._shapes[node.input[0]][-1]
         weight: tuple[int, ...] = self._weight(node).shape
         if len(weight) == 4:
             return math.prod(output) * math.prod(weight[1:])
@@ -145,4 +175,18 @@ class _Graph:
 
 
 def _shape_of_one_image(value: onnx.ValueInfoProto) -> list[int]:
-    return [each.dim_value or 1 for each in value.type.tensor_type.shape.dim]
+    """Return the sizes of a value, 0 for those that are not known."""
+    return [each.dim_value for each in value.type.tensor_type.shape.dim]
+
+
+def _shapes_as_run(model: onnx.ModelProto, names: list[str]) -> dict[str, list[int]]:
+    """Return the shapes of values for one black image; a computed shape hides some otherwise."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    own = {each.name for each in model.graph.output}
+    watched.graph.output.extend(onnx.ValueInfoProto(name=each) for each in names if each not in own)
+    session = runtime.load(watched.SerializeToString(), num_threads=1, optimised=False)
+    (image,) = session.get_inputs()
+    black = np.zeros(image.shape, np.float32)
+    found = session.run(names, {image.name: black})
+    return {name: list(value.shape) for name, value in zip(names, found, strict=True)}

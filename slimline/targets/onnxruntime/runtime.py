@@ -28,7 +28,7 @@ def load(model: Path | bytes, *, num_threads: int, optimised: bool = True) -> Se
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is raised says it
     given = model if isinstance(model, bytes) else str(model)
     return Session(given, options, providers=["CPUExecutionProvider"])
 

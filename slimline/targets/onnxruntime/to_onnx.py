@@ -16,13 +16,18 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
-from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from torch import Tensor, nn
+from torch._dynamo.exc import UserError
+from torch.export import ExportedProgram
+from torch.onnx import OnnxExporterError
 
 from slimline.errors import NetworkError
 from slimline.targets.onnxruntime import releases, runtime
 
 INPUT, OUTPUT = "input", "logits"
+
+_BATCH = "batch"
 
 _WEIGHTED = {"Conv", "Gemm", "MatMul", "MatMulInteger"}
 
@@ -36,9 +41,41 @@ IR_VERSION = releases.oldest_ir_version(OPSET)
 """The exporter writes a newer one, which ONNX Runtime reads from 1.18 on, this one from 1.14 on."""
 
 
+_FIXES_BATCH = (
+    "it holds for as many as it is tried with; say their number as x.size(0), not as len(x) or a "
+    "number, or -1 in a view"
+)
+
+_TINY = 1e-6
+"""Below this all answers are alike."""
+
+
 def write_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
     """Export a network in evaluation mode with a dynamic batch, clean it, check it, write it."""
     save(to_onnx(network, example), path)
+
+
+def program(network: nn.Module, example: Tensor) -> ExportedProgram:
+    """Return a network as a graph of operators that takes any number of images.
+
+    `example` is float32 [2 or more, channels, height, width]; weights are the network's own.
+
+    Raises:
+        NetworkError: what `forward` does cannot be followed, or depends on how many there are.
+    """
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        with quiet_exporter():
+            return torch.export.export(
+                network, (example,), dynamic_shapes=({0: batch},), strict=False
+            )
+    except (UserError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        is_fixed = "your code specialized it to be a constant" in str(error)
+        reason = _FIXES_BATCH if is_fixed else _first_line(error)
+        raise NetworkError(
+            f"{type(network).__name__}: its forward cannot be followed for any number of images: "
+            f"{reason}"
+        ) from error
 
 
 def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
@@ -46,61 +83,84 @@ def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
 
     `example` is float32 [2 or more, channels, height, width]. The network is traced at that batch,
     which is opened afterwards: torch takes three times as long to trace a symbolic one, and finds
-    the same graph. Weights that training left channels-last, or images that were, would make it
-    spell out strides, which holds for this one batch.
+    the same graph. Where a network makes something for each image, as a class token, the batch
+    stands in more places than can be told from other sizes, and a symbolic one is traced.
+
+    Weights that training left channels-last, or images that were, would make it spell out strides,
+    which holds for this one batch.
+
+    Raises:
+        NetworkError: no file takes any number of images, or an operator has no ONNX form.
     """
     network.cpu().to(memory_format=torch.contiguous_format)
     example = example.clone(memory_format=torch.contiguous_format)
-    with quiet_exporter():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
-    model.ir_version = IR_VERSION
-    _open_batch(model.graph, len(example))
-    _check_any_batch(model, example)
+    model = _export(network, example)
+    _name_batch(model.graph, network, example)
+    if not _open_batch(model.graph, len(example)) or _refused_batch(model, example):
+        model = _export(network, program(network, example))
+        _name_batch(model.graph, network, example)
+        _simplify_shapes(model.graph)
+        refused = _refused_batch(model, example)
+        if refused:
+            raise NetworkError(f"{type(network).__name__}: the exported file {refused}")
     return model
 
 
-def _check_any_batch(model: onnx.ModelProto, example: Tensor) -> None:
-    """Let a model answer one image and three.
+def _export(network: nn.Module, given: Tensor | ExportedProgram) -> onnx.ModelProto:
+    """Return a network as it is traced at an example, or was for any number of images."""
+    what = (given,) if isinstance(given, ExportedProgram) else (network, (given,))
+    try:
+        with quiet_exporter():
+            found = torch.onnx.export(
+                *what,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                external_data=False,
+                verbose=False,
+            )
+    except OnnxExporterError as error:
+        raise NetworkError(
+            f"{type(network).__name__}: has no ONNX form: {_first_line(_first_cause(error))}"
+        ) from error
+    assert found is not None
+    model: onnx.ModelProto = found.model_proto
+    model.ir_version = IR_VERSION
+    return model
 
-    Raises:
-        NetworkError: it cannot.
-    """
-    session = runtime.load(model.SerializeToString(), num_threads=1, optimised=False)
-    for count in (1, len(example) + 1):
-        images = np.zeros((count, *example.shape[1:]), np.float32)
-        try:
-            answers = len(runtime.run(session, images))
-        except RuntimeException as error:
-            raise NetworkError(f"the exported file does not take {count} images: {error}") from None
-        if answers != count:
-            raise NetworkError(f"the exported file gives {answers} answers to {count} images")
+
+def _refused_batch(model: onnx.ModelProto, example: Tensor) -> str:
+    """Return why a model does not answer one image or three; empty if it does."""
+    try:
+        session = runtime.load(model.SerializeToString(), num_threads=1, optimised=False)
+    except Fail as error:
+        return f"cannot be read: {_first_line(error)}"
+    count = len(example) + 1
+    images = np.random.default_rng(0).standard_normal((count, *example.shape[1:]), np.float32)
+    try:
+        together = runtime.run(session, images)
+        alone = np.concatenate([runtime.run(session, each[np.newaxis]) for each in images])
+    except (RuntimeException, InvalidArgument, Fail) as error:
+        return f"does not take any number of images: {_first_line(error)}"
+    if len(together) != count:
+        return f"gives {len(together)} answers to {count} images"
+    # Rounding may turn a bit; images that were mixed up differ as much as images do.
+    is_alike = np.abs(together - alone).max() <= np.ptp(alone, axis=0).max() / 2 + _TINY
+    return "" if is_alike else "answers an image otherwise beside others"
 
 
-def _open_batch(graph: onnx.GraphProto, batch: int) -> None:
-    """Let the first dimension be any number: of input, output, and what is reshaped.
+def _open_batch(graph: onnx.GraphProto, batch: int) -> bool:
+    """Let the first dimension of what is reshaped be any number.
 
-    Raises:
-        NetworkError: the graph has the batch in a place that is not known here.
+    Returns False where the graph has the batch in a place that is not known here.
     """
     shapes = {each.name: each.type.tensor_type.shape.dim for each in graph.value_info}
-    for value in [*graph.input, *graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     tensors = {each.name: each for each in graph.initializer}
     for node in graph.node:
         if node.op_type not in _SHAPED:
             continue
-        shape = tensors.get(node.input[1])
+        shape = tensors.get(node.input[-1])
         sizes = numpy_helper.to_array(shape).tolist() if shape is not None else []
         if sizes[:1] in ([-1], [1]):
             continue
@@ -108,13 +168,53 @@ def _open_batch(graph: onnx.GraphProto, batch: int) -> None:
             known = [each.dim_value for each in shapes.get(node.output[0], [])]
             sizes = known if all(known) else sizes
         if node.op_type != "Reshape" or not sizes or sizes[0] % batch or -1 in sizes:
-            raise NetworkError(
-                f"cannot be exported for any number of images: {node.op_type} makes {sizes} of "
-                f"{batch} images; a `view` or `expand` may say the number of images as -1"
-            )
-        opened = numpy_helper.from_array(np.array([-1, *sizes[1:]]), f"shape_{node.output[0]}")
-        graph.initializer.append(opened)
-        node.input[1] = opened.name
+            return False
+        _reshape(graph, node, sizes[1:])
+    return True
+
+
+def _name_batch(graph: onnx.GraphProto, network: nn.Module, example: Tensor) -> None:
+    """Name the batch of input and output as all our files do.
+
+    Behind some operators (torch.roll) the exporter knows no shape of the output any more.
+    """
+    for value in [*graph.input, *graph.output]:
+        shape = value.type.tensor_type.shape
+        if not shape.dim:
+            with torch.no_grad():
+                sizes = network(example).shape
+            for size in sizes:
+                shape.dim.add().dim_value = size
+        shape.dim[0].dim_param = _BATCH
+
+
+def _simplify_shapes(graph: onnx.GraphProto) -> None:
+    """Say the batch as -1 where a shape is computed for it alone.
+
+    What computed those shapes is left for `clean` to remove.
+    """
+    shapes = {each.name: each.type.tensor_type.shape.dim for each in graph.value_info}
+    for node in graph.node:
+        dims = shapes.get(node.output[0], []) if node.op_type == "Reshape" else []
+        others = [each.dim_value for each in dims[1:]]
+        if dims and all(others) and not dims[0].dim_value:
+            _reshape(graph, node, others)
+
+
+def _reshape(graph: onnx.GraphProto, node: onnx.NodeProto, others: list[int]) -> None:
+    """Let a node make these sizes of what it is given, as many as there are."""
+    opened = numpy_helper.from_array(np.array([-1, *others]), f"shape_{node.output[0]}")
+    graph.initializer.append(opened)
+    node.input[1] = opened.name
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    return error if error.__cause__ is None else _first_cause(error.__cause__)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
@@ -137,6 +237,7 @@ def clean(model: onnx.ModelProto) -> None:
     model.graph.name, model.graph.doc_string = "slimline", ""
     del model.graph.value_info[:]
     _share_equal_initializers(model.graph)
+    _drop_unused_nodes(model.graph)
     _drop_unused_initializers(model.graph)
     _rename(model.graph)
     for item in [
@@ -175,6 +276,17 @@ def _share_equal_initializers(graph: onnx.GraphProto) -> None:
     }
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
+
+
+def _drop_unused_nodes(graph: onnx.GraphProto) -> None:
+    used = {each.name for each in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            kept.append(node)
+            used.update(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
 
 
 def _drop_unused_initializers(graph: onnx.GraphProto) -> None:

@@ -30,3 +30,26 @@ def test_counts_worked_out_by_hand(path: Path) -> None:
     assert found.int8_macs == 0
     assert found.num_bytes == path.stat().st_size
     assert found.num_bytes_deflated < found.num_bytes
+
+
+class Attention(nn.Module):
+    """Two products of computed matrices between a convolution and the answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(2, 4, 4, 4), nn.Linear(4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        places = self.stem(images).flatten(2)
+        shares = (places.transpose(1, 2) @ places).softmax(-1)
+        return self.head((places @ shares).mean(2))
+
+
+def test_products_of_computed_matrices_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(Attention().eval(), torch.zeros(2, 2, 8, 8), path)
+    layers, products = 4 * 4 * 32 + 4 * 3, 2 * 4 * 4 * 4
+    found = onnx_file.inspect(path)
+    assert found.macs == layers + products
+    assert found.weights == 4 * 32 + 4 * 3
+    assert onnx_file.product_share(path) == pytest.approx(100 * products / found.macs)

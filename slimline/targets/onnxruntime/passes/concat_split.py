@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from slimline.targets.onnxruntime.graph import maker, only_user, remove, scale_and_zero
 
-_MOVES = {"Concat", "Split"}
+_MOVES = {"Concat", "Split", "Slice"}
 
 
 def move_bytes(model: ir.Model) -> None:

@@ -24,6 +24,7 @@ from slimline.targets.onnxruntime.passes import (
     int32_biases,
     lone_float_layers,
     opset_version,
+    shared_ranges,
     trailing_zeros,
 )
 
@@ -114,6 +115,11 @@ def _fastest(pad_channels: bool) -> list[Pass]:
             keeps="what is rounded, and where",
         ),
         _MAKE_ROOM,
+        Pass(
+            shared_ranges.clip_bytes,
+            needs="gates that are products of bytes already, of which none is a Clip any more",
+            keeps="bit for bit",
+        ),
         _POOL,
         Pass(
             concat_split.move_bytes,

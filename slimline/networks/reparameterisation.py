@@ -1,0 +1,96 @@
+"""Networks that train with several branches and run with one: RepVGG, MobileOne, FastViT, RepGhost.
+
+The branches of a block are linear, so that one convolution stands for all of them. Merged before
+pruning, the block is cut as what will run, and no branch ties widths that the merged network has
+free; the answers are the same within float rounding, which is looked at.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from slimline.errors import NetworkError
+
+if TYPE_CHECKING:
+    from slimline.networks.classifier import Classifier
+
+_METHODS = ("reparameterize", "switch_to_deploy")
+"""What timm and the networks' authors call it."""
+
+_MERGED = "reparam_conv"
+"""The convolution that timm's blocks have once they are merged; most cannot be merged twice."""
+
+_TOLERANCE = 1e-3
+"""Of the spread of logits: sums in another order, many layers deep."""
+
+_IMAGES = 4
+
+
+def merged(model: Classifier) -> Classifier:
+    """Return a classifier with the branches of each block merged, itself where there are none.
+
+    Raises:
+        NetworkError: a merged network would answer otherwise.
+    """
+    network = copy.deepcopy(model.network).eval()
+    names = merge(network)
+    if not names:
+        return model
+    frame = model.preprocessing
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(_IMAGES, frame.channels, frame.height, frame.width, generator=generator)
+    before, after = (_answers(each, images) for each in (model.network, network))
+    difference, spread = (after - before).abs().max(), before.max() - before.min()
+    if not difference <= _TOLERANCE * spread:  # NaN is more
+        raise NetworkError(
+            f"{model.architecture.backbone}: with its branches merged ({names[0]} and "
+            f"{len(names) - 1} more) it answers otherwise, by {float(difference):.3g} of "
+            f"{float(spread):.3g}: a `{_METHODS[0]}` of its modules is wrong"
+        )
+    print(f"{model.architecture.backbone}: the branches of {len(names)} blocks are merged")
+    architecture = replace(model.architecture, reparameterised=True)
+    return replace(model, network=network, architecture=architecture)
+
+
+def merge(network: nn.Module) -> list[str]:
+    """Merge the branches of every block in place; return the names of the blocks."""
+    found: list[str] = []
+    for name, module in list(network.named_modules()):
+        is_inside = any(name.startswith(f"{each}.") for each in found)
+        if is_inside or getattr(module, _MERGED, None) is not None:
+            continue
+        method = next((each for each in _METHODS if callable(getattr(module, each, None))), None)
+        if method is not None and name:
+            before = _weights(module)
+            getattr(module, method)()
+            if _weights(module) != before:
+                found.append(name)
+        elif _fuses_branches(module) and name:
+            fused: Any = module.fuse
+            network.set_submodule(name, fused())
+            found.append(name)
+    return found
+
+
+def _fuses_branches(module: nn.Module) -> bool:
+    """Does a `fuse` merge several convolutions? That of one folds its BatchNorm, which is for QAT.
+
+    So RepViT's blocks do, and LeViT's layers do not.
+    """
+    convolutions = [each for each in module.modules() if isinstance(each, nn.Conv2d)]
+    return callable(getattr(module, "fuse", None)) and len(convolutions) > 1
+
+
+def _weights(module: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, tuple(each.shape)) for name, each in module.named_parameters()]
+
+
+@torch.no_grad()
+def _answers(network: nn.Module, images: Tensor) -> Tensor:
+    answers: Tensor = network.eval()(images)
+    return answers

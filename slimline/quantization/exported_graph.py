@@ -1,0 +1,357 @@
+"""A network as the graph that is quantized: exported for any number of images, BatchNorm folded.
+
+Folding is done on the graph of operators, so that it takes any network that torch can export,
+whatever its modules are called and wherever its BatchNorm stands. Weights keep the names that they
+have in the network.
+"""
+
+import copy
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
+
+from slimline.errors import NetworkError
+from slimline.quantization import float_operators
+from slimline.quantization.operators import (
+    BATCHNORM,
+    CONVOLUTION,
+    LINEAR,
+    MOVES,
+    RESHAPES,
+    SPLITS,
+    WEIGHTED,
+    constants,
+    rank,
+    shape,
+    tensor_inputs,
+)
+from slimline.targets.onnxruntime import to_onnx
+
+_aten = torch.ops.aten
+
+_PADDED_BY_NAME = _aten.conv2d.padding
+
+_VIEWS = MOVES | SPLITS | {_aten.select.int, _aten.expand.default, _aten.alias.default}
+"""What hands on a part of a value, or all of it, without a copy."""
+
+_RESHAPED_TO = {
+    _aten.view.default: _aten.view.default,
+    _aten.reshape.default: _aten.reshape.default,
+    _aten.view_as.default: _aten.view.default,
+    _aten.reshape_as.default: _aten.reshape.default,
+    _aten.unflatten.int: _aten.reshape.default,
+}
+"""What gives a value another shape, and what does so by numbers."""
+
+
+def of(network: nn.Module, example: Tensor) -> GraphModule:
+    """Return a copy of a network, in evaluation mode, as a graph of operators.
+
+    `example` is float32 [2 or more, channels, height, width]; the graph takes any batch from 1 up.
+
+    Raises:
+        NetworkError: the network's `forward` cannot be followed for any number of images.
+    """
+    program = to_onnx.program(copy.deepcopy(network).eval(), example)
+    graph: GraphModule = program.module()
+    return graph
+
+
+def folded(network: nn.Module, example: Tensor) -> GraphModule:
+    """Return the same without BatchNorm, each layer in the form that int8 has kernels for.
+
+    - A weight that `forward` computes from others, as standardised ones, is computed once.
+    - BatchNorm becomes part of the layer before it. One that stands elsewhere between bytes, as in
+      DenseNet, becomes a depthwise convolution of 1 x 1; between floats, as behind a GELU, a
+      product and a sum.
+    - A linear layer of sequences or maps reads rows, [images x places, features].
+    """
+    graph = of(network, example)
+    _change_nothing_in_place(graph)
+    _say_batch_as_rest(graph)
+    _compute_weights(graph)
+    _pad_by_numbers(graph)
+    _fold_batchnorms(graph)
+    _read_rows(graph)
+    graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
+    _drop_unused(graph)
+    graph.recompile()
+    return graph
+
+
+def _change_nothing_in_place(graph: GraphModule) -> None:
+    """Let whatever reads a value after it was changed read the result, in place.
+
+    What is rounded is another tensor than what is changed. An activation that alone reads what it
+    changes stays as it is, and saves memory.
+    """
+    order = {node: place for place, node in enumerate(graph.graph.nodes)}
+    for node in list(graph.graph.nodes):
+        schema = getattr(node.target, "_schema", None)
+        if schema is None or not schema.name.endswith("_") or not schema.is_mutable:
+            continue
+        given = node.args[0]
+        if given.target in _VIEWS:  # what it is a part of is changed as well
+            continue
+        for user in [each for each in given.users if order[each] > order[node]]:
+            user.replace_input_with(given, node)
+        if len(tensor_inputs(node)) > 1 or len(given.users) > 1:
+            packet = getattr(_aten, schema.name.removeprefix("aten::").removesuffix("_"))
+            node.target = getattr(packet, schema.overload_name or "default")
+
+
+def _say_batch_as_rest(graph: GraphModule) -> None:
+    """Let what is reshaped say its first dimension as -1, in place, where the others are known."""
+    for node in graph.graph.nodes:
+        if node.target not in _RESHAPED_TO:
+            continue
+        first, *others = shape(node)
+        if isinstance(first, torch.SymInt) and all(isinstance(each, int) for each in others):
+            node.target = _RESHAPED_TO[node.target]
+            node.args, node.kwargs = (node.args[0], [-1, *others]), {}
+
+
+def _compute_weights(graph: GraphModule) -> None:
+    """Replace weights that are computed from others by parameters of their value, in place."""
+    fixed = constants(graph.graph)
+    for node in list(graph.graph.nodes):
+        if node.target not in {*WEIGHTED, _PADDED_BY_NAME}:
+            continue
+        for source in tensor_inputs(node)[1:]:
+            if source.op != "get_attr" and source in fixed:
+                name = _free_name(graph, _first_attribute(source))
+                with graph.graph.inserting_before(node):
+                    fresh = _new_parameter(graph, name, _value(graph, source).detach())
+                fresh.meta = dict(source.meta)
+                node.replace_input_with(source, fresh)
+
+
+def _pad_by_numbers(graph: GraphModule) -> None:
+    """Spell `padding="same"` out, in place."""
+    for node in list(graph.graph.nodes):
+        if node.target is not _PADDED_BY_NAME:
+            continue
+        image, weight, bias, stride, padding, dilation, groups = _with_defaults(
+            node.args, (None, None, None, (1, 1), "valid", (1, 1), 1)
+        )
+        kernel = shape(weight)[2:]
+        spare = [0, 0]
+        if padding == "same":
+            spare = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        before = [each // 2 for each in spare]
+        uneven = [each % 2 for each in spare]
+        with graph.graph.inserting_before(node):
+            if any(uneven):
+                ends = [0, uneven[1], 0, uneven[0]]
+                padded = graph.graph.call_function(_aten.pad.default, (image, ends))
+                padded.meta = {"val": _aten.pad.default(image.meta["val"], ends)}
+                image = padded
+            spelled = graph.graph.call_function(
+                CONVOLUTION, (image, weight, bias, list(stride), before, list(dilation), groups)
+            )
+        spelled.meta = dict(node.meta)
+        node.replace_all_uses_with(spelled)
+        graph.graph.erase_node(node)
+
+
+def _fold_batchnorms(graph: GraphModule) -> None:
+    for node in [each for each in graph.graph.nodes if each.target is BATCHNORM]:
+        layer = _own_layer(node)
+        if layer is not None:
+            _fold_into(graph, layer, node)
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    floats = float_operators.float_nodes(graph.graph, ())
+    for node in [each for each in graph.graph.nodes if each.target is BATCHNORM]:
+        _replace(graph, node, is_float=node in floats or rank(node) != 4)
+
+
+def _own_layer(batchnorm: Node) -> Node | None:
+    """Return the layer whose output alone is normalised, if its weight is no other layer's too."""
+    source: Any = batchnorm.args[0]
+    while (
+        source.target in RESHAPES
+        and len(source.users) == 1
+        and rank(batchnorm) == 2
+        and shape(source)[-1] == shape(source.args[0])[-1]
+    ):
+        source = source.args[0]
+    is_layer = source.target in WEIGHTED and len(source.users) == 1
+    if not is_layer or (source.target is LINEAR and rank(batchnorm) != 2):
+        return None
+    weights = tensor_inputs(source)[1:]
+    is_own = all(each.op == "get_attr" and len(each.users) == 1 for each in weights)
+    layer: Node = source
+    return layer if is_own else None
+
+
+def _fold_into(graph: GraphModule, layer: Node, batchnorm: Node) -> None:
+    """Make a BatchNorm part of a layer's weight and bias; a bias that it lacks, it gets."""
+    weight, bias = (_argument(layer, place) for place in (1, 2))
+    assert weight is not None
+    fuse: Any = fuse_conv_bn_weights if layer.target is CONVOLUTION else fuse_linear_bn_weights
+    gamma, beta, mean, variance, epsilon = _of_batchnorm(graph, batchnorm)
+    fused = fuse(
+        _parameter(graph, weight), _parameter(graph, bias), mean, variance, epsilon, gamma, beta
+    )
+    name = str(weight.target)
+    _set(graph, name, fused[0])
+    bias_name = str(bias.target) if bias is not None else _sibling(name, "bias")
+    if bias is None:
+        with graph.graph.inserting_after(weight):
+            # It is fixed, as torch's folding of modules leaves it.
+            bias = _new_parameter(graph, bias_name, fused[1].detach(), is_trained=False)
+        bias.meta = {"val": batchnorm.meta["val"].new_empty(len(fused[1]))}
+        layer.args = (*layer.args[:2], bias, *layer.args[3:])
+    else:
+        _set(graph, bias_name, fused[1])
+
+
+def _replace(graph: GraphModule, batchnorm: Node, *, is_float: bool) -> None:
+    """Put an affine step in the place of a BatchNorm that no layer before it can take."""
+    gamma, beta, mean, variance, epsilon = _of_batchnorm(graph, batchnorm)
+    factor = torch.rsqrt(variance + epsilon) * gamma
+    shift = beta - mean * factor
+    path = str(tensor_inputs(batchnorm)[-1].target).rpartition(".")[0]
+    image, channels = batchnorm.args[0], len(mean)
+    form = (channels, *[1] * (rank(batchnorm) - 2)) if is_float else (channels, 1, 1, 1)
+    with graph.graph.inserting_before(batchnorm):
+        weight = _new_parameter(graph, f"{path}.weight", factor.detach().reshape(form))
+        form = form if is_float else (channels,)
+        bias = _new_parameter(graph, f"{path}.bias", shift.detach().reshape(form))
+        if is_float:
+            product = graph.graph.call_function(_aten.mul.Tensor, (image, weight))
+            product.meta = dict(batchnorm.meta)
+            scaled = graph.graph.call_function(_aten.add.Tensor, (product, bias))
+        else:
+            scaled = graph.graph.call_function(
+                CONVOLUTION, (image, weight, bias, [1, 1], [0, 0], [1, 1], channels)
+            )
+    scaled.meta = dict(batchnorm.meta)
+    batchnorm.replace_all_uses_with(scaled)
+    graph.graph.erase_node(batchnorm)
+
+
+def _read_rows(graph: GraphModule) -> None:
+    """Let linear layers read [rows, features], for which there is an int8 kernel with a bias."""
+    for node in [each for each in graph.graph.nodes if each.target is LINEAR]:
+        sizes = [-1 if isinstance(each, torch.SymInt) else each for each in shape(node)]
+        if len(sizes) < 3 or sizes.count(-1) > 1:
+            continue
+        image = node.args[0]
+        assert isinstance(image, Node)
+        width = shape(image)[-1]
+        with graph.graph.inserting_before(node):
+            rows = graph.graph.call_function(_aten.reshape.default, (image, [-1, width]))
+        rows.meta = {"val": image.meta["val"].reshape(-1, width)}
+        node.replace_input_with(image, rows)
+        with graph.graph.inserting_after(node):
+            back = graph.graph.call_function(_aten.reshape.default, (node, sizes))
+        back.meta = dict(node.meta)
+        node.replace_all_uses_with(back, delete_user_cb=partial(_is_other, back))
+        node.meta = {**node.meta, "val": node.meta["val"].reshape(-1, sizes[-1])}
+
+
+def _is_other(node: Node, user: Node) -> bool:
+    return user is not node
+
+
+def _of_batchnorm(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+    """Return factor, shift, mean, variance and epsilon; without weights the factor is 1."""
+    gamma, beta, mean, variance = (_tensor(graph, _argument(node, place)) for place in range(1, 5))
+    epsilon: Any = node.args[7]
+    if mean is None or variance is None or node.args[5]:
+        raise NetworkError(
+            "normalises each batch by its own mean (a BatchNorm with track_running_stats=False, or "
+            "kept in training mode), which an image alone does not have: it cannot be quantized"
+        )
+    return (
+        torch.ones_like(mean) if gamma is None else gamma,
+        torch.zeros_like(mean) if beta is None else beta,
+        mean,
+        variance,
+        epsilon,
+    )
+
+
+def _argument(node: Node, place: int) -> Node | None:
+    found = node.args[place] if place < len(node.args) else None
+    assert found is None or isinstance(found, Node)
+    return found
+
+
+def _with_defaults(given: tuple[Any, ...], defaults: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*given, *defaults[len(given) :])
+
+
+def _tensor(graph: GraphModule, node: Node | None) -> Tensor | None:
+    return None if node is None else _value(graph, node)
+
+
+def _parameter(graph: GraphModule, node: Node | None) -> nn.Parameter | None:
+    return None if node is None else graph.get_parameter(str(node.target))
+
+
+def _value(graph: GraphModule, node: Node) -> Tensor:
+    """Return what a node that depends on weights alone is."""
+    if node.op == "get_attr":
+        path, _, name = str(node.target).rpartition(".")
+        found: Tensor = getattr(graph.get_submodule(path), name)
+        return found
+    arguments = torch.fx.map_arg(node.args, lambda each: _value(graph, each))
+    options = torch.fx.map_arg(node.kwargs, lambda each: _value(graph, each))
+    with torch.no_grad():
+        computed: Tensor = node.target(*arguments, **options)  # type: ignore[operator]
+    return computed
+
+
+def _first_attribute(node: Node) -> str:
+    while node.op != "get_attr":
+        node = tensor_inputs(node)[0]
+    return str(node.target)
+
+
+def _sibling(name: str, other: str) -> str:
+    path, _, _ = name.rpartition(".")
+    return f"{path}.{other}" if path else other
+
+
+def _free_name(graph: GraphModule, name: str) -> str:
+    """Return a name for what is computed from an attribute: its own, if nothing else reads that."""
+    users = [each for each in graph.graph.nodes if each.op == "get_attr" and each.target == name]
+    is_read_once = sum(len(each.users) for each in users) == 1
+    return name if is_read_once else f"{name}_computed"
+
+
+def _set(graph: GraphModule, name: str, value: Tensor) -> None:
+    path, _, own = name.rpartition(".")
+    module = graph.get_submodule(path)
+    parameter = value if isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
+    setattr(module, own, parameter)
+
+
+def _new_parameter(
+    graph: GraphModule, name: str, value: Tensor, *, is_trained: bool = True
+) -> Node:
+    path, _, own = name.rpartition(".")
+    module = graph.get_submodule(path)
+    if hasattr(module, own):
+        delattr(module, own)
+    module.register_parameter(own, nn.Parameter(value.contiguous(), requires_grad=is_trained))
+    node: Node = graph.graph.get_attr(name)
+    node.meta = {"val": value}
+    return node
+
+
+def _drop_unused(graph: GraphModule) -> None:
+    """Remove parameters and buffers that no operator reads any more, in place."""
+    used = {str(each.target) for each in graph.graph.nodes if each.op == "get_attr"}
+    for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
+        if name not in used:
+            path, _, own = name.rpartition(".")
+            delattr(graph.get_submodule(path), own)

@@ -1,0 +1,106 @@
+"""Branches that are merged answer as before, and what has none stays as it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from timm.models import byobnet, fastvit, repghost, repvit
+from torch import Tensor, nn
+
+from slimline.artifacts import description, model_folder
+from slimline.data.preprocessing import Preprocessing
+from slimline.errors import NetworkError
+from slimline.networks import classifier, reparameterisation
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
+from slimline.networks.settings import ModelParams
+
+FRAME = Preprocessing(28, 28, 1, mean=(0.5,), std=(0.25,))
+
+BLOCKS: dict[str, Callable[[], nn.Module]] = {
+    "RepVGG": lambda: byobnet.RepVggBlock(8, 8),
+    "MobileOne": lambda: byobnet.MobileOneBlock(8, 8, num_conv_branches=2),
+    "FastViT's stem": lambda: fastvit.MobileOneBlock(8, 8, 3),
+    "FastViT's large kernels": lambda: fastvit.ReparamLargeKernelConv(8, 8, 7, 1, 1, 3),
+    "FastViT's mixer": lambda: fastvit.RepMixer(8),
+    "RepGhost": lambda: repghost.RepGhostModule(8, 8),
+    "RepViT": lambda: repvit.RepVggDw(8, 3),
+}
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """Return a network whose BatchNorm is not what it began with."""
+    for each in network.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            nn.init.uniform_(each.weight, 0.5, 2)
+            nn.init.normal_(each.bias)
+            nn.init.normal_(each.running_mean)
+            nn.init.uniform_(each.running_var, 0.5, 2)
+    return network.eval()
+
+
+def tensors(network: nn.Module) -> int:
+    return len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_merged_block_answers_as_before(kind: str) -> None:
+    torch.manual_seed(0)
+    network = shaken(nn.Sequential(nn.Conv2d(3, 8, 3), BLOCKS[kind]()))
+    images = torch.randn(4, 3, 12, 12)
+    before, count = network(images).detach(), tensors(network)
+    assert reparameterisation.merge(network) == ["1"]
+    assert tensors(network) < count
+    assert torch.allclose(network(images), before, rtol=1e-4, atol=1e-4)
+    assert reparameterisation.merge(network) == [], "once"
+
+
+def test_a_merged_network_is_rebuilt_from_its_folder(tmp_path: Path) -> None:
+    split = toy.splits(tmp_path, validation_images=8)["validation"]
+    settings = ModelParams(
+        backbone="timm:repghostnet_050", pretrained="none", stem_stride="keep", stem_kernel="keep",
+        activation="keep",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = classifier.build(settings, split, tmp_path)
+    shaken(model.network)
+    merged = reparameterisation.merged(model)
+    assert reparameterisation.merged(merged) is merged
+    model_folder.save(tmp_path / "m", merged, data=split, settings=settings, with_onnx=False)
+    assert description.read(tmp_path / "m")["architecture"]["reparameterised"] is True
+    again = model_folder.load(tmp_path / "m")
+    assert torch.equal(again.network(model.example), merged.network(model.example))
+    assert tensors(merged.network) < tensors(model.network)
+
+
+def test_what_has_no_branches_is_the_same_model_and_says_nothing_of_it() -> None:
+    architecture = Architecture("resnet8_w48", 10, 1, 1, 3)
+    model = Classifier(classifier.make(architecture), architecture, ["a"] * 10, FRAME)
+    assert reparameterisation.merged(model) is model
+    assert "reparameterised" not in architecture.to_dict()
+
+
+class Wrong(nn.Module):
+    """A block of a user's own that merges its branches wrongly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 4, 3), nn.Conv2d(1, 4, 3)
+
+    def reparameterize(self) -> None:
+        del self.two
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.one(images)
+        return found + self.two(images) if hasattr(self, "two") else found
+
+
+def test_a_wrong_merge_is_refused() -> None:
+    network = nn.Sequential(Wrong(), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
+    model = Classifier(network, Architecture("own.wrong:build", 10, 1, 1, 3), ["a"] * 10, FRAME)
+    with pytest.raises(
+        NetworkError, match=r"own.wrong:build: with its branches merged .*otherwise"
+    ):
+        reparameterisation.merged(model)
