@@ -171,7 +171,7 @@ def test_decoders_may_raise_anything(
         raise error
 
     loaded = predict.load(model)
-    monkeypatch.setattr(predict, "load", lambda _: loaded)
+    monkeypatch.setattr(predict, "load", lambda _, **__: loaded)
     monkeypatch.setattr(preprocessing.Preprocessing, "to_pixels", fail)
     assert main(["predict", str(model), str(image)]) == 1
     (line,) = capsys.readouterr().err.splitlines()

@@ -109,7 +109,7 @@ def test_what_computes_more_is_of_this_model(
 ) -> None:
     path = folder / "models" / "int8_export" / "model.json"
     content = files.read_json(path)
-    content["input"]["shape"][1] = channels
+    content["preprocessing"]["channels"] = channels
     files.write_json(path, content)
     figures = folder / "metrics" / "evaluate" / "int8_export.json"
     files.write_json(figures, files.read_json(figures) | {"macs_m": 100.0})
