@@ -63,6 +63,7 @@ def test_there_are_twenty_formats() -> None:
             assert image.convert("RGB").getextrema() != ((0, 0),) * 3
 
 
+@pytest.mark.filterwarnings("ignore:IM image format:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_no_exception_escapes_and_each_refused_file_is_named(kind: str, tmp_path: Path) -> None:
