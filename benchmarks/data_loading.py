@@ -23,11 +23,10 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from benchmarks import throughput
+from benchmarks import prepared_photos, throughput
 from slimline import params
-from slimline.data import split_files, splitting
+from slimline.data import split_files
 from slimline.data.split_files import ImageFiles, Split
-from slimline.data.splitting import DataParams
 from slimline.networks import classifier
 from slimline.training import determinism, loader
 from slimline.training.backbone_swap import BackboneSwapParams
@@ -132,20 +131,8 @@ def photos(folder: Path, size: tuple[int, int], count: int) -> Split:
         noise = generator.normal(0, _NOISE, (size[1], size[0], 3))
         pixels = (np.asarray(grey)[..., np.newaxis] + noise).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(path, quality=90)
-    settings = DataParams(
-        seed=1,
-        source="photos",
-        image_size=_INPUT_SIZE,
-        crop=1.0,
-        validation_images=10,
-        calibration_images=10,
-        test_images=10,
-        on_bad_image="error",
-        near_copies="ignore",
-    )
-    parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
-    split_files.save(folder / "train", parts["train"])
-    return split_files.load(folder / "train")
+    prepared_photos.prepare(folder, size=_INPUT_SIZE, held_out=10)
+    return split_files.load(folder / "prepared" / "train")
 
 
 def cut(recipe: Recipe) -> Recipe:

@@ -2,11 +2,13 @@
 
     python -m benchmarks.million_images --images 50000 200000
     python -m benchmarks.million_images --images 1281167    # as many as ImageNet has; 20 GB
+    python -m benchmarks.million_images --images 50000 --size 128
 
-writes so many tiny JPEGs in 1,000 classes, no two alike, and prints for each step seconds, seconds
-of CPU and peak memory, each in a process of its own: `prepare_data`'s work, `dvc add` of the
-prepared split and, for comparison, of the same photos as one file each, and the loader: its start,
-an epoch's order and the first batch.
+writes so many small JPEGs in 1,000 classes, no two alike, and prints for each step seconds, seconds
+of CPU and peak memory, each in a process of its own: `prepare_data`'s work without and with a look
+for near copies, `dvc add` of the prepared split and, for comparison, of the same photos as one file
+each, and the loader: its start, an epoch's order and the first batch. At most `--size` 16 a photo
+is noise; above, it is smooth, as photos are, and JPEG makes a few kilobytes of it.
 """
 
 import argparse
@@ -24,25 +26,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_CLASSES, _SIZE, _QUALITY = 1000, 16, 70
+from benchmarks import prepared_photos
+
+_CLASSES, _QUALITY = 1000, 70
+_DRAWN = 16
+"""Height and width that are drawn at random, pixels."""
 
 
 def main() -> None:
     """Print a table, or run the one step that another process asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[50_000, 200_000])
+    parser.add_argument("--size", type=int, default=_DRAWN, help="height and width, pixels")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary one if left out")
     parser.add_argument("--step", choices=[each.__name__ for each in STEPS], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
-        next(each for each in STEPS if each.__name__ == given.step)(given.folder)
+        next(each for each in STEPS if each.__name__ == given.step)(given.folder, given.size)
         return
     print("| images | step | s | s of CPU | peak memory, MiB |\n|---:|---|---:|---:|---:|")
     for count in given.images:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
-            make(Path(name) / "raw" / "photos", count)
+            make(Path(name) / "raw" / "photos", count, given.size)
             for step in STEPS:
                 own = [sys.executable, "-m", "benchmarks.million_images", "--folder", name]
+                own += ["--size", str(given.size)]
                 title = (step.__doc__ or "").partition(".")[0]
                 print(f"| {count:,} | {title} | {measured([*own, '--step', step.__name__])} |")
             for title, folder in (
@@ -57,48 +65,39 @@ def main() -> None:
                 shutil.rmtree(Path(name) / ".git")
 
 
-def make(folder: Path, count: int) -> None:
-    """Write photos of 16 x 16 pixels, each with its number in it, in class folders."""
+def make(folder: Path, count: int, size: int) -> None:
+    """Write photos of `size` x `size` pixels in class folders."""
     generator = np.random.default_rng(0)
     for label in range(_CLASSES):
         (folder / f"class {label:04d}").mkdir(parents=True)
     for number in range(count):
-        pixels = generator.integers(0, 256, (_SIZE, _SIZE, 3), np.uint8)
+        pixels = generator.integers(0, 256, (_DRAWN, _DRAWN, 3), np.uint8)
+        photo = Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC)
         buffer = BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
+        photo.save(buffer, "JPEG", quality=_QUALITY)
         name = f"class {number % _CLASSES:04d}/photo {number:07d}.jpg"
         (folder / name).write_bytes(buffer.getvalue())
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, size: int) -> None:
     """`prepare_data`: look at every photo, split, pack."""
-    from slimline.data import split_files, splitting
-    from slimline.data.splitting import DataParams
-
-    settings = DataParams(
-        seed=1,
-        source="photos",
-        image_size=_SIZE,
-        crop=1.0,
-        validation_images=_CLASSES,
-        calibration_images=_CLASSES,
-        test_images=_CLASSES,
-        on_bad_image="error",
-        near_copies="ignore",
-    )
-    parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
-    for name, split in parts.items():
-        split_files.save(folder / "prepared" / name, split)
+    prepared_photos.prepare(folder, size=size, held_out=_CLASSES)
 
 
-def import_only(_: Path) -> None:
+def prepare_and_compare(folder: Path, size: int) -> None:
+    """The same with `near_copies: report`."""
+    shutil.rmtree(folder / "prepared")
+    prepared_photos.prepare(folder, size=size, held_out=_CLASSES, near_copies="report")
+
+
+def import_only(_folder: Path, _size: int) -> None:
     """Importing torch and the loader, for comparison."""
     from slimline.training import loader
 
     assert loader.training_batches
 
 
-def load(folder: Path) -> None:
+def load(folder: Path, _size: int) -> None:
     """The loader: its start, an epoch's order and the first batch."""
     from slimline import params
     from slimline.data import split_files
@@ -112,7 +111,7 @@ def load(folder: Path) -> None:
     assert len(images) == recipe.batch_size
 
 
-STEPS: Sequence[Callable[[Path], None]] = (prepare, import_only, load)
+STEPS: Sequence[Callable[[Path, int], None]] = (prepare, prepare_and_compare, import_only, load)
 
 
 def measured(command: Sequence[str], cwd: Path | None = None) -> str:

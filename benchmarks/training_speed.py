@@ -37,10 +37,10 @@ from timm.scheduler import create_scheduler_v2
 from timm.utils import AverageMeter
 from torch import nn
 
+from benchmarks import prepared_photos
 from slimline import params
-from slimline.data import split_files, splitting
+from slimline.data import split_files
 from slimline.data.split_files import Split
-from slimline.data.splitting import DataParams
 from slimline.training import determinism, loader, loop
 from slimline.training.backbone_swap import BackboneSwapParams
 from slimline.training.settings import Recipe
@@ -303,20 +303,8 @@ def make(folder: Path, count: int, size: int) -> tuple[Path, Split]:
         smooth = np.asarray(tiny.resize(_PHOTO, Image.Resampling.BICUBIC))
         noisy = smooth + generator.normal(0, _NOISE, smooth.shape)
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=90)
-    settings = DataParams(
-        seed=1,
-        source="photos",
-        image_size=size,
-        crop=1.0,
-        validation_images=_CLASSES,
-        calibration_images=_CLASSES,
-        test_images=_CLASSES,
-        on_bad_image="error",
-        near_copies="ignore",
-    )
-    parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
-    split_files.save(folder / "train", parts["train"])
-    return photos, split_files.load(folder / "train")
+    prepared_photos.prepare(folder, size=size, held_out=_CLASSES)
+    return photos, split_files.load(folder / "prepared" / "train")
 
 
 def _recipe(given: argparse.Namespace, images: int, workers: int) -> Recipe:

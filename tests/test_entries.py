@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
+import calibrated
 import cuts
 import entries
 import pytest
@@ -20,7 +21,7 @@ from slimline.parity import float_parity
 from slimline.parity.int8_parity import Parity
 from slimline.pruning import cost
 from slimline.quantization import device_export, int8_export, qat
-from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
+from slimline.quantization.settings import ALL_INT8, QatFinetuneParams
 from slimline.targets.executorch import installed
 from slimline.targets.onnxruntime import onnx_file, profile
 from slimline.training import backbone_swap, loop
@@ -39,15 +40,6 @@ QAT = QatFinetuneParams(
     observe=0.5, recipe=RECIPE.model_copy(update={"epochs": 0.3}),
 )  # fmt: skip
 NOTHING_FLOAT: dict[str, list[str]] = {"mixed": []}
-ANY_PARITY = Int8ExportParams(
-    input="float32",
-    answer="logits",
-    form="fastest",
-    pad_channels=False,
-    opset=18,
-    ir_version=8,
-    max_top1_difference=100,
-)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +84,7 @@ def journey(
     )
     reloaded = int8_export.load_prepared(folder / "qat")
     compared = int8_export.save(
-        folder / "int8", reloaded, split, ANY_PARITY, parent=folder / "qat", num_threads=2
+        folder / "int8", reloaded, split, calibrated.EXPORT, parent=folder / "qat", num_threads=2
     )
     return Journey(folder, built, trained, pruned, compared)
 
@@ -149,7 +141,7 @@ def test_runs_in_int8_as_trained(journey: Journey) -> None:
 def test_runs_in_executorch_as_trained(journey: Journey, split: split_files.Split) -> None:
     target = journey.folder / "executorch"
     compared = device_export.save(
-        target, journey.folder / "qat", split, ANY_PARITY, target="executorch", num_threads=2
+        target, journey.folder / "qat", split, calibrated.EXPORT, target="executorch", num_threads=2
     )
     content = description.read(target)
     assert content["not_delegated"] == []

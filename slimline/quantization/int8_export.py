@@ -113,12 +113,12 @@ def save(
         }
         metadata = interface.labelled(model.classes, asked.frame, content["sha256"]["settings"])
         interface.rewrite(path, asked.frame, answers=asked.answers, metadata=metadata)
-        _check_interface(asked, path, validation, written, optimised, num_threads=num_threads)
+        check_interface(asked, path, validation, written, optimised, num_threads=num_threads)
         description.write(folder, content)
     return compared
 
 
-def _check_interface(
+def check_interface(
     asked: Interface,
     path: Path,
     validation: Split,

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
+import calibrated
 import numpy as np
 import onnx
 import pytest
@@ -16,26 +17,15 @@ from torch.nn import functional
 from slimline import files
 from slimline.data import split_files
 from slimline.errors import ParityError
-from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.parity import layer_parity
 from slimline.parity.layer_parity import LayerDifference
 from slimline.quantization import int8_export, qat
-from slimline.quantization.settings import Int8ExportParams
 from slimline.targets.onnxruntime import exporter
 
 Break = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
 
 NAMES = ["stem", "depthwise", "squeeze", "excite", "parts.0", "head"]
-EXPORT = Int8ExportParams(
-    input="float32",
-    answer="logits",
-    form="fastest",
-    pad_channels=False,
-    opset=18,
-    ir_version=8,
-    max_top1_difference=5,
-)
 
 
 class Network(nn.Module):
@@ -68,13 +58,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> split_files.Split:
 
 @pytest.fixture(scope="module")
 def prepared(split: split_files.Split) -> Classifier:
-    model = Classifier(
-        Network().eval(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
-    )
-    network = qat.prepare(model.network, model.example, weight_bits=7)
-    qat.calibrate(network, split, model)
-    qat.freeze_ranges(network)
-    return model.with_network(network)
+    return calibrated.classifier(Network(), split)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "padded"])
@@ -195,7 +179,9 @@ def test_a_layer_that_is_a_little_wrong_stops(
     monkeypatch.setattr(exporter, "write", write_wrongly)
     model = prepared.with_network(copy.deepcopy(prepared.network))
     with pytest.raises(ParityError, match=r"part at layer stem, which .*mixed\."):
-        int8_export.save(tmp_path / "m", model, split, EXPORT, parent=parent, num_threads=1)
+        int8_export.save(
+            tmp_path / "m", model, split, calibrated.EXPORT, parent=parent, num_threads=1
+        )
     assert not (tmp_path / "m").exists()
 
 
@@ -213,7 +199,7 @@ def test_a_wrong_export_stops_and_names_the_layer(
 
     def save(target: Path) -> None:
         model = prepared.with_network(copy.deepcopy(prepared.network))
-        int8_export.save(target, model, split, EXPORT, parent=parent, num_threads=1)
+        int8_export.save(target, model, split, calibrated.EXPORT, parent=parent, num_threads=1)
 
     save(tmp_path / "right")
     assert (tmp_path / "right" / "model.onnx").is_file()

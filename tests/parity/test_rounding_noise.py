@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import calibrated
 import numpy as np
 import onnx
 import pytest
@@ -14,22 +15,10 @@ from torch import Tensor, nn
 from slimline import files
 from slimline.data.split_files import Split
 from slimline.errors import ParityError
-from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.parity import int8_parity, rounding_noise
-from slimline.quantization import int8_export, qat
-from slimline.quantization.settings import Int8ExportParams
+from slimline.quantization import int8_export
 from slimline.targets.onnxruntime import exporter
-
-EXPORT = Int8ExportParams(
-    input="float32",
-    answer="logits",
-    form="fastest",
-    pad_channels=False,
-    opset=18,
-    ir_version=8,
-    max_top1_difference=100,
-)
 
 
 class ByAnotherName(nn.Module):
@@ -53,16 +42,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 @pytest.fixture(scope="module")
 def prepared(split: Split) -> Classifier:
-    model = Classifier(
-        ByAnotherName().eval(),
-        Architecture("any", 10, 1, 2, 3),
-        split.classes,
-        split.preprocessing,
-    )
-    network = qat.prepare(model.network, model.example, weight_bits=7)
-    qat.calibrate(network, split, model)
-    qat.finish(network)
-    return model.with_network(network)
+    return calibrated.classifier(ByAnotherName(), split)
 
 
 def test_it_is_the_same_each_time_and_small(prepared: Classifier, split: Split) -> None:
@@ -96,7 +76,7 @@ def test_a_sound_file_is_written_and_a_broken_one_is_not(
 
     def save(target: Path) -> None:
         model = prepared.with_network(copy.deepcopy(prepared.network))
-        int8_export.save(target, model, split, EXPORT, parent=parent, num_threads=1)
+        int8_export.save(target, model, split, calibrated.EXPORT, parent=parent, num_threads=1)
 
     save(tmp_path / "right")
     assert "has other layers than the network" in capsys.readouterr().out

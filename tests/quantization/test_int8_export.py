@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import calibrated
 import numpy as np
 import onnx
 import pytest
@@ -16,23 +17,12 @@ from slimline.artifacts import description, model_interface
 from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.measure import softmax
-from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
-from slimline.quantization import int8_export, qat
-from slimline.quantization.settings import Int8ExportParams
+from slimline.quantization import int8_export
 from slimline.repository import one_file
 from slimline.targets.onnxruntime import interface
 
-PLAIN = Int8ExportParams(
-    input="float32",
-    answer="logits",
-    form="fastest",
-    pad_channels=True,
-    opset=18,
-    ir_version=8,
-    max_top1_difference=100,
-)
-RAW = PLAIN.model_copy(update={"input": "uint8_nhwc", "answer": "probabilities"})
+RAW = calibrated.EXPORT.model_copy(update={"input": "uint8_nhwc", "answer": "probabilities"})
 
 
 class Network(nn.Module):
@@ -52,13 +42,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 @pytest.fixture(scope="module")
 def trained(split: Split) -> Classifier:
-    model = Classifier(
-        Network().eval(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
-    )
-    network = qat.prepare(model.network, model.example, weight_bits=7)
-    qat.calibrate(network, split, model)
-    qat.finish(network)
-    return model.with_network(network)
+    return calibrated.classifier(Network(), split)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +54,7 @@ def folders(
     parent = root / "parent"
     parent.mkdir()
     files.write_json(parent / description.DESCRIPTION, {})
-    for name, settings in (("plain", PLAIN), ("raw", RAW)):
+    for name, settings in (("plain", calibrated.EXPORT), ("raw", RAW)):
         own = trained.with_network(copy.deepcopy(trained.network))
         int8_export.save(root / name, own, split, settings, parent=parent, num_threads=1)
     return root / "plain", root / "raw"
