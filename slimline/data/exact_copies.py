@@ -33,7 +33,8 @@ def without_copies(images: Sequence[UserImage]) -> tuple[list[UserImage], list[B
             elif other is not first:
                 num_dropped += 1
     if num_dropped:
-        print(f"{num_dropped} images are there more than once in their class, and are used once")
+        are = "image is" if num_dropped == 1 else "images are"
+        print(f"{num_dropped} {are} there more than once in a class, and used once")
     return [each for row, each in enumerate(images) if row not in dropped], bad
 
 

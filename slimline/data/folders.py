@@ -194,7 +194,8 @@ def _report_empty(folder: Path, classes: Sequence[_Class], files: Sequence[UserF
         if (each.part, each.label) not in filled
     ]
     if empty:
-        print(f"{len(empty)} class folders are empty: {user_files.some(empty)}")
+        are = "class folder is" if len(empty) == 1 else "class folders are"
+        print(f"{len(empty)} {are} empty: {user_files.some(empty)}")
 
 
 def _strays(folder: Path, classes: set[Path]) -> Iterator[Bad]:

@@ -219,8 +219,9 @@ def _report_single(source: RawSet) -> None:
     counts = np.bincount(source.train.labels, minlength=len(source.classes)).tolist()
     given = zip(source.classes, counts, strict=True)
     if single := [repr(label) for label, count in given if count == 1]:
+        have = "class has" if len(single) == 1 else "classes have"
         print(
-            f"{len(single)} classes have a single photo to train on, which no other split gets: "
+            f"{len(single)} {have} a single photo to train on, which no other split gets: "
             f"{user_files.some(single)}; add photos, ten or more each, or take the classes out"
         )
 

@@ -131,11 +131,9 @@ def report_system_files(folder: Path) -> None:
             top = next((each for each in outermost_first if image_search.is_system(each)), None)
             if top is not None:
                 left_out[printable(top)] += 1
-    if left_out:
-        print(
-            f"{sum(left_out.values())} images are not used, since they are hidden or a system's "
-            f"thumbnails: {some(sorted(left_out))}"
-        )
+    if count := sum(left_out.values()):
+        are = "image is" if count == 1 else "images are"
+        print(f"{count} {are} hidden or a system's thumbnail, not used: {some(sorted(left_out))}")
 
 
 def looks_like_photo(path: Path) -> bool:

@@ -18,7 +18,8 @@ def warn(folder: Path) -> None:
     )
     count = listed.stdout.count(b"\0")
     if count and not listed.returncode:
+        are = "file is" if count == 1 else "files are"
         print(
-            f"{folder}: {count} files are in neither git nor DVC, so that nobody could repeat this "
+            f"{folder}: {count} {are} in neither git nor DVC, so that nobody could repeat this "
             f'run: say `dvc add "{folder}"`, and commit what it writes'
         )

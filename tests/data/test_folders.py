@@ -112,7 +112,7 @@ def test_a_copy_in_the_same_class_is_used_once(
     content = (folder / "boot" / "boot 1.jpg").read_bytes()
     (folder / "boot" / "copy.jpg").write_bytes(content)
     assert len(read(folder).train) == 12
-    assert "1 images are there more than once" in capsys.readouterr().out
+    assert "1 image is there more than once" in capsys.readouterr().out
 
 
 def test_hostile_names_are_harmless(folder: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_class_with_one_photo_is_trained_on_whatever_the_seed(
         assert counts[0] == 1
         assert counts[3] >= 1
         printed = capsys.readouterr().out
-        assert "1 classes have a single photo to train on" in printed
+        assert "1 class has a single photo to train on" in printed
         assert "add photos, ten or more each, or take the classes out" in printed
         assert "test has no images of 'ash'" in printed
 

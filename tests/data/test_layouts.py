@@ -143,7 +143,7 @@ def test_an_empty_class_of_another_part_is_told(
     small_photos.fill(tmp_path / "test", "oak")
     (tmp_path / "test" / "elm").mkdir()
     assert lengths(read(tmp_path)) == (4, None, 2)
-    assert "1 class folders are empty: test/elm" in capsys.readouterr().out
+    assert "1 class folder is empty: test/elm" in capsys.readouterr().out
 
 
 def test_a_part_of_bad_files_alone_is_refused(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_what_systems_keep_is_no_photo(
         small_photos.save(place / folder / "a.png")
     assert lengths(read(tmp_path)) == (4, None, None)
     printed = capsys.readouterr().out
-    assert "3 images are not used" in printed
+    assert "3 images are hidden" in printed
     assert f"oak/{folder.split('/')[0]}" in printed
 
 
@@ -185,7 +185,7 @@ def test_a_hidden_photo_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     small_photos.fill(tmp_path, "oak", "elm")
     (tmp_path / "oak" / "._0.png").write_bytes(b"of macOS")
     assert lengths(read(tmp_path)) == (4, None, None)
-    assert "1 images are not used" in capsys.readouterr().out
+    assert "1 image is hidden" in capsys.readouterr().out
 
 
 def test_classes_that_only_look_alike_are_refused(tmp_path: Path) -> None:
