@@ -1,39 +1,24 @@
 """Photos and prepared splits on object storage, by the S3 API of a real server, as docs say it."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+import object_storage
 import photos
 import pytest
 import toy
 
 pytestmark = pytest.mark.slow
 
-pytest.importorskip("dvc_s3", reason="pip install --group object-storage")
-moto = pytest.importorskip("moto.server", reason="pip install --group object-storage")
 
-BUCKET = "photos"
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Start moto's server, with an empty bucket."""
-    import boto3
-
-    keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
-    for name, value in (keys | {"AWS_DEFAULT_REGION": "us-east-1"}).items():
-        monkeypatch.setenv(name, value)
-    server = moto.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://127.0.0.1:{port}" if host == "0.0.0.0" else f"http://{host}:{port}"
-    boto3.client("s3", endpoint_url=url).create_bucket(Bucket=BUCKET)
-    yield url
-    server.stop()
+def test_what_is_pushed_is_pulled_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with object_storage.running(monkeypatch) as endpoint:
+        check(tmp_path, endpoint)
 
 
-def test_what_is_pushed_is_pulled_elsewhere(tmp_path: Path, endpoint: str) -> None:
+def check(tmp_path: Path, endpoint: str) -> None:
     folder = toy.make(tmp_path / "here")
     photos.make(folder / "data" / "raw" / "shoes")
     toy.set_params(
@@ -41,7 +26,7 @@ def test_what_is_pushed_is_pulled_elsewhere(tmp_path: Path, endpoint: str) -> No
         {"data.source": "shoes", "data.image_size": 32, "data.validation_images": 15,
          "data.calibration_images": 9, "data.test_images": 15},
     )  # fmt: skip
-    toy.dvc(folder, "remote", "add", "--default", "storage", f"s3://{BUCKET}/slimline")
+    toy.dvc(folder, "remote", "add", "--default", "storage", f"s3://{object_storage.BUCKET}/photos")
     toy.dvc(folder, "remote", "modify", "storage", "endpointurl", endpoint)
     toy.dvc(folder, "add", "data/raw/shoes")
     toy.dvc(folder, "repro", "prepare_data")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _search(arguments: Namespace, bench: Bench) -> int:
-    from slimline.search import describe, experiment, judgement, loop, records, remotes
+    from slimline.search import judgement, latency, loop, records, remotes
     from slimline.search.study import SearchError, Study
 
     def after(record: Record) -> None:
@@ -89,11 +89,14 @@ def _search(arguments: Namespace, bench: Bench) -> int:
         if arguments.remote:
             records.fetch(arguments.remote, bench.study)
 
-    if arguments.remote:
-        remotes.push_missing(records.read(bench.study), arguments.remote, bench.worker)
     is_worker = arguments.action == "work"
     if is_worker and not (arguments.storage and arguments.remote):
         raise SearchError("search work needs --storage and --remote, as in docs/search.md")
+    if bench.search.needs_latency:
+        latency.check()
+    if arguments.remote:
+        remotes.check()
+        remotes.push_missing(records.read(bench.study), arguments.remote, bench.worker)
     if arguments.action in {"run", "work"}:
         study = Study(
             bench.search,
@@ -107,20 +110,33 @@ def _search(arguments: Namespace, bench: Bench) -> int:
     if is_worker:
         return 0
     found = records.read(bench.study)
-    best = judgement.ranked(found, bench.search)
-    if not best:
+    if not judgement.ranked(found, bench.search):
         _say(judgement.why_none(found, bench.search))
-        return 1
+        has_best = False
+    else:
+        has_best = _confirm(bench, after)
+    if found:
+        _report(bench)
+    return 0 if has_best else 1
+
+
+def _confirm(bench: Bench, after: Callable[[Record], None]) -> bool:
+    """Train the best with other seeds; say whether one keeps the limits."""
+    from slimline.search import describe, experiment, judgement, loop, records
+
+    found = records.read(bench.study)
+    best = judgement.ranked(found, bench.search)[0]
     tried = len(judgement.trials(found, bench.search))
-    _say(f"best of {tried} trials: {describe.outcome(best[0], bench.search)}")
-    if bench.search.confirm.seeds:
-        confirmed = loop.confirm(bench, after, _say)
-        if confirmed is None:
-            _say("none of the best keeps the limits with other seeds")
-            return 1
-        top1 = [experiment.test_top1(each, bench.variants) for each in _commits(confirmed.runs)]
-        _say(describe.tested(top1))
-    return _report(bench)
+    _say(f"best of {tried} trials: {describe.outcome(best, bench.search)}")
+    if not bench.search.confirm.seeds:
+        return True
+    confirmed = loop.confirm(bench, after, _say)
+    if confirmed is None:
+        _say("none of the best keeps the limits with other seeds")
+        return False
+    top1 = [experiment.test_top1(each, bench.variants) for each in _commits(confirmed.runs)]
+    _say(describe.tested(top1))
+    return True
 
 
 def _bench(arguments: Namespace) -> Bench:
@@ -183,9 +199,14 @@ def _apply(bench: Bench, *, is_unconfirmed: bool) -> int:
     if not ranked:
         raise SearchError(judgement.why_none(found, bench.search))
     if confirmed is None and not is_unconfirmed:
+        todo = (
+            "run `python -m slimline search confirm`"
+            if bench.search.confirm.seeds
+            else "set search.confirm.seeds above 0"
+        )
         raise SearchError(
-            "no trial has been confirmed with other seeds: run `python -m slimline search "
-            "confirm`, or apply the best as it is with --unconfirmed"
+            f"no trial has been confirmed with other seeds: {todo}, or apply the best as it is "
+            "with --unconfirmed"
         )
     chosen = confirmed.trial if confirmed is not None else ranked[0]
     changes = [f"{key}={json.dumps(value)}" for key, value in chosen.settings.items()]

@@ -161,40 +161,6 @@ def test_top1(commit: str, variants: Variants) -> tuple[float, float]:
     return float(_evaluated(commit, product)["top1"]), float(_evaluated(commit, baseline)["top1"])
 
 
-def latency_ms(commit: str, variants: Variants, table: Path) -> float:
-    """Return the product's time for one image by the table in git, ms.
-
-    Raises:
-        ParamsError: the table was measured for another network.
-    """
-    # Only here, since they import torch.
-    from slimline.pruning import layer_times
-    from slimline.pruning.cost import Cost, LayerCost
-
-    layers = described_model(commit, variants[variants.product].parent)["layers"]
-
-    def cost(when: str) -> Cost:
-        return Cost(
-            params=sum(each[f"params_{when}"] for each in layers),
-            layers=[
-                LayerCost(
-                    name=each["layer"],
-                    inputs=0,
-                    channels=each[f"channels_{when}"],
-                    params=each[f"params_{when}"],
-                    macs=each[f"macs_{when}"],
-                    weights=each[f"params_{when}"],
-                    zeros=each[f"zeros_{when}"],
-                )
-                for each in layers
-            ],
-        )
-
-    times = layer_times.read(table)
-    times.check(cost("before"))
-    return times.microseconds(cost("after")) / 1000
-
-
 def described_model(commit: str, variant: str) -> dict[str, Any]:
     """Return the `model.json` of an experiment's model, from DVC's cache."""
     import dvc.api

@@ -39,16 +39,24 @@ def misses(figures: Mapping[str, float], limits: LimitsParams) -> dict[str, floa
         elif key in _FLOORS:
             found[key] = limit - figures[_FLOORS[key]]
         else:
-            found[key] = 100 * (figures[_CEILINGS[key]] / limit - 1) if limit else _NO_PRODUCT
+            found[key] = 100 * (figures[_CEILINGS[key]] / limit - 1)
     return {key: round(each, DIGITS) for key, each in found.items()}
 
 
 def hopeless(figures: Mapping[str, float], search: SearchParams) -> str:
-    """Say why a pruned model need not be quantized; nothing where it may keep the limits."""
+    """Say why a pruned model need not be quantized; nothing where it may keep the limits.
+
+    Its time is what it will be: the table goes by widths, which nothing behind pruning changes.
+    """
     if search.recovers is None:
         return ""
     limits, pruned = search.limits, figures["pruned_top1"]
-    lost = drop(figures, "pruned_top1")
+    lost, slowest = drop(figures, "pruned_top1"), limits.max_latency_ms
+    if slowest is not None and figures.get("latency_ms", 0) > slowest:
+        return (
+            f"pruned it takes {figures['latency_ms']:.4f} ms by the table, more than the "
+            f"{slowest:g} ms allowed"
+        )
     if limits.max_top1_drop is not None and lost > limits.max_top1_drop + search.recovers:
         return (
             f"pruned it is {lost:.2f} points below the baseline, more than the "
@@ -73,6 +81,9 @@ def constraints(record: Record, search: SearchParams) -> dict[str, float]:
             found["max_top1_drop"] = drop(record.figures, "pruned_top1") - limits.max_top1_drop
         if limits.min_top1 is not None:
             found["min_top1"] = limits.min_top1 - record.figures["pruned_top1"]
+        if limits.max_latency_ms is not None and "latency_ms" in record.figures:
+            by = record.figures["latency_ms"] / limits.max_latency_ms - 1
+            found["max_latency_ms"] = 100 * by
         return found
     return {"no_product": _NO_PRODUCT}
 

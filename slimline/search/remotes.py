@@ -21,6 +21,25 @@ class RemoteError(SlimlineError):
     """A remote could not be reached, or does not have what was pushed to it."""
 
 
+def check() -> None:
+    """Find out before anything is trained that there is a place for what will be.
+
+    Raises:
+        RemoteError: the repository names no DVC remote, or one of a kind that is not installed.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with Repo(".") as repository:
+        try:
+            repository.cloud.get_remote_odb()
+        except DvcException as error:
+            raise RemoteError(
+                f"--remote: models and run cache need a DVC remote: {error}; name one by "
+                "`dvc remote add --default NAME URL` and commit .dvc/config"
+            ) from None
+
+
 def push(record: Record, remote: str) -> None:
     """Push a trial's models and run cache, its experiment and its record, in this order.
 

@@ -6,13 +6,13 @@ Free of Optuna and torch: every check of `params.yaml` reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
+from math import inf, isfinite
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
 from slimline.params import Params
-from slimline.report.gates import up_to
+from slimline.report.gates import OFF, up_to
 
 Value: TypeAlias = bool | int | float | str | list[bool | int | float | str]
 """What a key of `params.yaml` may be set to by a search."""
@@ -20,7 +20,15 @@ Value: TypeAlias = bool | int | float | str | list[bool | int | float | str]
 Goal: TypeAlias = Literal["size_kib", "macs_m", "latency_ms"]
 
 _Percent: TypeAlias = Annotated[float | None, up_to(100)]
-_Limit: TypeAlias = Annotated[float | None, up_to(inf)]
+
+
+def _above_zero(limit: float | None) -> float | None:
+    if limit == 0:
+        raise ValueError(f"must be above 0, or {OFF} for no limit")
+    return limit
+
+
+_Limit: TypeAlias = Annotated[float | None, up_to(inf), AfterValidator(_above_zero)]
 
 _MOST_STEPS = 1_000_000
 _DIGITS = 10
@@ -29,7 +37,7 @@ _DIGITS = 10
 
 def _number(given: Any) -> int | float:
     """Return a number as it was written: whole ones stay whole."""
-    if isinstance(given, bool) or not isinstance(given, int | float) or abs(given) == inf:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not isfinite(given):
         raise ValueError("must be a number")
     return given
 
@@ -37,6 +45,20 @@ def _number(given: Any) -> int | float:
 _Number: TypeAlias = Annotated[
     int | float, PlainValidator(_number, json_schema_input_type=int | float)
 ]
+
+
+def _value(given: Any) -> Value:
+    """Return a choice as it was written."""
+    for each in given if isinstance(given, list) else [given]:
+        if not isinstance(each, bool | int | float | str) or (
+            isinstance(each, float) and not isfinite(each)
+        ):
+            raise ValueError("must be true, false, a number, a text, or a list of them")
+    made: Value = given
+    return made
+
+
+_Choice: TypeAlias = Annotated[Value, PlainValidator(_value, json_schema_input_type=Value)]
 
 
 class Searched(Params):
@@ -54,10 +76,10 @@ class Searched(Params):
     log: bool = False
     """Whether ratios count, as for learning rates; has no step."""
 
-    choices: Annotated[list[Value], Field(min_length=2)] | None = None
+    choices: Annotated[list[_Choice], Field(min_length=2)] | None = None
     """The values themselves, in place of low and high."""
 
-    only_if: Mapping[str, list[Value]] = Field(default_factory=dict)
+    only_if: Mapping[str, list[_Choice]] = Field(default_factory=dict)
     """Other keys of the space with the values at which this one counts; else it stays as it is."""
 
     @property
@@ -106,6 +128,19 @@ class Searched(Params):
         assert self.high is not None
         rounded = float(f"{value:.4g}") if self.step is None else round(value, _DIGITS)
         return float(min(max(rounded, self.low), self.high))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_written_out(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                "must be written as {low: 0.2, high: 0.6} or as {choices: [8, 16]}, with the "
+                "values that the key may have"
+            )
+        inner = next((key for key, each in given.items() if isinstance(each, Mapping)), "only_if")
+        if inner not in cls.model_fields:
+            raise ValueError(f"must be a single key, joined by dots, as prune.{inner}")
+        return given
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Searched:
@@ -178,7 +213,7 @@ class SearchParams(Params):
     trials: Annotated[int, Field(ge=1, le=1_000_000)]
     """How many settings are tried in all, by all workers together."""
 
-    hours: Annotated[float | None, up_to(inf)]
+    hours: _Limit
     """After so many hours a worker begins no further trial."""
 
     sampler: Literal["tpe", "gp", "random"]
@@ -194,6 +229,16 @@ class SearchParams(Params):
     confirm: ConfirmParams
     """How the best is confirmed."""
 
+    @field_validator("space", mode="before")
+    @classmethod
+    def _is_by_key(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                "must name keys with the values that they may have, as "
+                "{prune.threshold: {low: 0.2, high: 0.6}}; {} searches nothing"
+            )
+        return given
+
     @property
     def needs_latency(self) -> bool:
         """Whether a time by the table is asked for."""
@@ -201,37 +246,17 @@ class SearchParams(Params):
 
     @property
     def keys(self) -> Sequence[str]:
-        """The keys that are searched, each behind those that it depends on."""
+        """The keys that are searched, each behind those that it depends on.
+
+        Raises:
+            ValueError: some, which it names, depend on each other in a circle.
+        """
         ordered: list[str] = []
         waiting = list(self.space)
         while waiting:
             ready = [key for key in waiting if set(self.space[key].only_if) <= set(ordered)]
             if not ready:
-                raise ValueError(_CIRCLE.format(", ".join(waiting)))
+                raise ValueError(", ".join(waiting))
             ordered += ready
             waiting = [key for key in waiting if key not in ready]
         return ordered
-
-    @model_validator(mode="after")
-    def _is_searchable(self) -> SearchParams:
-        if not self.space:
-            return self
-        if self.limits.max_top1_drop is None and self.limits.min_top1 is None:
-            raise ValueError(
-                "limits must have max_top1_drop or min_top1: the smallest model of all answers "
-                "nothing right"
-            )
-        for key, searched in self.space.items():
-            for other, values in searched.only_if.items():
-                if other not in self.space:
-                    raise ValueError(f"space.{key}.only_if: {other} is no key of the space")
-                wrong = [each for each in values if not self.space[other].has(each)]
-                if wrong or not values:
-                    raise ValueError(
-                        f"space.{key}.only_if: {other} never is {wrong[0] if wrong else '[]'!r}"
-                    )
-        _ = self.keys
-        return self
-
-
-_CIRCLE = "space: only_if goes in a circle: {}"

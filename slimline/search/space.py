@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import prod
 from pathlib import Path
@@ -34,6 +34,16 @@ SECTIONS = (
 """What can be searched: all that makes the product out of the baseline. The rest decides what is
 measured or compared with, which a search must not choose."""
 
+_BY_LAYER = ("prune.layers",)
+"""Mappings whose keys are patterns of layer names."""
+
+_OTHER_NETWORK = (
+    "backbone_swap.backbone",
+    "backbone_swap.stem_stride",
+    "backbone_swap.stem_kernel",
+)
+"""Keys that make another network, of which the table of times has no layers."""
+
 _DRAWN = 100
 """Settings of which at least one must be allowed, before anything is trained."""
 
@@ -45,26 +55,21 @@ def check(search: SearchParams, written: Mapping[str, Any], refuse: Refuse, path
     """Compare a space with the file that it stands in; `written` is its content.
 
     Raises:
-        ParamsError: a key is none, a value is outside its range, or no settings are allowed.
+        ParamsError: a key is none, or never counts, a value is outside its range, the goal has no
+            limit on accuracy or no table, or no settings are allowed.
     """
     if not search.space:
         return
-    known = params.flat(params.with_shared(written, path, written))
-    mistakes = [
-        f"{path}: search.space.{key}: {_unfit(key, known)}"
-        for key in search.space
-        if _unfit(key, known)
-    ]
+    whole = params.with_shared(written, path, written)
+    unfit = {key: _unfit(key, whole) for key in search.space}
+    mistakes = [f"{path}: search.space.{key}: {told}" for key, told in unfit.items() if told]
+    mistakes += [f"{path}: search.{told}" for told in _contradictions(search)]
     generator = random.Random(search.seed)  # noqa: S311
     drawn = [draw(search, generator) for _ in range(_DRAWN)] if not mistakes else []
     for key, searched in search.space.items() if not mistakes else ():
-        for value in searched.ends:
-            alone = refuse(with_settings(written, {key: value}))
-            # Other keys of the space may allow it.
-            if alone and all(
-                refuse(with_settings(written, {**each, key: value})) for each in drawn[:_PARTNERS]
-            ):
-                mistakes.append(f"{path}: search.space.{key}: {_told_of(key, alone)}")
+        wrong = (_refused(key, value, written, drawn, refuse) for value in searched.ends)
+        # One sentence a key: the next value is most often wrong likewise.
+        mistakes += [f"{path}: search.space.{key}: {told}" for told in wrong if told][:1]
     if mistakes:
         raise ParamsError(mistakes)
     refused: Sequence[str] = ()
@@ -152,17 +157,99 @@ def with_settings(written: Mapping[str, Any], settings: Settings) -> dict[str, A
     return content
 
 
-def _unfit(key: str, known: Mapping[str, Any]) -> str:
+def _refused(
+    key: str,
+    value: Value,
+    written: Mapping[str, Any],
+    drawn: Sequence[Settings],
+    refuse: Refuse,
+) -> str:
+    """Say why a key cannot have a value, whatever the others are; nothing where it can."""
+    alone = refuse(with_settings(written, {key: value}))
+    # Other keys of the space may allow it.
+    if alone and all(
+        refuse(with_settings(written, {**each, key: value})) for each in drawn[:_PARTNERS]
+    ):
+        return _told_of(key, alone)
+    return ""
+
+
+def _unfit(key: str, whole: Mapping[str, Any]) -> str:
     """Say why a key cannot be searched; nothing where it can."""
-    if key not in known:
-        near = get_close_matches(key, known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else "write it as prune.recover.epochs"
-        return f"is no setting that Slimline knows; {hint}"
-    if key.partition(".")[0] not in SECTIONS:
+    known = params.flat(whole)
+    fit = [each for each in known if each.partition(".")[0] in SECTIONS]
+    if key in fit:
+        return ""
+    if key in known:
         return (
             "decides what is measured or compared with, or is shared with the baseline, and cannot "
             f"be searched; keys of {_told(SECTIONS)} can, as prune.recover.batch_size"
         )
+    inside = [each for each in fit if each.startswith(f"{key}.")]
+    if inside:
+        return f"is a section; search single keys of it, as {inside[0]}"
+    if any(key == each or key.startswith(f"{each}.") for each in _BY_LAYER):
+        return "is by names of layers, which a search does not know; set it in the file"
+    near = get_close_matches(key, fit, 1)
+    hint = f"did you mean '{near[0]}'?" if near else "write it as prune.recover.epochs"
+    return f"is no setting that Slimline knows; {hint}"
+
+
+def _contradictions(search: SearchParams) -> list[str]:
+    """Return what in the goal and its space speaks against itself, by its place in the section."""
+    limits, space = search.limits, search.space
+    found = []
+    if limits.max_top1_drop is None and limits.min_top1 is None:
+        found.append(
+            "limits: must have max_top1_drop or min_top1: the smallest model of all answers "
+            "nothing right"
+        )
+    found += [
+        f"space.{key}: latency is by data/layer_times.json, a table of one network; leave the key "
+        "out, or search for macs_m or size_kib without max_latency_ms"
+        for key in _OTHER_NETWORK
+        if key in space and search.needs_latency
+    ]
+    wrong = [
+        f"space.{key}.only_if: {told}"
+        for key, searched in space.items()
+        for told in _wrong_conditions(searched, space)
+    ]
+    if wrong:
+        return found + wrong
+    try:
+        ordered = search.keys
+    except ValueError as error:
+        return [*found, f"space: only_if goes in a circle: {error}"]
+    return found + [
+        f"space.{key}: never counts: {_never(key, space)} would have two values at once"
+        for key in ordered
+        if _never(key, space)
+    ]
+
+
+def _wrong_conditions(searched: Searched, space: Mapping[str, Searched]) -> Iterator[str]:
+    for other, values in searched.only_if.items():
+        if other not in space:
+            yield f"{other} is no key of the space"
+        elif not values:
+            yield f"{other} never is []"
+        else:
+            wrong = [each for each in values if not space[other].has(each)]
+            if wrong:
+                yield f"{other} never is {wrong[0]!r}"
+
+
+def _never(key: str, space: Mapping[str, Searched]) -> str:
+    """Return the key of which `only_if`, its own and those of what it names, leaves no value."""
+    allowed: dict[str, list[Value]] = {}
+    waiting = [key]
+    while waiting:
+        for other, values in space[waiting.pop()].only_if.items():
+            allowed[other] = [each for each in values if each in allowed.get(other, values)]
+            if not allowed[other]:
+                return other
+            waiting.append(other)
     return ""
 
 

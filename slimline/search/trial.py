@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from slimline.search import experiment, judgement, records, space
+from slimline.pruning import record as pruning_record
+from slimline.search import experiment, judgement, latency, records, space
 from slimline.search.experiment import Ran, StageError
 from slimline.search.records import Record
 from slimline.search.settings import SearchParams
 from slimline.search.space import Settings
 from slimline.variants import Variants
-
-LAYER_TIMES = Path("data/layer_times.json")
 
 
 @dataclass(frozen=True)
@@ -88,14 +86,20 @@ def _run(
         done = experiment.run(name, values, bench.written, targets, is_pulling=bench.is_pulling)
         ran.add(done)
 
+    def take_time() -> None:
+        """Read what the table says of the pruned model; QAT and export leave its widths alone."""
+        if search.needs_latency:
+            pruned = experiment.described_model(ran.commit, variants[variants.product].parent)
+            figures["latency_ms"] = latency.milliseconds(pruning_record.layers(pruned))
+
     if is_stoppable and search.recovers is not None:
         go_on(variants[variants.product].parent, baseline)
         figures |= experiment.pruned_figures(ran.commit, variants)
+        take_time()
         hopeless = judgement.hopeless(figures, search)
         if hopeless:
             return {"state": "stopped", "reason": hopeless, "figures": figures}
     go_on(product, baseline)
     figures |= experiment.product_figures(ran.commit, variants)
-    if search.needs_latency:
-        figures["latency_ms"] = experiment.latency_ms(ran.commit, variants, LAYER_TIMES)
+    take_time()
     return {"figures": figures}

@@ -42,6 +42,20 @@ def test_a_pruned_model_is_given_up_where_it_cannot_recover() -> None:
     assert "less than the 91 %" in judgement.hopeless(figures, limited(min_top1=91))
 
 
+def test_a_pruned_model_that_is_too_slow_by_the_table_is_given_up() -> None:
+    figures = {"pruned_top1": 90.0, "baseline_top1": 90.0, "latency_ms": 0.08}
+    assert not judgement.hopeless(figures, limited(max_latency_ms=0.08))
+    slow = limited(max_latency_ms=0.064)
+    assert "it takes 0.0800 ms by the table, more than the 0.064" in judgement.hopeless(
+        figures, slow
+    )
+    stopped = trial(0.1, state="stopped", figures=figures)
+    assert judgement.constraints(stopped, slow)["max_latency_ms"] == pytest.approx(25)
+    # Where the limit is looser now, it is run to its end.
+    assert judgement.trials([stopped], slow) == [stopped]
+    assert judgement.trials([stopped], limited(max_latency_ms=0.1)) == []
+
+
 def test_the_best_is_the_smallest_that_keeps_all_limits() -> None:
     found = [trial(each, number=at) for at, each in enumerate((0.3, 0.45, 0.6))]
     assert [each.number for each in judgement.ranked(found, search())] == [1, 0]

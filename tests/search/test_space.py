@@ -61,6 +61,17 @@ def test_what_can_be_searched(searched: Any) -> None:
     [
         ({"prune.treshold": {"low": 0, "high": 1}}, "prune.treshold: is no setting that Slimline"),
         ({"prune.treshold": {"low": 0, "high": 1}}, "did you mean 'prune.threshold'?"),
+        ({"prune.recover": {"choices": [1, 2]}}, "is a section; search single keys of it, as"),
+        ({"prune.layers.conv1": {"low": 0.1, "high": 0.2}}, "is by names of layers"),
+        ({"prune": {"threshold": {"low": 0.1, "high": 0.2}}}, "by dots, as prune.threshold"),
+        (["prune.threshold"], "search.space: must name keys with the values"),
+        (None, "search.space: must name keys with the values"),
+        ({"prune.threshold": [0.1, 0.2]}, "must be written as {low: 0.2, high: 0.6}"),
+        ({"prune.threshold": 0.3}, "must be written as {low: 0.2, high: 0.6}"),
+        ({"prune.threshold": {"low": float("nan"), "high": 0.5}}, "low: must be a number"),
+        ({"prune.threshold": {"choices": [float("nan"), 0.5]}}, "choices.0: must be true, false"),
+        ({"prune.steps": {"choices": [2, 2.0]}}, "has a choice twice"),
+        ({"backbone_swap.backbone": {"choices": ["resnet10", "resnet19"]}}, "must be one of"),
         ({"prune.threshold": {"low": 0, "high": 6}}, "prune.threshold: must be at most 0.9"),
         ({"prune.threshold": {"low": 0.6, "high": 0.1}}, "low must be below high"),
         ({"prune.threshold": {"low": 0.6}}, "must have low and high, or choices"),
@@ -83,6 +94,24 @@ def test_what_can_be_searched(searched: Any) -> None:
             "prune.method never is 'x'",
         ),
         (
+            METHOD
+            | {"prune.steps": {"low": 1, "high": 3, "only_if": {"prune.method": ["taylor"]}}}
+            | {
+                "prune.max_drop": {
+                    "choices": [1, 2],
+                    "only_if": {"prune.method": ["structured_magnitude"], "prune.steps": [1]},
+                }
+            },
+            "prune.max_drop: never counts: prune.method would have two values at once",
+        ),
+        (
+            {
+                "prune.steps": {"choices": [1, 2], "only_if": {"prune.max_drop": [1]}},
+                "prune.max_drop": {"choices": [1, 2], "only_if": {"prune.steps": [1]}},
+            },
+            "search.space: only_if goes in a circle: prune.steps, prune.max_drop",
+        ),
+        (
             {
                 "prune.target.macs": {"low": 0.3, "high": 0.8},
                 "prune.target.params": {"low": 0.3, "high": 0.8},
@@ -97,13 +126,50 @@ def test_a_wrong_space_is_refused_at_once(searched: Any, told: str) -> None:
         search(searched)
     assert time.process_time() - begun < 5
     assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
     assert str(refused.value).startswith("params.yaml: search")
 
 
-def test_a_search_without_a_limit_on_accuracy_is_refused() -> None:
-    limits = WRITTEN["search"]["limits"] | {"max_top1_drop": "none"}
-    with pytest.raises(ParamsError, match="limits must have max_top1_drop or min_top1"):
-        search(THRESHOLD, limits=limits)
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"max_top1_drop": "none"}, "search.limits: must have max_top1_drop or min_top1"),
+        ({"max_size_kib": 0}, "search.limits.max_size_kib: must be above 0"),
+        ({"max_size": 9}, "search.limits.max_size: is no setting that Slimline knows"),
+        ({"min_top1": 101}, "search.limits.min_top1: must be a number from 0 to 100"),
+    ],
+)
+def test_limits_that_nothing_could_keep_or_miss_are_refused(
+    limits: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ParamsError) as refused:
+        search(THRESHOLD, limits=WRITTEN["search"]["limits"] | limits)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("minimise", "latency"), ("sampler", "cmaes"), ("trials", 0), ("hours", 0), ("seed", "1")],
+)
+def test_a_goal_that_is_none_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(ParamsError, match=rf"^params\.yaml: search\.{key}: .+given") as refused:
+        search(THRESHOLD, **{key: value})
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"minimise": "latency_ms"},
+        {"limits": WRITTEN["search"]["limits"] | {"max_latency_ms": 0.1}},
+    ],
+)
+def test_latency_of_several_networks_has_no_table(changes: dict[str, Any]) -> None:
+    searched = {"backbone_swap.backbone": {"choices": ["resnet8_w48", "resnet10"]}}
+    assert search(searched).space
+    with pytest.raises(ParamsError, match="a table of one network"):
+        search(searched, **changes)
 
 
 def test_settings_are_called_by_their_values() -> None:

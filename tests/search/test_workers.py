@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import object_storage
 import postgres
 import pytest
 import small_study
@@ -27,11 +28,15 @@ def clone(origin: Path, folder: Path) -> Path:
     return folder
 
 
-def make(folder: Path) -> Path:
-    """Return a bare repository of a study, its commit naming a folder as DVC remote."""
+def make(folder: Path, remote: str = "", **options: str) -> Path:
+    """Return a bare repository of a study, its commit naming a DVC remote: a folder by default."""
     begun = small_study.make(folder / "begun", seconds=1.0, trials=TRIALS)
-    (folder / "dvc-remote").mkdir()
-    small_study.dvc(begun, "remote", "add", "--default", "store", str(folder / "dvc-remote"))
+    if not remote:
+        remote = str(folder / "dvc-remote")
+        Path(remote).mkdir()
+    small_study.dvc(begun, "remote", "add", "--default", "store", remote)
+    for name, value in options.items():
+        small_study.dvc(begun, "remote", "modify", "store", name, value)
     toy.commit(begun, "Name the remote")
     toy.git(folder, "clone", "--quiet", "--bare", str(begun), str(folder / "origin.git"))
     return folder / "origin.git"
@@ -99,3 +104,9 @@ def test_with_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_with_a_journal_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(make(tmp_path), str(tmp_path / "study.journal"), tmp_path, monkeypatch)
+
+
+def test_with_models_on_object_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with object_storage.running(monkeypatch) as url:
+        origin = make(tmp_path, f"s3://{object_storage.BUCKET}/study", endpointurl=url)
+        check(origin, str(tmp_path / "study.journal"), tmp_path, monkeypatch)
