@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -27,7 +28,13 @@ from slimline.variants import Variants
 LOGS = Path(".dvc/tmp/slimline-search")
 """What DVC and the stages printed, a file for each trial."""
 
+NAMES = "search-"
+"""What the names of a search's experiments begin with."""
+
 _EXPERIMENTS = "refs/exps/"
+_RUNS, _FOLDERS = Path(".dvc/tmp/exps/run"), Path(".dvc/tmp/exps/standalone")
+"""Where DVC says what it runs in a temporary folder, and those folders."""
+
 _BEGINS = re.compile(r"Running stage '(?P<stage>.+)':")
 _SKIPPED = re.compile(
     r"(?:Stage )?'(?P<stage>.+)' (?:didn't change, skipping|is cached - skipping)"
@@ -119,6 +126,23 @@ def run(
     return ran
 
 
+def clear_dead() -> None:
+    """Remove the temporary folders of trials that were killed: each has a copy of the data.
+
+    For whoever holds the clone: of its own search no other experiment can be running then.
+    """
+    folders = _FOLDERS.resolve()
+    for path in _RUNS.glob("*/*.run"):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            continue  # Killed while DVC wrote it: whose it was is not known.
+        folder = Path(content["root_dir"])
+        if str(content["name"]).startswith(NAMES) and folder.parent == folders:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
 def find(name: str) -> str | None:
     """Return the commit of an experiment, None where there is none."""
     found = {ref: each for ref, each in refs.commits(_EXPERIMENTS).items() if _is(ref, name)}
@@ -146,9 +170,9 @@ def product_figures(commit: str, variants: Variants) -> dict[str, float]:
 
 
 def pruned_figures(commit: str, variants: Variants) -> dict[str, float]:
-    """Return what is known once the model that is quantized is there."""
+    """Return what is known once the model that is quantized is there, of no test image."""
     parent = described_model(commit, variants[variants.product].parent)
-    baseline = _evaluated(commit, variants.baseline)
+    baseline = described_model(commit, variants.baseline)
     return {
         "pruned_top1": float(parent["validation_top1"]),
         "baseline_top1": float(baseline["validation_top1"]),

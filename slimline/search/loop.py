@@ -82,6 +82,8 @@ def run(
                 say(_progress(bench, record, begun, own))
                 continue
         if not others:
+            if own:
+                say(f"{own} trials took {(time.monotonic() - begun) / 60:.1f} min here")
             if len(known) < search.trials:
                 say(f"all that the space has was tried: {len(known)} settings")
             return

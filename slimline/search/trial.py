@@ -41,7 +41,7 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
     """
     begun = time.monotonic()
     trial = space.name(settings)
-    name = f"search-{bench.study}-{records.run_name(trial, seed)}"
+    name = f"{experiment.NAMES}{bench.study}-{records.run_name(trial, seed)}"
     values = {**settings, **({} if seed is None else {"seed": seed})}
     found: dict[str, Any] = {"state": "complete"}
     ran = Ran(commit=bench.base)
@@ -93,7 +93,7 @@ def _run(
             figures["latency_ms"] = latency.milliseconds(pruning_record.layers(pruned))
 
     if is_stoppable and search.recovers is not None:
-        go_on(variants[variants.product].parent, baseline)
+        go_on(variants[variants.product].parent)
         figures |= experiment.pruned_figures(ran.commit, variants)
         take_time()
         hopeless = judgement.hopeless(figures, search)

@@ -47,6 +47,7 @@ def test_a_search_that_is_killed_ends_as_if_it_had_not_been(
     again = small_study.search(killed)
     assert again.returncode == 0, again.stderr
     assert "trial 1 " not in again.stderr
+    assert not list((killed / ".dvc" / "tmp" / "exps" / "standalone").glob("tmp*"))
     assert "not confirmed with other seeds yet" in (killed / "metrics/search.html").read_text()
 
     whole = small_study.make(tmp_path / "whole", trials=TRIALS, confirm=none)
