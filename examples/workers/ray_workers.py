@@ -10,9 +10,11 @@ WORK = "python -m slimline search work --storage postgresql://you@db/search --re
 
 @ray.remote(num_gpus=1, max_retries=3)
 def work(number: int) -> None:
-    """Clone the repository and run a worker in it."""
+    """Run a worker in a clone of its own, which is there already where a task is retried."""
     clone = Path(f"worker-{number}").resolve()
-    subprocess.run(["git", "clone", "https://example.org/you/product.git", str(clone)], check=True)
+    if not clone.exists():
+        source = "https://example.org/you/product.git"
+        subprocess.run(["git", "clone", source, str(clone)], check=True)
     subprocess.run(WORK.split(), cwd=clone, check=True)
 
 

@@ -27,12 +27,13 @@ CHANGES: dict[str, Any] = {
     "baseline_train.recipe.epochs": 1,
     "backbone_swap.unfrozen.epochs": 1,
     "prune.steps": 1,
+    "qat_finetune.recipe.epochs": 0.1,
     "search.minimise": "latency_ms",
     "search.limits.max_top1_drop": 60,
     "search.limits.max_latency_ms": 1,
     "search.space": SPACE,
     "search.recovers": 40,
-    "search.trials": 3,
+    "search.trials": 2,
     "search.confirm": {"candidates": 1, "seeds": 1},
 }
 PRODUCT = Path("models/int8_export/model.onnx")
@@ -78,10 +79,10 @@ def test_what_is_found_is_confirmed_applied_and_comes_from_the_cache(
         "prune.recover.learning_rate": 0.006,
         "prune.channel_multiple": 16,
     }
-    assert len(trials) == 3
+    assert len(trials) == 2
     complete = [each for each in trials if each["state"] == "complete"]
     best = min(complete, key=lambda each: each["figures"]["latency_ms"])
-    # Every trial but the first took what it did not change from the run cache.
+    # The second took what it did not change from the run cache.
     assert all("baseline_train" in each["reused"] for each in trials if each != first)
 
     begun = time.monotonic()
