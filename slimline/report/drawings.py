@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from slimline.report.content import Report
     from slimline.report.curves import LearningCurve
     from slimline.report.waterfall import Step, Waterfall
+
+_KEY_CHARACTERS = 18
+"""Of a line beside bars, as many as its margin has room for."""
 
 _INK, _SOFT, _LINE, _PAPER = "#010201", "#010202", "#010203", "#010204"
 _MARK, _BAD, _THIRD, _FOURTH = "#010205", "#010206", "#010207", "#010208"
@@ -167,12 +171,18 @@ def shares(found: Mapping[str, float], *, title: str, label: str) -> Drawing:
 
     def fill(axes: Axes) -> None:
         axes.barh(range(len(ordered)), [100 * share for _, share in ordered], color=_MARK)
-        axes.set_yticks(range(len(ordered)), [name.replace(".", ".\n", 1) for name, _ in ordered])
+        axes.set_yticks(range(len(ordered)), [_wrapped(name) for name, _ in ordered])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
 
     told = ", ".join(f"{name} {fmt.percent(100 * share, 0)}" for name, share in ordered)
     return Drawing(title, f"{told}.", _drawn(fill, x_label=label))
+
+
+def _wrapped(key: str) -> str:
+    """Return a key of `params.yaml` in lines that fit beside the bars, broken at its dots."""
+    parts = textwrap.wrap(key.replace(".", ". "), _KEY_CHARACTERS, break_long_words=False)
+    return "\n".join(part.replace(" ", "") for part in parts)
 
 
 def _accuracy_steps(found: Waterfall) -> Drawing:
@@ -465,7 +475,7 @@ def _logarithmic(
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
     """Return round numbers between the two, as many as there is room for, or all that there are."""
-    for digits in ((1, 2, 5), (1, 3), (1,)):
+    for digits in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
         steps = [digit * 10.0**power for power in range(-4, 9) for digit in digits]
         found = [step for step in steps if low <= step <= high]
         if len(found) <= most:

@@ -18,6 +18,14 @@ _FORMS: Mapping[Goal, Callable[[float], str]] = {
 }
 
 
+GOALS: Mapping[Goal, str] = {
+    "size_kib": "file",
+    "macs_m": "MACs",
+    "latency_ms": "time by the table",
+}
+"""What tables call a goal."""
+
+
 def settings(given: Settings) -> str:
     """Return values by key: `prune.threshold 0.4, prune.steps 2`."""
     shown = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in given.items()}

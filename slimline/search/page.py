@@ -55,6 +55,8 @@ class Page:
     """All that the page says."""
 
     study: str
+    goal: str
+    """What is to be small, as tables call it."""
     lead: str
     effort: str
     """What the trials cost, and what they would have cost without the run cache."""
@@ -95,6 +97,7 @@ def content(bench: Bench, found: Sequence[Record], importances: Mapping[str, flo
         pictures.append(drawings.shares(importances, title=title, label="% of importance"))
     return Page(
         study=bench.study,
+        goal=describe.GOALS[search.minimise],
         lead=_lead(confirmed, best, bench, found),
         effort=effort(found),
         choices=list(_choices(made)),

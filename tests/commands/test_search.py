@@ -96,6 +96,13 @@ def test_what_cannot_begin_is_a_sentence(tmp_path: Path) -> None:
     toy.commit(folder, "Search")
     alone = small_study.search(folder, "work")
     assert "needs --storage and --remote" in alone.stderr
+    nowhere = small_study.search(folder, "--remote", "origin")
+    assert nowhere.stderr.startswith("`git fetch` failed: ")
+    toy.git(folder, "remote", "add", "origin", str(folder))
+    keepless = small_study.search(folder, "--remote", "origin")
+    assert keepless.returncode == 2
+    assert keepless.stderr.startswith("--remote: models and run cache need a DVC remote: ")
+    assert "trial 1" not in keepless.stderr
     assert "there are no trials yet" in small_study.search(folder, "report").stderr
     toy.set_params(folder, {"search.space": {"prune.treshold": {"low": 0.1, "high": 0.2}}})
     wrong = small_study.search(folder)

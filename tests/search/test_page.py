@@ -80,3 +80,18 @@ def test_what_reuse_saved_is_counted_by_stages_that_ran_here() -> None:
         "2 runs took 1.97 h; without what they reused of each other they would have taken 2.00 h, "
         "not counting baseline_train, never run here."
     )
+
+
+def test_a_table_calls_the_goal_by_its_name() -> None:
+    found = records()
+    runs = [record(found[2].settings, seed=seed, figures=found[2].figures) for seed in (2, 3, 4)]
+    for goal, name in (("size_kib", "file, mean"), ("macs_m", "MACs, mean")):
+        html = page.render_page(page.content(bench(minimise=goal), [*found, *runs], {}))
+        assert f"<th>{name}</th>" in html
+
+
+def test_long_keys_are_broken_where_their_margin_ends() -> None:
+    keys = {"prune.recover.learning_rate": 0.6, "prune.recover.distill.last": 0.4}
+    (drawing,) = page.content(bench(), records()[-1:], keys).drawings
+    for line in ("prune.recover.", "learning_rate", "distill.last"):
+        assert f">{line}<" in drawing.svg
