@@ -29,7 +29,7 @@ from slimline.measure import interleaved
 from slimline.networks import backbones, classifier, reparameterisation
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
-from slimline.pruning import cost, registry, widths
+from slimline.pruning import cost, groups, registry, widths
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.structured_magnitude import StructuredMagnitude
 from slimline.pruning.sensitivity_table import SensitivityScan
@@ -213,7 +213,7 @@ def _prune(patient: _Patient) -> _Told:
     before = cost.count(model.network, model.example)
     plan = _plan(narrow, patient.split, before)
     predicted = plan.predict()
-    plan.apply()
+    narrow = groups.carry_out(plan, narrow)
     after = cost.count(narrow.network, narrow.example)
     if predicted.macs != after.macs:
         raise NetworkError(f"has {after.macs} MACs, where {predicted.macs} were predicted")
