@@ -89,6 +89,8 @@ class _Patient:
     name: str
     splits: Sequence[Split]
     """The same images in other sizes; the first that the network takes goes with it."""
+    in_own_size: Callable[[int], Split] | None
+    """Makes them in the size that the network asks for; None where one size is asked for."""
     folder: Path
     built: Classifier | None = None
     pruned: Classifier | None = None
@@ -134,8 +136,9 @@ def examine(
     """
     torch.manual_seed(0)
     sizes = _SIZES if size is None else (size,)
-    splits = [_noise(each, channels, num_classes) for each in sizes]
-    patient = _Patient(name, splits, folder)
+    noise = partial(_noise, channels=channels, num_classes=num_classes)
+    splits = [noise(each) for each in sizes]
+    patient = _Patient(name, splits, noise if size is None else None, folder)
     for step, (needs, run) in _STEPS.items():
         if steps and step not in steps:
             continue
@@ -179,6 +182,8 @@ def _noise(size: int, channels: int, num_classes: int) -> Split:
 
 def _build(patient: _Patient) -> _Told:
     entry = backbones.find(patient.name)
+    if patient.in_own_size and entry.image_size and entry.image_size not in _SIZES:
+        patient.splits = [*patient.splits, patient.in_own_size(entry.image_size)]
     while patient.built is None:
         try:
             patient.built = classifier.build(patient.settings, patient.split, patient.folder)

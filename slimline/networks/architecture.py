@@ -92,6 +92,8 @@ class Backbone:
     trunk: tuple[str, ...] = ()
     """All parts with weights between stem and head in order of execution, where they were found;
     weights need not be defined in that order."""
+    image_size: int | None = None
+    """Pixels of the square images with which they were found: the network takes those."""
 
     def outline(self, num_classes: int) -> nn.Module:
         """Return the network as published, to look at: names and shapes; values mean nothing.
