@@ -29,11 +29,11 @@ class Biased(nn.Module):
 
 def test_no_graph_holds_what_was_kept_and_nothing_is_said_of_it(tmp_path: Path) -> None:
     # A warning of torch's is an error here.
-    network, example = Biased().eval(), torch.randn(2, 3, 8, 8)
+    network, example = nn.Sequential(Biased()).eval(), torch.randn(2, 3, 8, 8)
     to_onnx.program(network, example)
     to_onnx.write_onnx(network, example, tmp_path / "model.onnx")
-    assert network.attention_bias_cache == {}
-    assert not network.training
+    assert network[0].attention_bias_cache == {}
+    assert not network[0].training
     session = runtime.load(tmp_path / "model.onnx", num_threads=1)
     answers = torch.from_numpy(runtime.run(session, example.numpy()))
     with torch.no_grad():
