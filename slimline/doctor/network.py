@@ -70,6 +70,13 @@ _NO_SETTING = (
     "in own/ can be written otherwise there"
 )
 
+_SLOWER = (
+    ": int8 pays in bytes alone; `python -m benchmarks.int8_times` measures which layers of the "
+    "pruned model gain nothing, and quantization.mixed.only_faster: true leaves those in float "
+    "(docs/int8.md)"
+)
+"""What can be done where int8 takes more time than float."""
+
 _NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
 _NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("none", {}, []))
 
@@ -339,6 +346,8 @@ def _time(patient: _Patient) -> _Told:
         f"{faster:.2f} times as fast as its float file on one thread here "
         f"({ratios[1]:.2f} to {ratios[-2]:.2f} over {_BLOCKS} turns)"
     )
+    if faster < 1:
+        text += _SLOWER
     return _Told(text, {"faster": faster})
 
 
