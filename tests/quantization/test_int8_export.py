@@ -112,7 +112,9 @@ def test_predict_and_what_is_shipped_answer_alike(
 def test_products_of_attention_are_told_to_be_in_float(split: Split, tmp_path: Path) -> None:
     model = calibrated.classifier(Attention(), split)
     files.write_json(tmp_path / description.DESCRIPTION, {})
-    int8_export.save(tmp_path / "int8", model, split, PLAIN, parent=tmp_path, num_threads=1)
+    int8_export.save(
+        tmp_path / "int8", model, split, calibrated.EXPORT, parent=tmp_path, num_threads=1
+    )
     found = description.read(tmp_path / "int8")["in_float"]
     products, layers = 2 * 16 * 16 * 8, 16 * 49 * 8 + 8 * 10  # of 16 patches
     assert found == {"layers": [], "products_share": round(100 * products / (products + layers), 1)}
