@@ -7,13 +7,14 @@
 Weights are random, images are noise of 64 or 96 pixels, or 224 where a network demands it; each
 step is that of `python -m slimline doctor`. `run` looks at a network in a process of its own with
 a time limit, and writes its row of benchmarks/zoo.tsv, and docs/zoo.md, as soon as it is known: a
-run that is stopped goes on where it was; `--again` takes anew what is there. There are three parts:
+run that is stopped goes on where it was; `--again` takes anew what is there. There are four parts:
 
     prune  builds, prunes to 68.5 % of its multiply-accumulates, reloads bit for bit
     peer   torch-pruning's magnitude pruner on the same network (extra `peers`)
-    int8   the .onnx, two steps of QAT, the int8 file checked as the pipeline checks it, and times
-           of one image on one thread, all files in turns: against float and against what ONNX
-           Runtime's own `quantize_static` makes of the float file
+    int8   the .onnx, two steps of QAT, the int8 file checked as the pipeline checks it
+    times  of one image on one thread, all files in turns: against float and against what ONNX
+           Runtime's own `quantize_static` makes of the float file; left for another time where the
+           turns differ too much, since the machine does other things
 """
 
 import argparse
@@ -53,6 +54,8 @@ PEER_SHARE = 0.685
 """Of the multiply-accumulates, that torch-pruning is asked to leave, as ours is."""
 BLOCKS, RUNS, WARM_UP = 10, 5, 2
 """Turns of each file, images of a turn that count, and images that do not."""
+QUIET = 1.15
+"""Ratio of the quartiles of ratios, above which the machine was not quiet enough."""
 NUM_CALIBRATION = 16
 LONGEST = 300
 """Characters of a reason."""
@@ -173,19 +176,32 @@ def peer(name: str) -> Row:
 
 
 def int8(name: str) -> Row:
-    """Return what becomes of a network up to its int8 file, and how fast that is."""
+    """Return what becomes of a network up to its int8 file."""
     with tempfile.TemporaryDirectory() as folder:
-        found = _examined(
-            name, Path(folder), "builds", "prunes", "exports", "quantizes", "int8 file"
-        )
-        row = _cells("int8", found, "differs", "int8_macs")
-        row["qat"] = "yes" if found["quantizes"].holds else ""
-        if found["exports"].holds and found["int8 file"].holds:
-            row |= _times(Path(folder), int(found["builds"].figures["px"]))
-    return row
+        found = _examined(name, Path(folder), *_TO_INT8)
+        return _cells("int8", found, "differs", "int8_macs") | {
+            "qat": "yes" if found["quantizes"].holds else ""
+        }
 
 
-PARTS: dict[str, Callable[[str], Row]] = {"prune": prune, "peer": peer, "int8": int8}
+def times(name: str) -> Row:
+    """Return how fast the int8 file of a network is; nothing where the machine was not quiet."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = _examined(name, Path(folder), *_TO_INT8)
+        row = _cells("times", found)
+        if row["times"] != "yes":
+            return row
+        return row | _times(Path(folder), int(found["builds"].figures["px"]))
+
+
+_TO_INT8 = ("builds", "prunes", "exports", "quantizes", "int8 file")
+
+PARTS: dict[str, Callable[[str], Row]] = {
+    "prune": prune,
+    "peer": peer,
+    "int8": int8,
+    "times": times,
+}
 
 
 def _published(name: str) -> tuple[tuple[int, int], int]:
@@ -237,7 +253,11 @@ def _times(folder: Path, size: int) -> Row:
         interleaved.block(models, singles, order, runs=RUNS, warm_up=WARM_UP) for _ in range(BLOCKS)
     ]
     medians = {key: np.array([np.median(each[key]) for each in blocks]) for key in models}
-    faster = {key: float(np.median(medians[doctor.FLOAT] / each)) for key, each in medians.items()}
+    ratios = {key: medians[doctor.FLOAT] / each for key, each in medians.items()}
+    low, high = np.quantile([ratios[key] for key in ratios], [0.25, 0.75], axis=1)
+    if np.any(high > QUIET * low):
+        return {"times": ""}
+    faster = {key: float(np.median(each)) for key, each in ratios.items()}
     row = {"faster": f"{faster[doctor.INT8]:.2f}", "static": told}
     return row | ({"static_faster": f"{faster['static']:.2f}"} if "static" in faster else {})
 

@@ -18,9 +18,10 @@ COLUMNS = {
     "qat": "int8",
     "differs": "int8",
     "int8_macs": "int8",
-    "faster": "int8",
-    "static": "int8",
-    "static_faster": "int8",
+    "times": "times",
+    "faster": "times",
+    "static": "times",
+    "static_faster": "times",
 }
 """Of the table, and the part that fills each. That of a part's own name says `yes`, or why not."""
 
@@ -58,8 +59,8 @@ in `params.yaml` takes it.
 - **torch-pruning**: what 1.6.1 leaves of the same network, asked for the same; it goes no further.
 - **int8 file**: it agrees with fake-quant as the pipeline demands; the largest difference of a
   logit, of their spread.
-- **times float**: one image on one thread, as the median of ratios within turns, on a machine that
-  did other things as well.
+- **times float**: one image on one thread, as the median of ratios within turns; not there where
+  these differed too much, since the machine did other things as well.
 
 `python -m benchmarks.zoo run --names NAME --again` makes a row anew.
 """
@@ -126,8 +127,8 @@ def _cells(row: Mapping[str, str]) -> list[str]:
         _cell(row, "int8", row["qat"]),
         _cell(row, "int8", row["differs"]),
         _cell(row, "int8", row["int8_macs"]),
-        _cell(row, "int8", row["faster"]),
-        _cell(row, "int8", row["static_faster"] or ("fails" if row["static"] else "")),
+        _cell(row, "times", row["faster"]),
+        _cell(row, "times", row["static_faster"] or ("fails" if row["static"] else "")),
         "; ".join(reasons[:1] if is_same else reasons).replace("|", "\\|"),
     ]
 

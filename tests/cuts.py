@@ -47,9 +47,19 @@ def plan(network: nn.Module, example: torch.Tensor, multiple: int = 4) -> channe
     return channel_plan.ChannelPlan(network, example, magnitudes(network), multiple=multiple)
 
 
-def cut(network: nn.Module, example: torch.Tensor, share: float, multiple: int = 4) -> None:
-    """Remove the least channels of every layer, in place."""
+def cut(
+    network: nn.Module, example: torch.Tensor, share: float, multiple: int = 4
+) -> channel_plan.ChannelPlan:
+    """Remove the least channels of every layer, in place; return the plan."""
     found = plan(network, example, multiple)
     for group in found.groups:
         widths.remove_share(group, share)
     found.apply()
+    return found
+
+
+def write_splits(network: nn.Module, plan: channel_plan.ChannelPlan) -> None:
+    """Give a fresh network the widths that a cut one splits by."""
+    for name, numbers in plan.split_widths.items():
+        for attribute, value in numbers.items():
+            setattr(network.get_submodule(name), attribute, value)

@@ -13,6 +13,8 @@ import timm
 import torch
 import toy
 from timm.models.mlp_mixer import MlpMixer
+from timm.models.resnet import ResNet as TimmResNet
+from timm.models.sknet import SelectiveKernelBasic
 from torch import Tensor, nn
 from torchvision.models import DenseNet, ResNet
 from torchvision.models.resnet import Bottleneck
@@ -27,6 +29,7 @@ from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
+from slimline.pruning import cost
 from slimline.quantization import int8_export, qat
 from slimline.targets.onnxruntime import onnx_file, runtime
 from slimline.training import loop
@@ -70,6 +73,14 @@ def flattened() -> nn.Module:
     return nn.Sequential(maps, nn.AdaptiveAvgPool2d(4), nn.Flatten(), *head)
 
 
+def selective() -> nn.Module:
+    """Return a network as SKNet: channels are split for paths that are weighed and summed."""
+    kernels = {"sk_kwargs": {"rd_divisor": 8, "split_input": True}}
+    return TimmResNet(
+        SelectiveKernelBasic, (1, 1, 1, 1), CLASSES, channels=(16, 24, 32, 48), block_args=kernels
+    )
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of difficulty: a small network that has it, and its images' pixels."""
@@ -92,6 +103,7 @@ KINDS = {
     "GroupNorm": Kind(
         lambda: timm.create_model("test_efficientnet_gn", num_classes=CLASSES), 64, 95
     ),
+    "SKNet": Kind(selective, 32, 95),
     "own": Kind(Own, 32, 95),
 }
 
@@ -119,12 +131,13 @@ def noise(model: Classifier, count: int) -> Split:
 def test_prunes_and_reloads(kind: str) -> None:
     model = built(kind)
     network = copy.deepcopy(model.network)
-    cuts.cut(network, model.example, 0.3, multiple=1)
+    plan = cuts.cut(network, model.example, 0.3, multiple=1)
     tensors = network.state_dict()
     assert sum(each.numel() for each in tensors.values()) < sum(
         each.numel() for each in model.network.state_dict().values()
     )
     again = KINDS[kind].build().eval()
+    cuts.write_splits(again, plan)
     classifier.fit_shapes(again, {name: list(each.shape) for name, each in tensors.items()})
     again.load_state_dict(tensors)
     images = torch.randn(3, *model.example.shape[1:])
@@ -133,8 +146,13 @@ def test_prunes_and_reloads(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_each_kind_an_int8_file_answers_as_fake_quant(kind: str, tmp_path: Path) -> None:
+def test_of_each_kind_what_is_pruned_answers_in_int8_as_in_fake_quant(
+    kind: str, tmp_path: Path
+) -> None:
     model = built(kind)
+    macs = cost.count(model.network, model.example).macs
+    cuts.cut(model.network, model.example, 0.3, multiple=1)
+    assert cost.count(model.network, model.example).macs < macs
     split = noise(model, 60)
     trained, _ = qat.finetune(model, split, split, split, test_entries.QAT, seed=1)
     files.write_json(tmp_path / description.DESCRIPTION, {})

@@ -29,7 +29,7 @@ from slimline.measure import interleaved
 from slimline.networks import backbones, classifier, reparameterisation
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
-from slimline.pruning import cost, registry, widths
+from slimline.pruning import cost, groups, registry, widths
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.structured_magnitude import StructuredMagnitude
 from slimline.pruning.sensitivity_table import SensitivityScan
@@ -70,6 +70,13 @@ _NO_SETTING = (
     "in own/ can be written otherwise there"
 )
 
+_SLOWER = (
+    ": int8 pays in bytes alone; `python -m benchmarks.int8_times` measures which layers of the "
+    "pruned model gain nothing, and quantization.mixed.only_faster: true leaves those in float "
+    "(docs/int8.md)"
+)
+"""What can be done where int8 takes more time than float."""
+
 _NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
 _NO_TABLES = PruningTables(SensitivityScan([]), LayerTimes("none", {}, []))
 
@@ -89,6 +96,8 @@ class _Patient:
     name: str
     splits: Sequence[Split]
     """The same images in other sizes; the first that the network takes goes with it."""
+    in_own_size: Callable[[int], Split] | None
+    """Makes them in the size that the network asks for; None where one size is asked for."""
     folder: Path
     built: Classifier | None = None
     pruned: Classifier | None = None
@@ -134,8 +143,9 @@ def examine(
     """
     torch.manual_seed(0)
     sizes = _SIZES if size is None else (size,)
-    splits = [_noise(each, channels, num_classes) for each in sizes]
-    patient = _Patient(name, splits, folder)
+    noise = partial(_noise, channels=channels, num_classes=num_classes)
+    splits = [noise(each) for each in sizes]
+    patient = _Patient(name, splits, noise if size is None else None, folder)
     for step, (needs, run) in _STEPS.items():
         if steps and step not in steps:
             continue
@@ -179,6 +189,8 @@ def _noise(size: int, channels: int, num_classes: int) -> Split:
 
 def _build(patient: _Patient) -> _Told:
     entry = backbones.find(patient.name)
+    if patient.in_own_size and entry.image_size and entry.image_size not in _SIZES:
+        patient.splits = [*patient.splits, patient.in_own_size(entry.image_size)]
     while patient.built is None:
         try:
             patient.built = classifier.build(patient.settings, patient.split, patient.folder)
@@ -213,7 +225,7 @@ def _prune(patient: _Patient) -> _Told:
     before = cost.count(model.network, model.example)
     plan = _plan(narrow, patient.split, before)
     predicted = plan.predict()
-    plan.apply()
+    narrow = groups.carry_out(plan, narrow)
     after = cost.count(narrow.network, narrow.example)
     if predicted.macs != after.macs:
         raise NetworkError(f"has {after.macs} MACs, where {predicted.macs} were predicted")
@@ -334,6 +346,8 @@ def _time(patient: _Patient) -> _Told:
         f"{faster:.2f} times as fast as its float file on one thread here "
         f"({ratios[1]:.2f} to {ratios[-2]:.2f} over {_BLOCKS} turns)"
     )
+    if faster < 1:
+        text += _SLOWER
     return _Told(text, {"faster": faster})
 
 

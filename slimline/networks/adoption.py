@@ -101,10 +101,12 @@ def _from_tensors(
 
     network = classifier.make(architecture, adopt)
     print(f"{source}: {account}")
-    if unchanged and account.random:
+    if unchanged and (account.random or account.resized):
+        would = "be random" if account.random else "be resized"
         raise PretrainedError(
-            f"{source}: cannot be used as it is: {pretrained.listed(account.random)} of "
-            f"{settings.backbone} would be random; a recipe of more than 0 epochs would train them"
+            f"{source}: cannot be used as it is: "
+            f"{pretrained.listed(account.random or account.resized)} of {settings.backbone} would "
+            f"{would}; a recipe of more than 0 epochs would train them"
         )
     return _classifier(network, architecture, split, checkpoint, account, content.tensors)
 

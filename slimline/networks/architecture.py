@@ -6,8 +6,8 @@ A family's file says in a line per network where it comes from; all that is done
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from slimline.errors import NetworkError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Activation = Literal["keep", "relu", "relu6"]
+SplitWidths = Mapping[str, Mapping[str, int | list[int]]]
+"""Values by attribute, by the module that has it: what its code splits channels by."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,13 @@ class Architecture:
     reparameterised: bool = False
     """Whether branches that were made for training are merged, as in RepVGG."""
 
+    split_widths: SplitWidths = field(default_factory=dict)
+    """What pruning wrote into modules that keep widths as numbers, as MixNet's."""
+
     def to_dict(self) -> dict[str, Any]:
-        """Return what `model.json` says; of merged branches only where there are any."""
-        content = asdict(self)
-        return content if self.reparameterised else _without(content, "reparameterised")
+        """Return what `model.json` says; of merged branches and splits only where there are any."""
+        optional = {"reparameterised", "split_widths"}
+        return {key: value for key, value in asdict(self).items() if value or key not in optional}
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class Backbone:
     trunk: tuple[str, ...] = ()
     """All parts with weights between stem and head in order of execution, where they were found;
     weights need not be defined in that order."""
+    image_size: int | None = None
+    """Pixels of the square images with which they were found: the network takes those."""
 
     def outline(self, num_classes: int) -> nn.Module:
         """Return the network as published, to look at: names and shapes; values mean nothing.
@@ -127,7 +134,25 @@ class Backbone:
             from slimline.networks import reparameterisation
 
             reparameterisation.merge(network)
+        _set_split_widths(network, architecture)
         return network
+
+
+def _set_split_widths(network: nn.Module, architecture: Architecture) -> None:
+    """Write widths into the modules that split by them.
+
+    Raises:
+        NetworkError: the network has none of that name.
+    """
+    modules = dict(network.named_modules()) if architecture.split_widths else {}
+    for name, numbers in architecture.split_widths.items():
+        for attribute, value in numbers.items():
+            if not hasattr(modules.get(name), attribute):
+                raise NetworkError(
+                    f"{architecture.backbone}: has no {name}.{attribute}, which architecture."
+                    "split_widths of model.json says; copy the folder again, weights and all"
+                )
+            setattr(modules[name], attribute, value)
 
 
 def _has_stem(model: nn.Module, name: str, architecture: Architecture) -> bool:
@@ -179,7 +204,3 @@ def _replace_stem(model: nn.Module, name: str, architecture: Architecture) -> No
         bias=old.bias is not None,
     )
     model.set_submodule(name, stem)
-
-
-def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in content.items() if name != key}

@@ -57,7 +57,7 @@ def _looked_into(
     unknown = Backbone(publish, "", "", (), imagenet, is_found=True, takes_channels=takes_channels)
     network = unknown.outline(_NUM_CLASSES)
     reasons = []
-    for size in _SIZES:
+    for size in dict.fromkeys([*_SIZES, *_own_sizes(network)]):
         try:
             parts = discovery.find(network, channels=3, size=size)
         except NetworkError as error:
@@ -69,8 +69,16 @@ def _looked_into(
             head=f"{parts.head}.",
             stages=parts.stages(network),
             trunk=parts.trunk,
+            image_size=size,
         )
     raise NetworkError(f"{name}: {reasons[0]}")
+
+
+def _own_sizes(network: nn.Module) -> list[int]:
+    """Return what a network says of its images' size, pixels: timm's and torchvision's ways."""
+    said = getattr(network, "pretrained_cfg", None) or {}
+    sizes = (getattr(network, "image_size", None), *(said.get("input_size") or ())[-1:])
+    return [each for each in sizes if isinstance(each, int)]
 
 
 def _torchvision(name: str, entry: str) -> _Source:

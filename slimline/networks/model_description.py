@@ -21,6 +21,7 @@ def _grey_or_rgb(channels: int) -> int:
 
 
 _Channels = Annotated[int, AfterValidator(_grey_or_rgb)]
+_Width = Annotated[int, Field(ge=1)]
 
 
 class _Described(BaseModel):
@@ -41,6 +42,7 @@ class _Architecture(_Described):
     stem_kernel: Annotated[int, Field(ge=1)]
     activation: Activation = "keep"
     reparameterised: bool = False
+    split_widths: dict[str, dict[str, _Width | list[_Width]]] = Field(default_factory=dict)
 
 
 class _Preprocessing(_Described):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,11 @@ _COUNTERS = "num_batches_tracked"
 
 _FOR_EVERY_USE = {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0", "cc0-1.0"}
 """Licences that restrict neither who may use the weights nor what for; in small letters."""
+
+_POSITIONS = ("pos_embed", "pos_embedding")
+"""How timm and torchvision name embeddings of positions."""
+_MOST_FIRST_TOKENS = 8
+"""Tokens that stand for no position: of the class, of distillation, registers."""
 
 _SHOWN = 3
 
@@ -197,8 +203,9 @@ def adopt(
 ) -> Account:
     """Load into a network what fits, and return what became of each tensor.
 
-    Only the stem is resized: its kernel by area, and its channels from grey to RGB and back. A
-    tensor of another shape is left out, as that of a head for other classes. `stem` is the name of
+    Only the stem is resized, its kernel by area and its channels from grey to RGB and back, and
+    embeddings of positions for images of another size. Another tensor of another shape is left
+    out, as that of a head for other classes. `stem` is the name of
     the first convolution, `head` the prefix of the parameters that classify.
 
     Raises:
@@ -218,6 +225,9 @@ def adopt(
             account.matched.append(name)
         elif name == f"{stem}.weight" and _can_be_resized(tensor, wanted):
             tensor = resize_stem(tensor, channels=wanted[1], kernel=wanted[2])
+            account.resized[name] = shapes
+        elif (positions := _resized_positions(name, tensor, wanted)) is not None:
+            tensor = positions
             account.resized[name] = shapes
         else:
             account.left_out[name] = shapes
@@ -291,6 +301,30 @@ def resize_stem(weight: Tensor, *, channels: int, kernel: int) -> Tensor:
         weight, size=(kernel, kernel), mode="bilinear", align_corners=False, antialias=True
     )
     return resized + (total - resized.sum((2, 3), keepdim=True)) / kernel**2
+
+
+def _resized_positions(name: str, embeddings: Tensor, wanted: Sequence[int]) -> Tensor | None:
+    """Return embeddings of positions for images of another size; None where they are none.
+
+    [1, tokens, width]; what stands before the square of positions, as a class token, stays. So do
+    torchvision (`interpolate_embeddings`) and timm (`resample_abs_pos_embed`).
+    """
+    import torch
+    from torch.nn import functional
+
+    shape = list(embeddings.shape)
+    has_shape = len(shape) == len(wanted) == 3 and shape[::2] == [1, wanted[2]] and wanted[0] == 1
+    if not name.endswith(_POSITIONS) or not has_shape:
+        return None
+    for first in range(_MOST_FIRST_TOKENS + 1):
+        old, new = (math.isqrt(max(0, count - first)) for count in (shape[1], wanted[1]))
+        if (old**2, new**2) == (shape[1] - first, wanted[1] - first):
+            square = embeddings[:, first:].transpose(1, 2).reshape(1, -1, old, old)
+            resized = functional.interpolate(
+                square, size=(new, new), mode="bicubic", align_corners=False, antialias=True
+            )
+            return torch.cat([embeddings[:, :first], resized.flatten(2).transpose(1, 2)], 1)
+    return None
 
 
 def listed(names: Collection[str]) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from torch import fx, nn
 
+from slimline import attention_biases
 from slimline.errors import NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _UNTRACEABLE = (
     fx.proxy.TraceError,
@@ -74,7 +74,7 @@ def graph(network: nn.Module, *, with_whole_parts: bool = False) -> fx.Graph:
     while True:
         tracer = _Tracer(whole)
         try:
-            with _nothing_remembered(network):
+            with attention_biases.computed_anew(network):
                 return tracer.trace(network)
         except _UNTRACEABLE as error:
             if not with_whole_parts or tracer.culprit is None:
@@ -85,26 +85,6 @@ def graph(network: nn.Module, *, with_whole_parts: bool = False) -> fx.Graph:
             culprit = tracer.culprit
             is_container = type(culprit).__module__.startswith("torch.nn.")
             whole |= {culprit if is_container else type(culprit)}
-
-
-@contextlib.contextmanager
-def _nothing_remembered(network: nn.Module) -> Iterator[None]:
-    """Let no module keep what it computed of nothing, and answer with it later.
-
-    timm's attention with biases, as LeViT's, keeps them from call to call unless it is trained.
-    """
-    keeping = [
-        module
-        for module in network.modules()
-        if hasattr(module, "attention_bias_cache") and not module.training
-    ]
-    for module in keeping:
-        module.training = True
-    try:
-        yield
-    finally:
-        for module in keeping:
-            module.training = False
 
 
 def _functions_of_timm() -> tuple[Callable[..., Any], ...]:

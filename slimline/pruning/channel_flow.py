@@ -11,157 +11,27 @@ layers that it reads stay whole, and so do those that read what it returns as th
 
 from __future__ import annotations
 
-import operator
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from math import lcm
+from math import gcd, lcm, prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
-from torch.nn.modules import activation, dropout, pooling
-from torchvision.ops import StochasticDepth, stochastic_depth
 
 from slimline.networks import tracing
+from slimline.pruning import followed_operators as operators
+from slimline.pruning import split_widths
+from slimline.pruning.split_widths import SplitWidth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    _Operators = frozenset[Callable[..., Any] | str]
 
 PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU
 """What has weights that may be cut."""
 
 Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
 """What has statistics as well."""
-
-_JOINS: _Operators = frozenset(
-    {
-        operator.add,
-        operator.iadd,
-        operator.sub,
-        operator.isub,
-        operator.mul,
-        operator.imul,
-        operator.truediv,
-        torch.add,
-        torch.sub,
-        torch.mul,
-        torch.div,
-        torch.maximum,
-        "add",
-        "add_",
-        "sub",
-        "sub_",
-        "mul",
-        "mul_",
-        "div",
-    }
-)
-_REDUCTIONS: _Operators = frozenset(
-    {torch.mean, torch.amax, torch.amin, torch.sum, "mean", "amax", "amin", "sum"}
-)
-_CATS: _Operators = frozenset({torch.cat, torch.concat})
-_MOVES: _Operators = frozenset(
-    {
-        torch.split,
-        torch.chunk,
-        torch.transpose,
-        torch.permute,
-        torch.reshape,
-        operator.getitem,
-        "split",
-        "chunk",
-        "transpose",
-        "permute",
-        "reshape",
-        "view",
-    }
-)
-_KEEPS_PLACES: _Operators = frozenset(
-    {
-        torch.flatten,
-        torch.squeeze,
-        torch.unsqueeze,
-        "flatten",
-        "squeeze",
-        "unsqueeze",
-        "reshape_as",
-        "view_as",
-        "contiguous",
-        "size",
-        "dim",
-        getattr,
-    }
-)
-_CHANNELWISE: _Operators = frozenset(
-    {
-        torch.relu,
-        torch.sigmoid,
-        torch.tanh,
-        torch.clamp,
-        functional.relu,
-        functional.relu6,
-        functional.leaky_relu,
-        functional.elu,
-        functional.gelu,
-        functional.silu,
-        functional.mish,
-        functional.hardswish,
-        functional.hardsigmoid,
-        functional.hardtanh,
-        functional.softplus,
-        functional.dropout,
-        functional.dropout2d,
-        functional.adaptive_avg_pool2d,
-        functional.adaptive_max_pool2d,
-        functional.avg_pool2d,
-        functional.max_pool2d,
-        functional.interpolate,
-        stochastic_depth,
-        "relu",
-        "relu_",
-        "sigmoid",
-        "tanh",
-        "clamp",
-        "float",
-    }
-)
-_CHANNELWISE_MODULES = (
-    nn.Identity,
-    StochasticDepth,
-    activation.ReLU,
-    activation.ReLU6,
-    activation.LeakyReLU,
-    activation.ELU,
-    activation.CELU,
-    activation.SELU,
-    activation.GELU,
-    activation.SiLU,
-    activation.Mish,
-    activation.Hardswish,
-    activation.Hardsigmoid,
-    activation.Hardtanh,
-    activation.Sigmoid,
-    activation.Tanh,
-    activation.Softplus,
-    activation.LogSigmoid,
-    dropout.Dropout,
-    dropout.Dropout2d,
-    dropout.AlphaDropout,
-    pooling.AdaptiveAvgPool2d,
-    pooling.AdaptiveMaxPool2d,
-    pooling.AvgPool2d,
-    pooling.MaxPool2d,
-    pooling.LPPool2d,
-    nn.Upsample,
-    nn.UpsamplingNearest2d,
-    nn.UpsamplingBilinear2d,
-    nn.ZeroPad2d,
-    nn.ReflectionPad2d,
-    nn.ReplicationPad2d,
-)
 
 
 @dataclass(frozen=True)
@@ -226,6 +96,10 @@ class Flow:
     """Nodes of the graph whose result cannot be followed."""
     repeats: Mapping[str, int]
     """How many inputs of a linear layer belong to one channel, where maps were flattened."""
+    splits: Mapping[str, SplitWidth]
+    """Splits into widths that an attribute of their module decides, by the name of their node."""
+    paths: Mapping[str, Sequence[int]]
+    """How many maps of the same channels a sum or a softmax goes over, by the name of its node."""
 
     def homes(self) -> dict[int, tuple[str, ...]]:
         """Return for each number the names of all layers at which it stands."""
@@ -246,7 +120,8 @@ def follow(network: nn.Module, num_inputs: int, *, like: Flow | None = None) -> 
         TracingError: what the network calls depends on its input, so that it has no graph.
         RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
     """
-    flow = _ChannelFlow(network, tracing.graph(network, with_whole_parts=True), like)
+    graph = tracing.graph(network, with_whole_parts=True)
+    flow = _ChannelFlow(network, graph, like)
     flow.run(torch.zeros(1, num_inputs, 1, 1))
     return flow.result()
 
@@ -276,6 +151,9 @@ class _ChannelFlow(fx.Interpreter):
     def __init__(self, network: nn.Module, graph: fx.Graph, like: Flow | None) -> None:
         super().__init__(network, graph=graph)
         self._like = like
+        self._fixed = split_widths.find(network, graph) if like is None else like.splits
+        self._splits: dict[str, SplitWidth] = {}
+        self._paths: dict[str, list[int]] = {}
         self._numbers, self._makers = _Classes(), _Classes()
         self._maker_of: list[int] = []
         self._made: dict[int, str] = {}
@@ -318,6 +196,8 @@ class _ChannelFlow(fx.Interpreter):
             [family for family in found if family is not None],
             frozenset(self._opaque),
             self._repeats,
+            self._splits,
+            self._paths,
         )
 
     def run_node(self, n: fx.Node) -> Any:
@@ -352,8 +232,10 @@ class _ChannelFlow(fx.Interpreter):
             if isinstance(module, PrunableLayer):
                 self._note(target, module, channels.flatten(), channels.flatten())
                 return channels
-            if isinstance(module, _CHANNELWISE_MODULES):
+            if isinstance(module, operators.CHANNELWISE_MODULES):
                 return channels
+            if isinstance(module, nn.Softmax):
+                return self._move(torch.softmax, (channels, module.dim), {}, super().call_function)
         return self._lose((args, kwargs))
 
     def _call_layer(self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any) -> Tensor:
@@ -417,29 +299,28 @@ class _ChannelFlow(fx.Interpreter):
             return None
         given = list(_leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
-        if target in _JOINS and tensors and not self._is_lost(given):
+        if target in operators.JOINS and tensors and not self._is_lost(given):
             return self._join_all(tensors, given)
         if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
             return self._lose(given)
-        if target in _CHANNELWISE and tensors:
+        if target in operators.CHANNELWISE and tensors:
             return args[0]
-        if tensors and target not in _REDUCTIONS | _CATS | _MOVES | _KEEPS_PLACES:
+        if tensors and target not in operators.FOLLOWED:
             return self._lose(given)
+        own = self._own_way(target) if tensors else None
         try:
-            result = (
-                self._reduce(*args, **kwargs)
-                if target in _REDUCTIONS and tensors
-                else run(target, args, kwargs)
-            )
+            result = run(target, args, kwargs) if own is None else own(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError, TypeError):
             if self._like is not None:
                 raise
             return self._lose(given)
         if not tensors:  # sizes
             return result
-        if target in _CATS:
+        if target in operators.STACKS:
+            self._tie(result.flatten().tolist())
+        elif target in operators.CATS:
             self._tie(number for number in result.flatten().tolist() if number in self._moved)
-        elif target in _MOVES:
+        elif target in operators.MOVES:
             numbers = tensors[0].flatten().tolist()
             self._moved.update(numbers)
             self._tie(numbers)
@@ -454,12 +335,64 @@ class _ChannelFlow(fx.Interpreter):
         """Whether this node could not be followed in the wider network."""
         return self._like is not None and self._node in self._like.opaque
 
+    def _own_way(self, target: Any) -> Callable[..., Any] | None:
+        """Return how numbers go through a function that would not move them, but compute."""
+        if target in operators.REDUCTIONS:
+            return self._reduce
+        if target in operators.SOFTMAXES:
+            return self._softmax
+        return self._split if target in operators.SPLITS else None
+
     def _reduce(self, values: Tensor, dim: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
-        """Leave out places, of which there is one; raise IndexError where channels are mixed."""
+        """Leave out places and paths; raise IndexError where channels are mixed."""
         dims = (dim,) if isinstance(dim, int) else tuple(dim or range(values.dim()))
-        if any(values.shape[each] != 1 for each in dims):
-            raise IndexError(f"dimensions {dims} hold channels")
+        self._join_paths(values, dims)
+        for each in dims:
+            values = values.narrow(each, 0, 1)
         return values if keepdim else values.squeeze(dims)
+
+    def _softmax(self, values: Tensor, dim: int, **_: Any) -> Tensor:
+        self._join_paths(values, (dim,))
+        return values
+
+    def _join_paths(self, values: Tensor, dims: Sequence[int]) -> None:
+        """Declare maps the same that stand beside one another in dimensions, channel by channel.
+
+        As many of them must stand there however narrow the network is, else they are channels.
+        """
+        sizes = [values.shape[each] for each in dims]
+        if values.numel() > 1 and prod(sizes) == values.numel():
+            raise IndexError(f"dimensions {dims} hold all channels")
+        if self._like is not None and self._like.paths.get(self._node, sizes) != sizes:
+            raise IndexError(f"dimensions {dims} hold channels")
+        if prod(sizes) > 1:
+            self._paths[self._node] = sizes
+            places = [each % values.dim() for each in dims]
+            kept = [each for each in range(values.dim()) if each not in places]
+            self._join(list(values.permute(*places, *kept).reshape(prod(sizes), -1)))
+
+    def _split(self, values: Tensor, sizes: Any = None, dim: int = 0, **named: Any) -> Any:
+        """Return parts of these sizes, or of those that an attribute may be given for them."""
+        if sizes is None:
+            (sizes,) = named.values()
+        found = self._fixed.get(self._node)
+        if found is not None and self._like is None:
+            parts = torch.split(values, sizes, dim)
+            found = found.of(tuple(part.shape[dim] for part in parts))
+        elif found is not None:
+            found = found.fitted(values.shape[dim])
+        if found is None:
+            return torch.split(values, sizes, dim)
+        self._splits[self._node] = found
+        self._block(values.flatten().tolist(), found.unit)
+        return torch.split(values, list(found.parts), dim)
+
+    def _block(self, numbers: Sequence[int], unit: int) -> None:
+        """Let the layers that made these numbers make a multiple of `unit` together."""
+        counts = Counter(self._maker_of[number] for number in numbers)
+        is_even = len(set(counts.values())) == 1
+        each = unit // gcd(unit, len(counts) if is_even else 1)
+        self._blocks += [(maker, each) for maker in counts]
 
     def _lose(self, given: Any) -> _Opaque:
         """Return what cannot be followed; what it is made of stays as it is."""

@@ -17,7 +17,7 @@ from math import lcm
 import torch
 from torch import Tensor, nn
 
-from slimline.pruning import channel_flow, cost
+from slimline.pruning import channel_flow, cost, split_widths
 from slimline.pruning.channel_flow import Family, Flow, Normalisation, Ports, PrunableLayer
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.groups import Group
@@ -48,6 +48,7 @@ class ChannelPlan:
         self.network, self._num_inputs = network, example.shape[1]
         self._flow = channel_flow.follow(network, self._num_inputs)
         self._importance = _importance(self._flow, scores)
+        self.split_widths = split_widths.collected(self._flow.splits)
         self._cost = cost.count(network, example)
         self._times = {
             name: times
@@ -116,6 +117,9 @@ class ChannelPlan:
         Returns for each layer the rows of its weights that stayed, int64 [width].
         """
         flow = self._narrow_flow(self.groups)
+        for split in flow.splits.values():
+            split.write(self.network)
+        self.split_widths = split_widths.collected(flow.splits)
         origin = _match(self._flow, flow, self._importance)
         stayed = {}
         for name, old in self._flow.ports.items():
@@ -129,7 +133,9 @@ class ChannelPlan:
     def _narrow_flow(self, groups: Sequence[Group]) -> Flow:
         """Return where channels go in a network of the new widths; what stays is not yet known."""
         self._set_widths(groups)
-        return channel_flow.follow(self._shell, self._num_inputs, like=self._flow)
+        flow = channel_flow.follow(self._shell, self._num_inputs, like=self._flow)
+        split_widths.collected(flow.splits)
+        return flow
 
     def _set_widths(self, groups: Sequence[Group]) -> None:
         for group in groups:

@@ -7,7 +7,7 @@ A part is what a method removes: a channel (`slimline.pruning.channel_plan`) or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from slimline.networks.architecture import SplitWidths
+    from slimline.networks.classifier import Classifier
     from slimline.pruning.cost import Cost
 
 
@@ -80,8 +82,20 @@ class Plan(Protocol):
     def whole(self) -> Sequence[str]:
         """Names of the layers that must stay as wide as they are, the last one apart, in order."""
 
+    @property
+    def split_widths(self) -> SplitWidths:
+        """What modules keep of the widths that they split, as they are now."""
+
     def predict(self) -> Cost:
         """Return what the network would cost with the widths that the groups have now."""
 
     def apply(self) -> object:
         """Change the network in place; the most important parts stay."""
+
+
+def carry_out(plan: Plan, model: Classifier) -> Classifier:
+    """Apply a plan for a classifier's network; return the classifier, which can be rebuilt."""
+    plan.apply()
+    known = model.architecture.split_widths
+    architecture = replace(model.architecture, split_widths={**known, **plan.split_widths})
+    return replace(model, architecture=architecture)

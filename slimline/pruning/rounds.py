@@ -9,7 +9,7 @@ from torch import nn
 
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
-from slimline.pruning import batchnorm_statistics, cost, widths
+from slimline.pruning import batchnorm_statistics, cost, groups, widths
 from slimline.pruning.cost import LayerCost
 from slimline.pruning.record import LayerChange, Round
 from slimline.pruning.settings import PruneSettings
@@ -81,7 +81,7 @@ def prune(
             widths.choose(plan, settings, Progress(1, 1, before), tables)
         progress = Progress(number, settings.steps, before)
         threshold = widths.choose(plan, settings, progress, tables)
-        plan.apply()
+        current = groups.carry_out(plan, current)
         batchnorm_statistics.recompute(current, calibration)
         cut = loop.measure(current.network, validation, model.preprocessing)
         fitted = loop.fit(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from slimline.networks.architecture import SplitWidths
 from slimline.pruning import cost
 from slimline.pruning.cost import Cost
 from slimline.pruning.groups import Group
@@ -44,6 +45,11 @@ class WeightPlan:
     def whole(self) -> Sequence[str]:
         """None: single weights go in every layer."""
         return ()
+
+    @property
+    def split_widths(self) -> SplitWidths:
+        """Nothing: all widths stay."""
+        return {}
 
     def predict(self) -> Cost:
         """Return what the network would cost; zeros take away no multiply-accumulate."""

@@ -17,7 +17,7 @@ from slimline.artifacts import description, model_folder
 from slimline.errors import ParityError
 from slimline.networks.classifier import Classifier
 from slimline.quantization import int8_export
-from slimline.targets.onnxruntime.to_onnx import quiet_exporter
+from slimline.targets.onnxruntime import to_onnx
 
 _OF_THE_SOURCE = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
 _NUM_IMAGES = 8
@@ -34,11 +34,8 @@ def write(folder: Path, path: Path) -> None:
         ParityError: the file answers otherwise than the model.
     """
     model = _load(folder)
-    batch = torch.export.Dim("batch", min=1)
-    with quiet_exporter():
-        program = torch.export.export(
-            model.network, (model.example,), dynamic_shapes=({0: batch},), strict=False
-        )
+    program = to_onnx.program(model.network, model.example)
+    with to_onnx.quiet_exporter():
         _forget_the_source(program)
         torch.export.save(program, path)
         found = torch.export.load(path).module()

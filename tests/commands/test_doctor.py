@@ -9,6 +9,8 @@ import pytest
 import toy
 
 from slimline.__main__ import main
+from slimline.doctor import network as doctor
+from slimline.measure import interleaved
 from slimline.networks import backbones
 
 STEPS = ["builds", "trains", "prunes", "reloads", "exports", "quantizes", "int8 file", "gains"]
@@ -126,3 +128,15 @@ def test_a_package_of_another_version_is_named(capsys: pytest.CaptureFixture[str
     verdict, told = lines(capsys.readouterr().out)["packages"]
     assert verdict == "NO"
     assert told.startswith("torchao is 0.18.0, not 0.99.0: other versions give other bytes")
+
+
+@pytest.mark.parametrize(("int8", "is_slower"), [(0.8, False), (1.25, True)])
+def test_it_says_what_to_do_where_int8_is_slower(
+    int8: float, is_slower: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interleaved, "block", lambda *_, **__: {"float": [1.0], "int8": [int8]})
+    patient = doctor._Patient("own.mine:build", [doctor._noise(8, 3, 2)], tmp_path, None)
+    patient.float_file = patient.int8_file = tmp_path / "model.onnx"
+    told = doctor._time(patient)
+    assert told.figures == {"faster": 1 / int8}
+    assert ("quantization.mixed.only_faster: true" in told.text) == is_slower

@@ -9,6 +9,7 @@ import toy
 from torch import Tensor, nn
 
 from slimline.data.split_files import Split
+from slimline.doctor import network as doctor
 from slimline.errors import NetworkError
 from slimline.networks import backbones, classifier
 from slimline.networks.architecture import Architecture
@@ -127,3 +128,34 @@ def test_what_depends_on_its_input_has_no_graph() -> None:
 
     with pytest.raises(NetworkError, match="Deciding: its forward decides by what it is given"):
         tracing.graph(Deciding())
+
+
+FIXED = """
+from torch import nn
+
+
+class Fixed(nn.Sequential):
+    image_size = 40
+
+    def forward(self, images):
+        assert images.shape[-1] == self.image_size, "takes 40 pixels"
+        return super().forward(images)
+
+
+def build(num_classes, in_channels):
+    return Fixed(
+        nn.Conv2d(in_channels, 8, 3), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, num_classes),
+    )
+"""
+
+
+@pytest.mark.usefixtures("own")
+def test_a_network_says_which_size_it_demands(tmp_path: Path) -> None:
+    (tmp_path / "own" / "mine.py").write_text(FIXED)
+    entry = backbones.find("own.mine:build")
+    assert (entry.stem, entry.head, entry.image_size) == ("0", "4.", 40)
+    steps = doctor.examine(
+        "own.mine:build", tmp_path, size=None, channels=3, num_classes=3, steps=["builds"]
+    )
+    assert [each.figures["px"] for each in steps] == [40]

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.layers import resample_abs_pos_embed
+from torchvision.models import VisionTransformer
 
 from slimline.errors import PretrainedError
 from slimline.networks import classifier, pretrained
@@ -56,6 +58,31 @@ def test_a_grey_stem_answers_a_grey_image_as_the_rgb_one() -> None:
     images = torch.rand(2, 1, 32, 32)
     expected = rgb.eval()(images.expand(-1, 3, -1, -1))
     assert torch.allclose(grey.eval()(images), expected, atol=1e-4)
+
+
+def vit(size: int) -> torch.nn.Module:
+    torch.manual_seed(size)
+    return VisionTransformer(size, 8, 1, 2, 16, 16, num_classes=5)
+
+
+def test_positions_of_larger_images_are_resized_as_timm_does() -> None:
+    large, small = vit(48), vit(32)
+    tensors = large.state_dict()
+    account = pretrained.adopt(small, tensors, source="", stem="conv_proj", head="heads.")
+    name = "encoder.pos_embedding"
+    assert account.resized == {name: "[1, 37, 16] -> [1, 17, 16]"}
+    assert not account.random
+    theirs = resample_abs_pos_embed(tensors[name], [4, 4], num_prefix_tokens=1)
+    assert torch.allclose(small.state_dict()[name], theirs, atol=1e-6)
+
+
+def test_positions_that_are_no_square_are_left_out() -> None:
+    small, tensors = vit(32), vit(48).state_dict()
+    name = "encoder.pos_embedding"
+    for shape in ((1, 28, 16), (1, 37, 8)):
+        tensors[name] = torch.zeros(shape)
+        account = pretrained.adopt(small, tensors, source="", stem="conv_proj", head="heads.")
+        assert account.random == [name]
 
 
 def test_a_file_of_another_network_is_refused() -> None:

@@ -5,6 +5,7 @@ import copy
 import cuts
 import pytest
 import torch
+from splitting import Mixed, Selective
 from torch import Tensor, nn
 
 from slimline.networks import classifier
@@ -109,7 +110,7 @@ class Ghost(nn.Module):
         return self.head(self.norm(whole + self.shortcut(x)).relu().mean((2, 3)))
 
 
-KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost]
+KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost, Mixed, Selective]
 
 
 def made(kind: type[nn.Module]) -> nn.Module:
@@ -148,8 +149,9 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
     network = made(kind)
-    cuts.cut(network, EXAMPLE, 0.4)
+    plan = cuts.cut(network, EXAMPLE, 0.4)
     tensors, fresh = network.state_dict(), made(kind)
+    cuts.write_splits(fresh, plan)
     classifier.fit_shapes(fresh, {name: list(each.shape) for name, each in tensors.items()})
     fresh.load_state_dict(tensors, strict=True)
     images = torch.randn(3, *EXAMPLE.shape[1:])
@@ -172,6 +174,8 @@ def test_groups_of_a_convolution_go_whole() -> None:
         (Gated, ["a", "twice", "gate", "narrow"]),
         (Attention, ["patches", "qkv", "out", "down"]),
         (Ghost, []),
+        (Mixed, []),
+        (Selective, []),
     ],
 )
 def test_what_keeps_its_width_is_named(kind: type[nn.Module], whole: list[str]) -> None:
@@ -196,6 +200,55 @@ def test_a_width_in_the_code_stays_as_it_is() -> None:
     assert network.a.out_channels < before.a.out_channels
     assert network.b.out_channels == before.b.out_channels
     assert network(EXAMPLE).shape == (2, 5)
+
+
+def test_a_split_written_into_the_code_stays_whole_and_the_rest_is_cut() -> None:
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 16, 1)
+            self.c, self.head = nn.Conv2d(8, 16, 1), nn.Linear(16, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            one, two = torch.split(self.b(self.a(images)), 8, 1)
+            return self.head(self.c(one * two).mean((2, 3)))
+
+    network = Written().eval()
+    plan = cuts.cut(network, EXAMPLE, 0.5)
+    assert plan.whole == ["b"]
+    assert plan.split_widths == {}
+    widths = [each.out_channels for each in (network.a, network.b, network.c)]
+    assert widths == [16, 16, 8]
+    assert network(EXAMPLE).shape == (2, 5)
+
+
+def test_a_split_follows_its_channels_round_after_round() -> None:
+    network = made(Mixed)
+    for _ in range(2):
+        plan = cuts.cut(network, EXAMPLE, 0.3)
+    assert sum(network.splits) == network.a.out_channels < 20
+    assert network.splits == [network.small.in_channels, network.large.in_channels]
+    assert plan.split_widths == {"": {"splits": network.splits}}
+    network = made(Selective)
+    plan = cuts.cut(network, EXAMPLE, 0.3, multiple=1)
+    assert plan.split_widths == {"": {"channels": network.a.out_channels}}
+    assert network.a.out_channels == 22  # as many for each path
+    assert network.select.out_channels == 2 * network.paths[0].out_channels
+
+
+def test_a_mean_over_channels_keeps_them() -> None:
+    class Averaging(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.head = nn.Conv2d(3, 16, 3), nn.Conv2d(3, 16, 3), nn.Linear(8, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            folded = self.a(images).unflatten(1, (2, 8))
+            x = self.b(images).view(images.size(0), 4, -1, 14, 14).mean(2).mean((1, 2, 3))
+            return self.head(folded.sum(1).mean((2, 3))) + x.view(-1, 1)
+
+    network = Averaging().eval()
+    assert cuts.plan(network, EXAMPLE).groups == []
 
 
 def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:

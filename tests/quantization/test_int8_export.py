@@ -35,6 +35,18 @@ class Network(nn.Module):
         return self.head(10 * self.conv(images).relu().mean([2, 3]))
 
 
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.head = nn.Conv2d(1, 8, 7, stride=7), nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        shares = (tokens @ tokens.transpose(1, 2)).softmax(-1)
+        return self.head((shares @ tokens).mean(1))
+
+
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
@@ -95,6 +107,21 @@ def test_predict_and_what_is_shipped_answer_alike(
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
     assert len(told[0].splitlines()) == len(paths)
+
+
+def test_products_of_attention_are_told_to_be_in_float(split: Split, tmp_path: Path) -> None:
+    model = calibrated.classifier(Attention(), split)
+    files.write_json(tmp_path / description.DESCRIPTION, {})
+    int8_export.save(
+        tmp_path / "int8", model, split, calibrated.EXPORT, parent=tmp_path, num_threads=1
+    )
+    found = description.read(tmp_path / "int8")["in_float"]
+    products, layers = 2 * 16 * 16 * 8, 16 * 49 * 8 + 8 * 10  # of 16 patches
+    assert found == {"layers": [], "products_share": round(100 * products / (products + layers), 1)}
+
+
+def test_where_all_is_in_int8_nothing_is_told(folders: tuple[Path, Path]) -> None:
+    assert "in_float" not in description.read(folders[0])
 
 
 def test_metadata_says_what_the_file_is(folders: tuple[Path, Path], split: Split) -> None:

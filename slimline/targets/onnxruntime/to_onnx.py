@@ -22,6 +22,7 @@ from torch._dynamo.exc import UserError
 from torch.export import ExportedProgram
 from torch.onnx import OnnxExporterError
 
+from slimline import attention_biases
 from slimline.errors import NetworkError
 from slimline.targets.onnxruntime import releases, runtime
 
@@ -65,7 +66,7 @@ def program(network: nn.Module, example: Tensor) -> ExportedProgram:
     """
     batch = torch.export.Dim("batch", min=1)
     try:
-        with quiet_exporter():
+        with quiet_exporter(), attention_biases.computed_anew(network):
             return torch.export.export(
                 network, (example,), dynamic_shapes=({0: batch},), strict=False
             )
@@ -110,7 +111,7 @@ def _export(network: nn.Module, given: Tensor | ExportedProgram) -> onnx.ModelPr
     """Return a network as it is traced at an example, or was for any number of images."""
     what = (given,) if isinstance(given, ExportedProgram) else (network, (given,))
     try:
-        with quiet_exporter():
+        with quiet_exporter(), attention_biases.computed_anew(network):
             found = torch.onnx.export(
                 *what,
                 dynamo=True,

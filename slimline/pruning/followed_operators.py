@@ -1,0 +1,152 @@
+"""Functions, methods and modules that `channel_flow` can send the numbers of channels through."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.modules import activation, dropout, pooling
+from torchvision.ops import StochasticDepth, stochastic_depth
+
+Operators = frozenset[Callable[..., Any] | str]
+
+SPLITS: Operators = frozenset({torch.split, "split"})
+"""They are told how wide each part shall be."""
+JOINS: Operators = frozenset(
+    {
+        operator.add,
+        operator.iadd,
+        operator.sub,
+        operator.isub,
+        operator.mul,
+        operator.imul,
+        operator.truediv,
+        torch.add,
+        torch.sub,
+        torch.mul,
+        torch.div,
+        torch.maximum,
+        "add",
+        "add_",
+        "sub",
+        "sub_",
+        "mul",
+        "mul_",
+        "div",
+    }
+)
+"""Each channel of one map meets the same channel of another."""
+REDUCTIONS: Operators = frozenset(
+    {torch.mean, torch.amax, torch.amin, torch.sum, "mean", "amax", "amin", "sum"}
+)
+"""Over places, or over maps of the same channels."""
+CATS: Operators = frozenset({torch.cat, torch.concat})
+"""Channels of several maps one after another."""
+SOFTMAXES: Operators = frozenset({torch.softmax, functional.softmax, "softmax"})
+"""Over the same."""
+STACKS: Operators = frozenset({torch.stack})
+"""Maps side by side, in a dimension of their own."""
+MOVES: Operators = SPLITS | frozenset(
+    {
+        torch.chunk,
+        torch.transpose,
+        torch.permute,
+        torch.reshape,
+        operator.getitem,
+        "chunk",
+        "transpose",
+        "permute",
+        "reshape",
+        "view",
+    }
+)
+"""Channels come to stand elsewhere; the network's own code says where."""
+KEEPS_PLACES: Operators = frozenset(
+    {
+        torch.flatten,
+        torch.squeeze,
+        torch.unsqueeze,
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "reshape_as",
+        "view_as",
+        "contiguous",
+        "size",
+        "dim",
+        getattr,
+    }
+)
+"""Channels stay where they are, or become a size."""
+FOLLOWED = REDUCTIONS | SOFTMAXES | STACKS | CATS | MOVES | KEEPS_PLACES
+"""What numbers can be sent through."""
+CHANNELWISE: Operators = frozenset(
+    {
+        torch.relu,
+        torch.sigmoid,
+        torch.tanh,
+        torch.clamp,
+        functional.relu,
+        functional.relu6,
+        functional.leaky_relu,
+        functional.elu,
+        functional.gelu,
+        functional.silu,
+        functional.mish,
+        functional.hardswish,
+        functional.hardsigmoid,
+        functional.hardtanh,
+        functional.softplus,
+        functional.dropout,
+        functional.dropout2d,
+        functional.adaptive_avg_pool2d,
+        functional.adaptive_max_pool2d,
+        functional.avg_pool2d,
+        functional.max_pool2d,
+        functional.interpolate,
+        stochastic_depth,
+        "relu",
+        "relu_",
+        "sigmoid",
+        "tanh",
+        "clamp",
+        "float",
+    }
+)
+"""What leaves a channel is made of that channel alone."""
+CHANNELWISE_MODULES = (
+    nn.Identity,
+    StochasticDepth,
+    activation.ReLU,
+    activation.ReLU6,
+    activation.LeakyReLU,
+    activation.ELU,
+    activation.CELU,
+    activation.SELU,
+    activation.GELU,
+    activation.SiLU,
+    activation.Mish,
+    activation.Hardswish,
+    activation.Hardsigmoid,
+    activation.Hardtanh,
+    activation.Sigmoid,
+    activation.Tanh,
+    activation.Softplus,
+    activation.LogSigmoid,
+    dropout.Dropout,
+    dropout.Dropout2d,
+    dropout.AlphaDropout,
+    pooling.AdaptiveAvgPool2d,
+    pooling.AdaptiveMaxPool2d,
+    pooling.AvgPool2d,
+    pooling.MaxPool2d,
+    pooling.LPPool2d,
+    nn.Upsample,
+    nn.UpsamplingNearest2d,
+    nn.UpsamplingBilinear2d,
+    nn.ZeroPad2d,
+    nn.ReflectionPad2d,
+    nn.ReplicationPad2d,
+)
