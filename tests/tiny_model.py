@@ -8,7 +8,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from slimline import files
+from slimline.artifacts import model_interface
 from slimline.data.preprocessing import Preprocessing
+from slimline.targets.onnxruntime import interface
 
 CLASSES = ["top left", "top right", "bottom left", "bottom right"]
 FRAME = Preprocessing(8, 8, channels=1, mean=(0.5,), std=(0.5,))
@@ -34,3 +36,11 @@ def write(folder: Path, classes: Sequence[str] = CLASSES) -> Path:
     content = {"classes": list(classes), "preprocessing": FRAME.to_dict()}
     files.write_json(folder / "model.json", content)
     return folder
+
+
+def rewrite(folder: Path, *, takes: str, answers: str) -> None:
+    """Let the model take and answer what `int8_export.input` and `int8_export.answer` say."""
+    asked = model_interface.of(FRAME, takes=takes, answers=answers)
+    interface.rewrite(folder / "model.onnx", asked.frame, answers=asked.answers, metadata={})
+    path = folder / "model.json"
+    files.write_json(path, files.read_json(path) | asked.describe())

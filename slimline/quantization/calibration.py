@@ -18,6 +18,9 @@ _MANY_FLAT = 0.1
 """Share of calibration images that may show nothing before that is told."""
 _WITH_CHANNELS = (2, 4)
 """Dimensions of values whose second one is channels."""
+_MUCH_CUT = 0.01
+"""Share of the values of an activation that a range may leave out before that is told: entropy left
+out 3 to 8 % with 5 to 50 images, where it cost 1.3 to 3 points, and minmax none."""
 _LOPSIDED = 100
 """Times the middle channel that the largest may be: beyond that half of them have few bytes."""
 
@@ -59,9 +62,23 @@ def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], Non
         run()
         for hook in hooks:
             hook.remove()
-    for each in watched:
-        each.set_range(calibrator)
-    return [told for each in watched if (told := each.told())]
+    left_out = [(each.set_range(calibrator), each.name) for each in watched]
+    of_values = [told for each in watched if (told := each.told())]
+    return [*of_values, *_of_cuts(left_out, calibrator)]
+
+
+def _of_cuts(left_out: list[tuple[float, str]], calibrator: Calibrator) -> list[str]:
+    """Return what to say of ranges that leave out many values, by the share of each; or nothing."""
+    worst, name = max(left_out, default=(0.0, ""))
+    if worst <= _MUCH_CUT:
+        return []
+    count = sum(share > _MUCH_CUT for share, _ in left_out)
+    return [
+        f"warning: calibrator {calibrator} leaves {100 * worst:.1f} % of the values of "
+        f"{name} out of its range, and more than {100 * _MUCH_CUT:.0f} % of {count} of "
+        f"{len(left_out)} activations, as it does with few images: if int8 costs accuracy, give it "
+        "more (data.calibration_images), or set the calibrator to minmax"
+    ]
 
 
 def _names(network: nn.Module) -> dict[str, str]:
@@ -92,7 +109,7 @@ class _Watched:
     """A fake-quant, and what it was given so far."""
 
     def __init__(self, fake_quant: Any, name: str) -> None:
-        self._fake_quant, self._name = fake_quant, name
+        self._fake_quant, self.name = fake_quant, name
         self._observer = fake_quant.activation_post_process
         self._low, self._high = float("inf"), float("-inf")
         self._counts = torch.zeros(NUM_BINS, dtype=torch.float64)
@@ -125,14 +142,14 @@ class _Watched:
         """Return what to say of the values; empty: nothing."""
         if self._low == self._high:
             return (
-                f"warning: {self._name} is {self._low:.3g} in all calibration images, of which no "
+                f"warning: {self.name} is {self._low:.3g} in all calibration images, of which no "
                 "range can be found: look at where data.calibration_images are taken from"
             )
         ratio = max(map(_times_the_middle, self._of_channels.values()), default=1.0)
         if ratio < _LOPSIDED:
             return ""
         return (
-            f"warning: one channel of {self._name} reaches {ratio:,.0f} times as far as half of "
+            f"warning: one channel of {self.name} reaches {ratio:,.0f} times as far as half of "
             "the others do, for which few of the 256 bytes are left: if int8 costs accuracy, set "
             "quantization.equalise, or keep what reads it in float (quantization.mixed)"
         )
@@ -143,16 +160,20 @@ class _Watched:
             counts = torch.histc(values.float(), NUM_BINS, self._low, self._high)
             self._counts += counts.double()
 
-    def set_range(self, calibrator: Calibrator) -> None:
+    def set_range(self, calibrator: Calibrator) -> float:
         """Tell the observer, and the fake-quant what follows from it.
 
-        Something that is the same everywhere keeps the range that the observer saw.
+        Something that is the same everywhere keeps the range that the observer saw. Returns the
+        share of the values that is out of the range, 0 to 1.
         """
+        left_out = 0.0
         if self._low < self._high:
             found = Histogram(self._counts.numpy(), self._low, self._high)
             low, high = CALIBRATORS[calibrator](found)
             self._observer.min_val.fill_(low)
             self._observer.max_val.fill_(high)
+            left_out = found.share_outside(low, high)
         scale, zero_point = self._fake_quant.calculate_qparams()
         self._fake_quant.scale.copy_(scale)
         self._fake_quant.zero_point.copy_(zero_point)
+        return left_out

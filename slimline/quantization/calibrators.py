@@ -50,6 +50,12 @@ class Histogram:
         """What stands for the values of a bin, float64 [bins]."""
         return (self.edges[:-1] + self.edges[1:]) / 2
 
+    def share_outside(self, low: float, high: float) -> float:
+        """Return the share of the values, 0 to 1, that a range leaves out; 0 of none."""
+        total = float(self.counts.sum())
+        is_outside = (self.centres < low) | (self.centres > high)
+        return float(self.counts[is_outside].sum()) / total if total else 0.0
+
 
 def minmax(histogram: Histogram) -> Range:
     """Return the range that leaves out nothing."""

@@ -322,6 +322,18 @@ def test_a_model_of_another_run_is_not_timed(folder: Path, capsys: Capsys) -> No
     assert "not measured anew: models/int8_export/model.onnx is not here" in told
 
 
+@pytest.mark.parametrize("takes", ["uint8", "uint8_nhwc"])
+def test_a_product_of_raw_pixels_is_timed_against_one_of_floats(
+    takes: str, folder: Path, capsys: Capsys
+) -> None:
+    with_models(folder)
+    tiny_model.rewrite(folder / "models/int8_export", takes=takes, answers="probabilities")
+    repository.write(folder, State(cpu="Other CPU"))
+    code, verdicts, told = gate(capsys, "--base", "main")
+    assert (code, verdicts["max_slowdown"]) == (0, "kept")
+    assert "both models measured anew, in turns, on " in told
+
+
 def test_the_same_file_is_exactly_as_fast(folder: Path, capsys: Capsys) -> None:
     toy.git(folder, "switch", "--quiet", "main")
     repository.write(folder, State(product_md5="3" * 32))

@@ -104,6 +104,21 @@ def test_values_that_never_change_are_told() -> None:
     assert told.startswith("warning: the input is 1 in all calibration images")
 
 
+@pytest.mark.parametrize("calibrator", CALIBRATORS)
+def test_a_range_that_leaves_out_much_is_told(calibrator: str) -> None:
+    """Of one image entropy takes chance for the distribution, and cuts off its tail."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1)).eval()
+    graph = qat.prepare(network, IMAGES[:2], weight_bits=7)
+    image = torch.randn(1, 4, 16, 16).exp()
+    told = calibration.set_ranges(graph, calibrator, lambda: graph(image))
+    of_cuts = [each for each in told if "out of its range" in each]
+    assert len(of_cuts) == (calibrator == "entropy")
+    if of_cuts:
+        assert of_cuts[0].startswith("warning: calibrator entropy leaves ")
+        assert "data.calibration_images" in of_cuts[0]
+
+
 def test_halves_that_share_a_range_have_channels_of_their_own() -> None:
     """As those of ShuffleNetV2: more channels before a split than behind it."""
 

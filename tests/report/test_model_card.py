@@ -31,6 +31,27 @@ def test_its_ten_lines_run_the_model(
     assert told == "bottom left\n"
 
 
+@pytest.mark.parametrize("takes", ["float32", "uint8", "uint8_nhwc"])
+@pytest.mark.parametrize("answers", ["logits", "probabilities"])
+def test_they_run_what_int8_export_may_make_of_it(
+    takes: str,
+    answers: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bare_python: Path,
+) -> None:
+    model = folder / "models" / "int8_export"
+    tiny_model.rewrite(model, takes=takes, answers=answers)
+    card = finished.run(folder, monkeypatch)["model_card.md"]
+    assert f"Output `{answers}`" in card
+    code = bare.lines_of(folder / "metrics" / "model_card.md")
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[20:, 20:] = 255
+    Image.fromarray(pixels).save(folder / "photo.png")
+    told = bare.run(bare_python, "-c", code, folder / "photo.png", folder=model)
+    assert told == "bottom right\n"
+
+
 def test_its_head_is_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = finished.run(folder, monkeypatch)["model_card.md"]
     head = YAML(typ="safe", pure=True).load(card.split("---\n")[1])

@@ -102,20 +102,30 @@ def test_a_loss_that_exploded(
 
 
 @pytest.mark.parametrize(
-    ("channels", "told"), [(1, "four columns of a grey image"), (3, "channels are padded to")]
+    ("channels", "changed", "told"),
+    [
+        (1, {}, "accumulates: its first convolution makes four columns of a grey image at once"),
+        (3, {}, "accumulates: channels are padded to as many as kernels take at once"),
+        (1, {"form": "portable"}, "accumulates."),
+        (3, {"form": "portable"}, "accumulates."),
+        (3, {"pad_channels": False}, "accumulates."),
+    ],
 )
-def test_what_computes_more_is_of_this_model(
-    channels: int, told: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_computes_more_is_of_this_model_and_this_form(
+    channels: int,
+    changed: dict[str, object],
+    told: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = folder / "models" / "int8_export" / "model.json"
     content = files.read_json(path)
     content["preprocessing"]["channels"] = channels
+    content["settings"] |= {"form": "fastest", "pad_channels": True} | changed
     files.write_json(path, content)
     figures = folder / "metrics" / "evaluate" / "int8_export.json"
     files.write_json(figures, files.read_json(figures) | {"macs_m": 100.0})
-    written = notes(folder, monkeypatch)
-    assert told in written
-    assert ("grey" in written) == (channels == 1)
+    assert told in notes(folder, monkeypatch)
 
 
 def test_dynamic_quantization_is_told_for_what_it_is(
