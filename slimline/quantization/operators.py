@@ -38,14 +38,23 @@ UNARY = {
     _aten.sigmoid.default,
     _aten.sigmoid_.default,
 }
+DROPOUT = {
+    _aten.dropout.default,
+    _aten.dropout_.default,
+    _aten.feature_dropout.default,
+    _aten.feature_dropout_.default,
+    _aten.alpha_dropout.default,
+    _aten.alpha_dropout_.default,
+}
+"""Nothing in an exported network: bytes go through, and are not rounded to a second range."""
 RESHAPES = {_aten.view.default, _aten.reshape.default, _aten.flatten.using_ints}
 MOVES = {
     *RESHAPES,
+    *DROPOUT,
     _aten.max_pool2d.default,
     _aten.transpose.int,
     _aten.permute.default,
     _aten.contiguous.default,
-    _aten.dropout.default,
     _aten.squeeze.dim,
     _aten.unsqueeze.default,
     _aten.slice.Tensor,

@@ -81,6 +81,26 @@ def test_fused_into_int8_operators(name: str, tmp_path: Path) -> None:
     assert np.abs(answer - expected.numpy()).max() <= 1.5 * step
 
 
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d, nn.AlphaDropout])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_dropout_rounds_nothing_to_a_second_range(
+    kind: Callable[[float, bool], nn.Module], inplace: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(4, 8, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), kind(0.5, inplace), nn.Flatten(),
+        nn.Linear(8, 3),
+    )  # fmt: skip
+    prepared = qat.prepare(network.eval(), torch.zeros(2, 4, 8, 8), weight_bits=7)
+    for images in IMAGES.split(2):  # ranges are moving averages
+        prepared(images)
+    qat.finish(prepared)
+    exporter.write(qat.convert(prepared), torch.zeros(2, 4, 8, 8), tmp_path / "model.onnx")
+    file = onnx.load(tmp_path / "model.onnx").graph
+    scales = {node.input[1] for node in file.node if node.op_type == "QuantizeLinear"}
+    assert len(scales) == 3, "of the image, the convolution, the mean"
+
+
 @pytest.mark.parametrize(("bits", "limit"), [(7, 63), (8, 127)])
 def test_weights_keep_their_bits(bits: int, limit: int, tmp_path: Path) -> None:
     path, _ = int8(Wrap(PATTERNS["relu"]), tmp_path / "model.onnx", weight_bits=bits)
