@@ -103,11 +103,16 @@ def check(path: Path) -> None:
     Folders of before it had their hashes are taken as they are.
 
     Raises:
-        ArtifactError: the file is of another model, or damaged.
+        ArtifactError: the file is of another model, or damaged, or not named there.
     """
     content = read(path.parent)
     described = content.get("sha256")
-    key = next(key for key, name in _names(content).items() if name == path.name)
+    key = next((key for key, name in _names(content).items() if name == path.name), None)
+    if key is None:
+        raise ArtifactError(
+            f"{path.parent / DESCRIPTION}: does not name {path.name} as its 'file'; "
+            "`dvc checkout` brings both, `dvc repro` makes them anew"
+        )
     expected = described.get(key) if isinstance(described, dict) else None
     if expected is not None and files.hash_file(path) != expected:
         raise ArtifactError(

@@ -146,6 +146,8 @@ def _refused_batch(model: onnx.ModelProto, example: Tensor) -> str:
         return f"does not take any number of images: {_first_line(error)}"
     if len(together) != count:
         return f"gives {len(together)} answers to {count} images"
+    if not np.isfinite(together).all():
+        return "answers with NaN or infinity: look for such values among its weights"
     # Rounding may turn a bit; images that were mixed up differ as much as images do.
     is_alike = np.abs(together - alone).max() <= np.ptp(alone, axis=0).max() / 2 + _TINY
     return "" if is_alike else "answers an image otherwise beside others"

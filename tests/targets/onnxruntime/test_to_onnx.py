@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from slimline.errors import NetworkError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.targets.onnxruntime import runtime, to_onnx
@@ -35,3 +36,12 @@ def test_any_batch_is_answered_however_memory_was_laid_out(
 
     with torch.no_grad():
         assert np.allclose(answers, network(images).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_that_answers_nan_is_refused_for_that(value: float) -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+    with torch.no_grad():
+        network[1].weight.fill_(value)
+    with pytest.raises(NetworkError, match="answers with NaN or infinity"):
+        to_onnx.to_onnx(network, torch.zeros(2, 1, 2, 2))
