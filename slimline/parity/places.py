@@ -39,7 +39,7 @@ ACTIVATIONS = {
 }
 """What the file computes together with a layer, BatchNorm as part of its weights."""
 
-_MOVES = {
+MOVES = {
     _aten.max_pool2d.default,
     _aten.flatten.using_ints,
     _aten.view.default,
@@ -163,7 +163,7 @@ def rounds_activations(module: nn.Module) -> bool:
 
 def _is_computed(network: fx.GraphModule, node: fx.Node, weights: set[fx.Node]) -> bool:
     """Is it an activation that is new here, and neither a weight nor bytes that were moved?"""
-    if node.target in _MOVES:
+    if node.target in MOVES:
         return any(_is_computed(network, each, weights) for each in _tensors(node))
     return node not in weights and not is_fake_quant(network, node)
 
@@ -186,7 +186,7 @@ def _tensors(node: fx.Node) -> list[fx.Node]:
 
 def _kind(node: fx.Node) -> str:
     """Return what an operator does, of moves what was done before."""
-    while node.target in _MOVES and _tensors(node):
+    while node.target in MOVES and _tensors(node):
         node = _tensors(node)[0]
     return str(node.target).removeprefix("aten.").partition(".")[0].strip("_")
 

@@ -11,15 +11,17 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from slimline.artifacts import model_folder
 from slimline.data.split_files import Split
 from slimline.errors import ParityError, SlimlineError
 from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
+from slimline.targets.onnxruntime import to_onnx
 
 
 @pytest.fixture(scope="module", params=kinds.KINDS)
@@ -105,6 +107,36 @@ def test_every_family_is_handed_over(name: str, split: Split, tmp_path: Path) ->
     last = [key for key, each in model.network.named_modules() if isinstance(each, nn.Linear)][-1]
     with pytest.raises(ParityError, match=rf"they part at layer {last}, which"):
         float_parity.check(model, split, tmp_path / "m" / "model.onnx", num_threads=1)
+
+
+class Faint(nn.Module):
+    """Has nothing but a SiLU far below zero to go by, and makes much of it, as hardly learnt."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.deep = nn.Conv2d(1, 8, 3, stride=2), nn.Conv2d(8, 8, 3, bias=False)
+        self.activation, self.head = activation, nn.Linear(8, 10)
+        self.stem.weight.data *= 0.5
+        self.stem.bias = nn.Parameter(torch.full([8], -13.0))
+        self.deep.weight.data *= 1e6
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.deep(self.activation(self.stem(images))).mean([2, 3]))
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU(), nn.SiLU(inplace=True), nn.Sigmoid()])
+def test_approximate_functions_are_no_fault(activation: nn.Module, tmp_path: Path) -> None:
+    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
+    frame = split.preprocessing
+    architecture = Architecture("any", 10, frame.channels, 2, 3)
+    model = Classifier(Faint(activation).eval(), architecture, split.classes, frame)
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(model.network, model.example, path)
+    float_parity.check(model, split, path, num_threads=1)
+    scaled(path, 1, 1.5)
+    with pytest.raises(ParityError, match="they part at layer deep, "):
+        float_parity.check(model, split, path, num_threads=1)
 
 
 def test_nan_agrees_with_nothing(
