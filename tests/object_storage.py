@@ -1,4 +1,4 @@
-"""A server of the S3 API of our own, moto's: `pip install --group object-storage`."""
+"""A server of the S3 API of our own, moto's: `pip install --group object-storage`, pip 25.1."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ BUCKET = "slimline"
 @contextmanager
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Yield the URL of a server with an empty bucket; our environment has keys for it meanwhile."""
-    reason = "pip install --group object-storage"
+    reason = "pip 25.1 or newer: pip install --group object-storage"
     pytest.importorskip("dvc_s3", reason=reason)
     moto = pytest.importorskip("moto.server", reason=reason)
     import boto3
