@@ -60,7 +60,8 @@ def test_a_threshold_reruns_pruning_and_what_follows(workspace: Path) -> None:
     assert "| prune.threshold | 0.3 | 0.2 |" in comment
     assert "| multiply-accumulates |" in comment
     told = slimline(workspace, "gate", "--base", "main").splitlines()
-    assert {line.split()[1] for line in told} == GATES
+    assert len(told) == len(GATES)
+    assert all(any(f" {gate} " in line for line in told) for gate in GATES)
     toy.git(workspace, "restore", ".")
     toy.dvc(workspace, "checkout")
 
