@@ -128,7 +128,7 @@ def test_a_scan_steers_the_rates_and_a_threshold_does_not_repeat_it(workspace: P
     asked = ["sensitivity.shares=[0.3,0.6]", "sensitivity.images=100", "prune.rates=auto"]
     toy.dvc(workspace, "exp", "run", *(part for each in asked for part in ("-S", each)))
     rows = (workspace / "metrics" / "history" / "sensitivity.tsv").read_text().splitlines()
-    assert rows[0].split("\t") == ["layers", "share", "top1", "lost"]
+    assert rows[0].split("\t") == ["layers", "share", "top1", "lost", "lost_recall"]
     assert len(rows) > 20
     assert "What each layer bears" in (workspace / "metrics" / "report.md").read_text()
     done = toy.dvc(workspace, "exp", "run", "-S", "prune.threshold=0.1")
