@@ -125,12 +125,14 @@ def report_system_files(folder: Path) -> None:
     """Tell of images that are not used since they, or their folders, are hidden or a system's."""
     left_out: dict[str, int] = defaultdict(int)
     for root, _, names in os.walk(folder):
-        for name in filter(looks_like_photo, map(Path, names)):
-            within = (Path(root) / name).relative_to(folder)
-            outermost_first = [*reversed(within.parents), within]
-            top = next((each for each in outermost_first if image_search.is_system(each)), None)
-            if top is not None:
-                left_out[printable(top)] += 1
+        within = Path(root).relative_to(folder)
+        # The folder itself may be called anything: only what lies in it is judged.
+        outermost_first = [*reversed(within.parents), within]
+        above = next((each for each in outermost_first if image_search.is_system(each)), None)
+        for name in names:
+            if above or image_search.is_system(Path(name)):
+                if looks_like_photo(Path(name)):
+                    left_out[printable(above or within / name)] += 1
     if count := sum(left_out.values()):
         are = "image is" if count == 1 else "images are"
         print(f"{count} {are} hidden or a system's thumbnail, not used: {some(sorted(left_out))}")
