@@ -134,9 +134,14 @@ def _is_depthwise(conv: ir.Node) -> bool:
 
 
 def _is_known(conv: ir.Node) -> bool:
-    """Is it a convolution of all channels or of each, with a quantized weight?"""
+    """Is it a convolution of all channels or of each, with a quantized weight of its own?
+
+    The exporter writes equal weights once: untrained branches of a RepGhost share theirs.
+    """
     weight = maker(conv, 1)
     if weight is None or weight.op_type != DEQUANTIZE or maker(conv, 2) is not None:
+        return False
+    if len(weight.outputs[0].consumers()) > 1:
         return False
     return _groups(conv) == 1 or _is_depthwise(conv)
 

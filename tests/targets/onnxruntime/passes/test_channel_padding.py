@@ -1,5 +1,6 @@
 """Padded channels: the same bits as an answer, the widths that are asked for."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,16 @@ def test_channels_that_a_concatenation_shares_are_left_alone(tmp_path: Path) -> 
 
     plain, padded = written(Network(halves_swapped), tmp_path)
     assert weight_shapes(padded)[1:] == weight_shapes(plain)[1:]
+
+
+def test_a_weight_of_two_layers_is_left_alone(tmp_path: Path) -> None:
+    network = Network()
+    twin = copy.deepcopy(network.depthwise)
+    network.join = lambda one, _: twin(one)
+    plain, padded = written(network, tmp_path)
+    assert weight_shapes(padded)[1:] == weight_shapes(plain)[1:]
+    executed = [ort.run(each, IMAGES.numpy(), tmp_path) for each in (plain, padded)]
+    assert np.array_equal(executed[0][1], executed[1][1])
 
 
 def test_a_grey_image_and_even_widths_need_nothing(tmp_path: Path) -> None:
