@@ -197,7 +197,7 @@ def _mistakes(
 ) -> Iterator[str]:
     found: dict[str, str] = {}
     for detail in error.errors(include_url=False):
-        keys = _keys_in_file(detail["loc"], content)
+        keys = _keys_in_file(detail["loc"], content) + _tag(detail)
         name = ".".join([section, *keys] if section else keys)
         name = name if written is None else where(name, written)
         found.setdefault(name, _explain(detail, keys, content))
@@ -256,9 +256,18 @@ def _keys_in_file(loc: Sequence[int | str], content: Any) -> list[str]:
     return keys
 
 
+def _tag(detail: Any) -> list[str]:
+    """Return the key that chooses a member of a union, where that is what is wrong."""
+    is_tag = detail["type"] in ("union_tag_invalid", "union_tag_not_found")
+    return [detail["ctx"]["discriminator"].strip("'")] if is_tag else []
+
+
 def _explain(detail: Any, keys: list[str], content: Any) -> str:
-    if detail["type"] == "missing":
+    if detail["type"] in ("missing", "union_tag_not_found"):
         return "is missing"
+    if detail["type"] == "union_tag_invalid":
+        given = _shorten(detail["input"][_tag(detail)[0]])
+        return f"should be one of {detail['ctx']['expected_tags']} (given {given})"
     given = _shorten(detail["input"])
     if detail["type"] == "extra_forbidden":
         close = get_close_matches(keys[-1], _siblings(content, keys), 1)

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +60,22 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
     assert params.read(path) == {"rate": 0.001, "answer": "yes"}
 
 
-def test_a_union_is_told_by_its_tag() -> None:
-    names = "'structured_magnitude', 'taylor', 'unstructured_taylor', 'magnitude'"
-    with pytest.raises(ParamsError, match=names):
-        params.check({"method": "luck"}, schema.AnyMethod, Path("params.yaml"), "prune")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"method": "luck"},
+            "prune.method: should be one of 'structured_magnitude', 'taylor', "
+            "'unstructured_taylor', 'magnitude' (given 'luck')",
+        ),
+        ({}, "prune.method: is missing"),
+        (
+            {"method": None},
+            "prune.method: should be one of 'structured_magnitude', 'taylor', "
+            "'unstructured_taylor', 'magnitude' (given None)",
+        ),
+    ],
+)
+def test_the_key_that_chooses_of_a_union(given: dict[str, object], told: str) -> None:
+    with pytest.raises(ParamsError, match=re.escape(f"params.yaml: {told}")):
+        params.check(given, schema.AnyMethod, Path("params.yaml"), "prune")
