@@ -61,7 +61,7 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("data.on_bad_image", "ignore", ["'error' or 'skip'"]),
         ("data.source", "../cats", ["'../cats'"]),
         ("prune.method", "luck", ["'luck'", "structured_magnitude"]),
-        ("qat_finetune.activation_type", "int4", ["'uint8' or 'int8'"]),
+        ("qat_finetune.activation_type", "int4", ["'uint8', 'int8' or 'int8_symmetric'"]),
         ("qat_finetune.calibrator", "auto", ["'auto'", "'mse'"]),
         ("int8_export.opset", 12, ["greater than or equal to 13", "12"]),
         ("int8_export.ir_version", 7, ["must be 8 to 10 with opset 18", "given 7"]),

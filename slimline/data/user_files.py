@@ -130,9 +130,9 @@ def report_system_files(folder: Path) -> None:
         outermost_first = [*reversed(within.parents), within]
         above = next((each for each in outermost_first if image_search.is_system(each)), None)
         for name in names:
-            if above or image_search.is_system(Path(name)):
-                if looks_like_photo(Path(name)):
-                    left_out[printable(above or within / name)] += 1
+            is_left_out = above or image_search.is_system(Path(name))
+            if is_left_out and looks_like_photo(Path(name)):
+                left_out[printable(above or within / name)] += 1
     if count := sum(left_out.values()):
         are = "image is" if count == 1 else "images are"
         print(f"{count} {are} hidden or a system's thumbnail, not used: {some(sorted(left_out))}")

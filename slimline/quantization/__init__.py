@@ -1,6 +1,6 @@
 """Int8: quantization-aware training, the checked product, and what it is compared with.
 
-`settings` needs no torch. `quantizer` says where fake-quant goes, `swish_observers`, `calibrators`
+`settings` needs no torch. `quantizer` says where fake-quant goes, `observers`, `calibrators`
 and `calibration` what it covers, `qat` prepares, trains and converts, `bias_rounding` makes fake-
 quant answer as the file will. `int8_export` has the file written by its target (`slimline.targets`)
 and checked (`slimline.parity`); `ptq` and `onnxruntime_quantizers` make what it is compared with.

@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from torchao.quantization.pt2e import FakeQuantize
 
 from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS, Calibrator, Histogram
-from slimline.quantization.swish_observers import KNEE, OnlySwishObserver
+from slimline.quantization.observers import KNEE, OnlySwishObserver
 
 _MANY_FLAT = 0.1
 """Share of calibration images that may show nothing before that is told."""

@@ -30,6 +30,7 @@ from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import releases, shared_weights, to_onnx
 from slimline.targets.runtimes import Deployable
+from slimline.targets.schemes import ActivationType
 from slimline.training import loop
 from slimline.training.scores import Score
 
@@ -43,9 +44,10 @@ _METHODS: dict[Calibrator, Any] = {
     "entropy": ort_quantization.CalibrationMethod.Entropy,
     "percentile": ort_quantization.CalibrationMethod.Percentile,
 }
-_ACTIVATION_TYPES = {
+_ACTIVATION_TYPES: dict[ActivationType, Any] = {
     "uint8": ort_quantization.QuantType.QUInt8,
     "int8": ort_quantization.QuantType.QInt8,
+    "int8_symmetric": ort_quantization.QuantType.QInt8,
 }
 
 
@@ -79,6 +81,7 @@ def quantize_static(
             weight_type=ort_quantization.QuantType.QInt8,
             calibrate_method=_METHODS[calibrator],
             nodes_to_exclude=list(float_nodes),
+            extra_options={"ActivationSymmetric": settings.activation_type == "int8_symmetric"},
         )
 
     try:

@@ -23,7 +23,7 @@ from slimline.quantization import (
     folded_modules,
 )
 from slimline.quantization.calibrators import Calibrator
-from slimline.quantization.quantizer import OrtQuantizer
+from slimline.quantization.quantizer import OrtQuantizer, activation_dtype
 from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
 from slimline.targets.onnxruntime import to_onnx
 from slimline.targets.registry import ONNX_RUNTIME
@@ -125,7 +125,7 @@ def load_trained(
     The ranges stay as they are: what a byte stands for is the same, counted from another zero.
     """
     prepared.load_state_dict(dict(tensors), strict=True)
-    lowest = torch.iinfo(getattr(torch, trained_as)).min
+    lowest = torch.iinfo(activation_dtype(trained_as)).min
 
     def shift(each: FakeQuantizeBase) -> None:
         if each.qscheme == torch.per_tensor_affine:

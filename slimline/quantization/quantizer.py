@@ -39,6 +39,13 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from slimline.quantization import float_operators
+from slimline.quantization.observers import (
+    OnlySwishObserver,
+    SwishObserver,
+    SymmetricObserver,
+    SymmetricOnlySwishObserver,
+    SymmetricSwishObserver,
+)
 from slimline.quantization.operators import (
     BINARY,
     CONCATENATION,
@@ -55,20 +62,24 @@ from slimline.quantization.operators import (
     can_be_int8,
     tensor_inputs,
 )
-from slimline.quantization.swish_observers import OnlySwishObserver, SwishObserver
 from slimline.targets.schemes import ActivationType, WeightScales
 
 _aten = torch.ops.aten
 
 _ANNOTATION = "quantization_annotation"
 
+_AFFINE = (MovingAverageMinMaxObserver, SwishObserver, OnlySwishObserver)
+_SYMMETRIC = (SymmetricObserver, SymmetricSwishObserver, SymmetricOnlySwishObserver)
+"""For any activation, for what a hard-swish and others read, for what hard-swishes alone read."""
+
 
 class OrtQuantizer(Quantizer):  # type: ignore[misc]
     """Annotates an exported graph, BatchNorm already folded, for ONNX Runtime's QDQ fusions.
 
-    Activations are affine, one range per tensor; weights are int8 and symmetric. What can be chosen
-    is described in `slimline.quantization.settings.QuantizerParams`. Of `float_layers`, by name,
-    neither weight nor input nor output is quantized, unless an int8 neighbour needs it to be.
+    Activations have one range per tensor, affine or symmetric; weights are int8 and symmetric. What
+    can be chosen is described in `slimline.quantization.settings.QuantizerParams`. Of
+    `float_layers`, by name, neither weight nor input nor output is quantized, unless an int8
+    neighbour needs it to be.
     """
 
     def __init__(
@@ -81,9 +92,12 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
     ) -> None:
         self._float_layers = float_layers
         self._floats: Collection[Node] = ()
-        self._activation = _activation_spec(activation_type, MovingAverageMinMaxObserver)
-        self._swish = _activation_spec(activation_type, SwishObserver)
-        self._only_swish = _activation_spec(activation_type, OnlySwishObserver)
+        self._is_symmetric = activation_type == "int8_symmetric"
+        observers = _SYMMETRIC if self._is_symmetric else _AFFINE
+        dtype = activation_dtype(activation_type)
+        self._activation, self._swish, self._only_swish = (
+            _activation_spec(dtype, observer) for observer in observers
+        )
         self._weight = _weight_specs(weight_bits)[weights]
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
@@ -124,7 +138,7 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
 
     def _annotate_fused(self, node: Node, inputs: dict[Node, QuantizationSpec]) -> None:
         """Annotate a node's inputs, and the output of the activation that it is fused with."""
-        last = _fused_activation(node) if node.target not in UNARY else node
+        last = self._fused_activation(node) if node.target not in UNARY else node
         if node.target is LINEAR and not float_operators.hands_bytes_on(last, self._floats):
             _annotate(node, inputs, None)
             return
@@ -132,6 +146,18 @@ class OrtQuantizer(Quantizer):  # type: ignore[misc]
         _annotate(node, inputs, output if last is node else None)
         if last is not node:
             _annotate(last, {}, output)
+
+    def _fused_activation(self, node: Node) -> Node:
+        """Return the activation that alone uses this node's output, or the node itself."""
+        users = list(node.users)
+        if len(users) != 1:
+            return node
+        if users[0].target in FUSED_ACTIVATIONS:
+            return users[0]
+        # Half of a symmetric range is below 0, where rounding does not saturate as the gate does.
+        can_saturate = users[0].target in HARD_SIGMOID and not self._is_symmetric
+        is_gated_conv = node.target is CONVOLUTION and can_saturate
+        return users[0] if is_gated_conv and _has_own_range(users[0]) else node
 
     def _range_for(self, node: Node) -> QuantizationSpec:
         """Return how a node's output is quantized, by who reads it."""
@@ -153,10 +179,14 @@ def _spell_out(silu: Node) -> None:
     silu.graph.erase_node(silu)
 
 
+def activation_dtype(kind: ActivationType) -> torch.dtype:
+    """Return the type of a byte."""
+    return torch.uint8 if kind == "uint8" else torch.int8
+
+
 def _activation_spec(
-    kind: ActivationType, observer: type[MovingAverageMinMaxObserver]
+    dtype: torch.dtype, observer: type[MovingAverageMinMaxObserver]
 ) -> QuantizationSpec:
-    dtype = getattr(torch, kind)
     return QuantizationSpec(
         dtype=dtype,
         quant_min=torch.iinfo(dtype).min,
@@ -217,17 +247,6 @@ def _annotate_move(node: Node) -> None:
     shared = SharedQuantizationSpec(source)
     inputs: dict[Node, Any] = {} if given.target in SPLITS else {given: shared}
     _annotate(node, inputs, shared)
-
-
-def _fused_activation(node: Node) -> Node:
-    """Return the activation that alone uses this node's output, or the node itself."""
-    users = list(node.users)
-    if len(users) != 1:
-        return node
-    if users[0].target in FUSED_ACTIVATIONS:
-        return users[0]
-    is_gated_conv = node.target is CONVOLUTION and users[0].target in HARD_SIGMOID
-    return users[0] if is_gated_conv and _has_own_range(users[0]) else node
 
 
 def _has_own_range(node: Node) -> bool:

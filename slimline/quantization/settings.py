@@ -59,7 +59,9 @@ class QuantizerParams(Params):
 
     activation_type: ActivationType
     """uint8 is what x86 multiplies with int8 weights; int8 suits Arm. On x86 ONNX Runtime leaves
-    convolutions of int8 in float, unless its session option session.qdqisint8allowed is 1."""
+    convolutions of int8 in float, unless its session option session.qdqisint8allowed is 1. Of
+    int8_symmetric the zero point is 0 everywhere, which TensorRT and some microcontrollers ask for;
+    behind a ReLU half of the bytes are not used."""
 
     weight_bits: Literal[7, 8]
     """7 leaves the sums of uint8 x int8 products room: x86 CPUs without VNNI add pairs of them in

@@ -6,7 +6,9 @@ from typing import Literal, Protocol, TypeAlias
 from slimline.lazy_registry import Registry
 from slimline.targets.registry import TARGETS
 
-ActivationType: TypeAlias = Literal["uint8", "int8"]
+ActivationType: TypeAlias = Literal["uint8", "int8", "int8_symmetric"]
+"""How a byte counts; of `int8_symmetric` 0 is always the number 0, as compilers for TensorRT want
+it."""
 WeightScales: TypeAlias = Literal["per_channel", "per_tensor"]
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, runtime
+from slimline.targets.onnxruntime.passes import order
 from slimline.targets.schemes import ActivationType, WeightScales
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -57,6 +58,29 @@ def test_all_in_int8_with_the_answers_of_training(
     operators = Counter(executed)
     assert (operators["QLinearConv"], operators["QGemm"], operators["QLinearAdd"]) == (3, 1, 1)
     assert not {"Conv", "Gemm", "MatMul", "Add", "HardSwish", "HardSigmoid"} & set(operators)
+
+
+@pytest.mark.parametrize("form", ["fastest", "portable"])
+def test_symmetric_activations_have_zero_points_of_0(form: order.Form, tmp_path: Path) -> None:
+    example, path = torch.zeros(2, 4, 8, 8), tmp_path / "model.onnx"
+    prepared = qat.prepare(
+        Network().eval(), example, weight_bits=7, activation_type="int8_symmetric"
+    )
+    prepared(IMAGES)
+    qat.finish(prepared)
+    expected = prepared(IMAGES).detach().numpy()
+    exporter.write(qat.convert(prepared), example, path, form=form)
+    model = onnx.load(path)
+    executed, answer = ort.run(model, IMAGES.numpy(), tmp_path, allow_int8=True)
+    assert np.abs(answer - expected).max() < 0.02 * np.abs(expected).max()
+    if form == "portable":
+        tensors = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+        pairs = [node for node in model.graph.node if node.op_type.endswith("eLinear")]
+        zeros = [tensors[node.input[2]] for node in pairs if len(node.input) > 2]
+        assert zeros
+        assert all(not each.any() and each.dtype != np.uint8 for each in zeros)
+    else:
+        assert Counter(executed)["QLinearConv"] == 3
 
 
 def test_types_and_scales_are_those_asked_for(tmp_path: Path) -> None:

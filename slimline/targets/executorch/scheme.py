@@ -8,6 +8,8 @@ from slimline.targets.schemes import Scheme
 def choose(wanted: Scheme) -> Scheme:
     """Return what is wanted with int8 activations: XNNPACK has no others.
 
-    A range means the same in both types: its zero point is 128 lower in int8.
+    A range of uint8 means the same in both: its zero point is 128 lower in int8.
     """
-    return replace(wanted, activation_type="int8")
+    if wanted.activation_type == "uint8":
+        return replace(wanted, activation_type="int8")
+    return wanted

@@ -3,9 +3,10 @@
 - A hard-sigmoid that follows a convolution costs nothing: `x / 6 + 1 / 2` goes into the scale of
   the weight and into the bias, and where quantization saturates is where the function does.
 - A hard-swish is `x * clip(x / 6 + 1 / 2, 0, 1)`. Its input is quantized in steps of 3 / k
-  (`ranges.SwishObserver`), so that -3 and 3 are bytes, k below and above the zero point. The *same
-  byte*, with the byte of -3 for a zero point and in steps of a sixth, is `x / 6 + 1 / 2`; between
-  the two bytes it is clipped. What is left is a product, and nothing is rounded that was not.
+  (`observers.SwishObserver`), so that -3 and 3 are bytes, k below and above the zero point. The
+  *same byte*, with the byte of -3 for a zero point and in steps of a sixth, is `x / 6 + 1 / 2`;
+  between the two bytes it is clipped. What is left is a product, and nothing is rounded that was
+  not.
 - Any other hard-sigmoid is the sum of a sixth of its input, which is the same byte in steps of a
   sixth, and of 1 / 2.
 

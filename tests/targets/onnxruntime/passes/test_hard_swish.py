@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimline.quantization import qat, swish_observers
+from slimline.quantization import observers, qat
 from slimline.targets.onnxruntime import exporter, runtime, to_onnx
 from slimline.targets.onnxruntime.passes import hard_swish, order
 
@@ -109,7 +109,7 @@ def test_no_float_is_left_and_the_answers_are_those_of_training(
     [(-1.0, 254), (0.0, 254), (3.0, 127), (6.0, 84), (22.4, 30), (759.0, 1), (9999.0, 1)],
 )
 def test_a_range_for_hard_swish_alone_begins_at_minus_three(largest: float, steps: int) -> None:
-    observer = swish_observers.OnlySwishObserver(dtype=torch.uint8, quant_min=0, quant_max=255)
+    observer = observers.OnlySwishObserver(dtype=torch.uint8, quant_min=0, quant_max=255)
     observer(torch.tensor([-500.0, largest]))
     scale, zero_point = observer.calculate_qparams()
     assert (scale.item(), zero_point.item()) == (pytest.approx(3 / steps), steps)
@@ -123,7 +123,7 @@ def test_a_range_for_hard_swish_alone_begins_at_minus_three(largest: float, step
 def test_a_range_for_others_too_covers_all(
     smallest: float, largest: float, steps: int, zero_point: int
 ) -> None:
-    observer = swish_observers.SwishObserver(dtype=torch.int8, quant_min=-128, quant_max=127)
+    observer = observers.SwishObserver(dtype=torch.int8, quant_min=-128, quant_max=127)
     observer(torch.tensor([smallest, largest]))
     found = observer.calculate_qparams()
     assert found[0].item() == pytest.approx(3 / steps)
