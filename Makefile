@@ -64,6 +64,7 @@ check: $(DEVELOPMENT) ## Lint, format check, types, direction of imports, workfl
 	@ruff format --check
 	@echo "== mypy"
 	@mypy
+	@mypy --config-file tests/mypy.ini
 	@echo "== lint-imports"
 	@lint-imports
 	@echo "== zizmor"

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from slimline import processor
 from slimline.measure import machine
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -38,7 +39,7 @@ def main() -> None:
         made = toy.make(Path(folder) / "toy")
         toy.dvc(made, "repro", *STAGES, environment=environment)
         found = toy.results(made)
-    cpu = machine.cpu()
+    cpu = processor.cpu()
     pinned = ", ".join(f"{key}={value}" for key, value in environment.items()) or "nothing"
     print(f"{machine.name(cpu.model, ' '.join(cpu.flags))}; pinned: {pinned}\n")
     print("| artifact | SHA-256 begins |\n|---|---|")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import calibrated
 import cuts
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_of_each_kind_what_is_pruned_answers_in_int8_as_in_fake_quant(
     files.write_json(tmp_path / description.DESCRIPTION, {})
     # Each value that is rounded is compared here, to half a step.
     int8_export.save(
-        tmp_path / "int8", trained, split, test_entries.ANY_PARITY,
+        tmp_path / "int8", trained, split, calibrated.EXPORT,
         parent=tmp_path, num_threads=1,
     )  # fmt: skip
     path = tmp_path / "int8" / "model.onnx"
@@ -207,7 +208,7 @@ def test_from_weights_to_int8(name: str, tmp_path: Path) -> None:
     )  # fmt: skip
     prepared = int8_export.load_prepared(tmp_path / "qat")
     parity = int8_export.save(
-        tmp_path / "int8", prepared, split, test_entries.ANY_PARITY,
+        tmp_path / "int8", prepared, split, calibrated.EXPORT,
         parent=tmp_path / "qat", num_threads=1,
     )  # fmt: skip
     assert onnx_file.inspect(tmp_path / "int8" / "model.onnx").int8_share > 95

@@ -135,7 +135,7 @@ def test_it_says_what_to_do_where_int8_is_slower(
     int8: float, is_slower: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interleaved, "block", lambda *_, **__: {"float": [1.0], "int8": [int8]})
-    patient = doctor._Patient("own.mine:build", [doctor._noise(8, 3, 2)], tmp_path, None)
+    patient = doctor._Patient("own.mine:build", [doctor._noise(8, 3, 2)], None, tmp_path)
     patient.float_file = patient.int8_file = tmp_path / "model.onnx"
     told = doctor._time(patient)
     assert told.figures == {"faster": 1 / int8}
