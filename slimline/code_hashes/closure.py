@@ -66,9 +66,9 @@ class Choice:
 class Module:
     """One file of ours."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.statements = hashed_syntax.parse(path.read_text(encoding="utf-8"))
+    def __init__(self, root: Path, path: Path) -> None:
+        text = (root / path).read_text(encoding="utf-8")
+        self.statements = hashed_syntax.parse(text, path.parent.parts)
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -141,7 +141,7 @@ class Code:
     def module(self, path: Path) -> Module:
         """Return a file, read once; `path` is relative to the root."""
         if path not in self._modules:
-            self._modules[path] = Module(self.root / path)
+            self._modules[path] = Module(self.root, path)
         return self._modules[path]
 
     def paths(self, dotted: str) -> list[Path]:

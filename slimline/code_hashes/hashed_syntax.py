@@ -14,9 +14,12 @@ _OF_NO_EFFECT = {"ctx", "kind", "type_comment", "type_ignores"}
 """Fields of nodes that follow from the others, or are for type checkers."""
 
 
-def parse(text: str) -> list[ast.stmt]:
-    """Return the statements of a module that count."""
-    tree = _Stripper().visit(ast.parse(text))
+def parse(text: str, package: Sequence[str] = ()) -> list[ast.stmt]:
+    """Return the statements of a module that count; `package` is where it lies, outermost first.
+
+    Imports that go by the module's place, as `from . import x`, are spelled out.
+    """
+    tree = _Stripper(package).visit(ast.parse(text))
     assert isinstance(tree, ast.Module)
     return tree.body
 
@@ -55,12 +58,15 @@ def imported(statements: Sequence[ast.stmt]) -> Iterator[str]:
         for node in ast.walk(statement):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            elif isinstance(node, ast.ImportFrom) and node.module:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 class _Stripper(ast.NodeTransformer):
     """Takes out what never runs, and gives each imported name a statement of its own."""
+
+    def __init__(self, package: Sequence[str]) -> None:
+        self._package = package
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
@@ -70,7 +76,10 @@ class _Stripper(ast.NodeTransformer):
         return [ast.Import([alias]) for alias in node.names]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.ImportFrom]:
-        return [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
+        # One dot is the package itself; more than there are packages would not run.
+        above = self._package[: len(self._package) - node.level + 1] if node.level else ()
+        module = ".".join([*above, *filter(None, [node.module])])
+        return [ast.ImportFrom(module, [alias], 0) for alias in node.names]
 
     def visit_If(self, node: ast.If) -> Any:
         is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
@@ -82,7 +91,9 @@ def _bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+        names = {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+        # All names of a module: which they are is not known here.
+        return names - {"*"}
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         nodes = [node for target in targets for node in ast.walk(target)]

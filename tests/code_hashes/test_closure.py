@@ -119,6 +119,23 @@ def test_what_lies_beside_a_module_counts(root: Path) -> None:
     assert digests(root, "second") != before
 
 
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("from .layers import block", "block()"),
+        ("from . import layers", "layers.block()"),
+        ("from .layers import *", "block()"),
+        ("from own.layers import *", "block()"),
+    ],
+)
+def test_own_networks_may_import_in_any_form(line: str, call: str, root: Path) -> None:
+    (root / "own" / "layers.py").write_text("def block(): return 1\n")
+    (root / "own" / "mine.py").write_text(f"{line}\ndef build(): return {call}\n")
+    found = digests(root, "first", first__network="own.mine:build")
+    (root / "own" / "layers.py").write_text("def block(): return 2\n")
+    assert digests(root, "first", first__network="own.mine:build") != found
+
+
 def test_own_networks_count_by_their_function(root: Path) -> None:
     found = digests(root, "first", first__network="own.mine:build")
     assert "own/layers.py" in found
