@@ -140,6 +140,8 @@ def read(path: Path) -> dict[str, Any]:
         content = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise ParamsError([f"{path}: the file is missing"]) from None
+    except OSError as error:
+        raise ParamsError([f"{path}: cannot be read: {error.strerror}"]) from None
     except YAMLError as error:
         raise ParamsError([f"{path}: is not valid YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(content, dict):

@@ -4,6 +4,7 @@ numpy, Pillow and onnxruntime are all that this needs; `python -m slimline predi
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -181,6 +182,8 @@ def _blank(frame: Preprocessing) -> NDArray[np.float32]:
 def _read(path: Path, frame: Preprocessing) -> NDArray[np.uint8]:
     try:
         with preprocessing.opened(path) as image:
+            if told := preprocessing.told_of_dark(image):
+                print(f"{path}: {told}", file=sys.stderr)
             return frame.to_pixels(image)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None

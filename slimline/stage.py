@@ -5,6 +5,7 @@ import inspect
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 
 from slimline.errors import SlimlineError
@@ -19,6 +20,9 @@ def run(main: Callable[..., None]) -> None:
     `dvc repro` makes 255 of any that is not 0.
     """
     _die_with_parent()
+    # A class may have a name that a terminal or log cannot show.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments = [Path(argument) for argument in sys.argv[1:]]
         inspect.signature(main).bind(*arguments)

@@ -5,7 +5,9 @@ from pathlib import Path
 import toy
 
 
-def run(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    tmp_path: Path, body: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     (tmp_path / "script.py").write_text(
         "from slimline import errors, stage\n"
         f"def main(source, *others):\n    {body}\n"
@@ -13,7 +15,7 @@ def run(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProce
     )
     return subprocess.run(
         [sys.executable, str(tmp_path / "script.py"), *arguments],
-        env=toy.of_stages() | {"PYTHONPATH": str(toy.ROOT)},
+        env=toy.of_stages() | {"PYTHONPATH": str(toy.ROOT)} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -23,6 +25,12 @@ def run(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProce
 def test_arguments_are_paths(tmp_path: Path) -> None:
     done = run(tmp_path, "print(source / 'x', len(others))", "a", "b", "c")
     assert (done.returncode, done.stdout) == (0, "a/x 2\n")
+
+
+def test_what_a_terminal_cannot_show_is_spelled_out(tmp_path: Path) -> None:
+    body = "print('\u9774')"
+    done = run(tmp_path, body, "a", PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stdout) == (0, "\\u9774\n")
 
 
 def test_a_mistake_is_one_sentence_and_code_2(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def run(arguments: Namespace) -> int:
     from slimline import files, params, schema
 
     path = params.PARAMS_PATH
-    schema.check(path)
+    # What is wrong in it may be what is to be mended.
+    params.read(path)
     merged = _yaml().load(path)
     before = params.flat(merged)
     for change in _changes(arguments.changes):

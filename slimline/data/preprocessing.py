@@ -39,6 +39,9 @@ _DRAFT_MARGIN = 2
 """What is left of a JPEG is at least so many times the frame: resizing then averages all pixels, as
 it would those of the whole."""
 
+DARK_BELOW = 2**12
+"""A file of 16 bits in which no value reaches this is nearly black once it has 8."""
+
 MAX_PIXELS = 256 * 10**6
 """Of one image. Phones take 200 megapixels and cameras 150; decoding 256 takes a gigabyte of RAM.
 What is larger is a scan or a panorama, which no classifier sees at one glance."""
@@ -204,6 +207,19 @@ def highest_of_16_bits(image: Image.Image) -> int | None:
         return int(np.asarray(image).max(initial=0))
     bands = np.asarray(image.convert("RGB"))
     return (int(bands.max(initial=0)) << 8) + 255
+
+
+def told_of_dark(image: Image.Image) -> str:
+    """Return what to say of a file of 16 bits that holds 12 or fewer; empty: nothing."""
+    highest = highest_of_16_bits(image)
+    # What is all black is so at any depth.
+    if not highest or highest >= DARK_BELOW:
+        return ""
+    factor = 2 ** (16 - max(8, highest.bit_length()))
+    return (
+        f"has 16 bits and no value above {highest} of 65535, nearly black to the model: if it "
+        f"should not be, multiply its values by {factor} and save it again"
+    )
 
 
 def _has_16_bits(image: Image.Image) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slimline.data import exact_copies, file_check, image_search
+from slimline.data import exact_copies, file_check, image_search, preprocessing
 from slimline.data.file_check import Bad, UserFile, UserImage
 from slimline.data.part_names import TEST, TRAIN, VALIDATION
 from slimline.data.preprocessing import Preprocessing
@@ -31,7 +31,6 @@ _NAMED = 5
 
 _WHITE_FROM = 2**15
 """A set of 16 bits in which no value reaches half of white is one of fewer bits."""
-_DARK_BELOW = 2**12
 
 
 def read(
@@ -175,11 +174,11 @@ def _refuse_dark(folder: Path, images: Sequence[UserImage]) -> None:
             f"{highest} of 65535, as if they had {bits} bits, and would be nearly black: multiply "
             f"their values by {2 ** (16 - bits)} and save them again"
         )
-    dark = [name for value, name in deep if value < _DARK_BELOW]
+    dark = [name for value, name in deep if value < preprocessing.DARK_BELOW]
     if dark:
         print(
-            f"{len(dark)} files of 16 bits hold no value above {_DARK_BELOW - 1} though others "
-            f"reach {highest}, and are nearly black: {some(dark)}"
+            f"{len(dark)} files of 16 bits hold no value above {preprocessing.DARK_BELOW - 1} "
+            f"though others reach {highest}, and are nearly black: {some(dark)}"
         )
 
 

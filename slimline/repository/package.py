@@ -37,6 +37,10 @@ def pack(
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ArtifactError(f"{target}: is there already; name a new or an empty folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"{target}: cannot be made: {error.strerror}") from None
     classes = description.read(model)["classes"]
     sources = [description.onnx_path(model), model / description.DESCRIPTION, card]
     for source in sources:

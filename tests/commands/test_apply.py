@@ -7,6 +7,7 @@ import toy
 
 from slimline import params, schema
 from slimline.__main__ import main
+from slimline.errors import ParamsError
 
 EXAMPLES = sorted((toy.ROOT / "examples").glob("*.params.yaml"))
 
@@ -31,6 +32,21 @@ def test_each_example_is_valid_and_says_what_differs(path: Path) -> None:
     merged = params.flat(params.read(Path("params.yaml")))
     assert merged == before | given
     schema.check(Path("params.yaml"))
+
+
+def test_a_wrong_value_can_be_mended(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("image_size: 28", "image_size: 5000"))
+    with pytest.raises(ParamsError):
+        schema.check(path)
+    assert main(["apply", "data.image_size=96"]) == 0
+    assert capsys.readouterr().out == "data.image_size: 5000 -> 96\n"
+    schema.check(path)
+
+
+def test_a_folder_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["apply", "."]) == 2
+    assert capsys.readouterr().err == ".: cannot be read: Is a directory\n"
 
 
 def test_there_is_an_example_for_photos() -> None:

@@ -78,16 +78,22 @@ def test_its_one_file_answers_as_predict_does(
     assert main(["package", "out"]) == 0
     Image.linear_gradient("L").save(folder / "a.png")
     Image.radial_gradient("L").resize((40, 24)).convert("RGB").save(folder / "b.jpg")
+    Image.fromarray(np.arange(0, 2000, 10, np.uint16).reshape(10, 20)).save(folder / "dark.png")
     (folder / "broken.png").write_bytes(b"none")
-    names = ["a.png", "b.jpg", "broken.png"]
+    names = ["a.png", "b.jpg", "dark.png", "broken.png"]
     capsys.readouterr()
     assert main(["predict", "out", *names]) == 1
     # -I: neither the folder that it is called from nor PYTHONPATH has our modules.
     command = [sys.executable, "-I", "out/predict.py", *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stdout == capsys.readouterr().out
-    assert done.stderr.startswith("broken.png: cannot be decoded: ")
+    told = capsys.readouterr()
+    assert done.stdout == told.out
+    of_dark, of_broken = done.stderr.splitlines()
+    assert of_dark.startswith("dark.png: has 16 bits and no value above 1990 of 65535")
+    assert "multiply its values by 32" in of_dark
+    assert of_dark in told.err.splitlines()
+    assert of_broken.startswith("broken.png: cannot be decoded: ")
     assert "from slimline" not in (folder / "out/predict.py").read_text()
 
 
@@ -104,6 +110,14 @@ def test_a_file_of_another_run_is_refused(
     told = capsys.readouterr().err
     assert "dvc repro" in told or "is no model folder" in told
     assert not (folder / "out").exists()
+
+
+def test_a_folder_within_a_file_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "file").touch()
+    assert main(["package", "file/out"]) == 2
+    assert capsys.readouterr().err == "file/out: cannot be made: File exists\n"
 
 
 def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

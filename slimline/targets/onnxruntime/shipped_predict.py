@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from slimline.data.preprocessing import Preprocessing, opened, quiet, reason
+from slimline.data.preprocessing import Preprocessing, opened, quiet, reason, told_of_dark
 
 _FOLDER = Path(__file__).parent
 
@@ -56,6 +56,8 @@ def prepare(path: Path, about: dict[str, Any]) -> NDArray[Any]:
     """
     frame, takes = Preprocessing.from_dict(about["preprocessing"]), about.get("input", {})
     with quiet(), opened(path) as image:
+        if told := told_of_dark(image):
+            print(f"{path}: {told}", file=sys.stderr)
         pixels = frame.to_pixels(image)[np.newaxis]
     if takes.get("dtype") != "uint8":
         return frame.normalise(pixels)
