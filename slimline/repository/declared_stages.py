@@ -8,6 +8,7 @@ from typing import Any
 
 from slimline import params
 from slimline.errors import ParamsError
+from slimline.repository.dvc_files import inside
 
 PIPELINE = Path("dvc.yaml")
 _TEMPLATE = re.compile(r"\$\{([^}]+)\}")
@@ -42,14 +43,16 @@ def read(root: Path) -> list[Stage]:
     """Return the stages of a folder's `dvc.yaml`.
 
     Raises:
-        ParamsError: the file is missing, is no YAML, or uses `matrix`, which is not read here.
+        ParamsError: the file is missing, is no YAML, uses `matrix`, which is not read here, or
+            names a file outside of the repository.
     """
     content = params.read(root / PIPELINE)
     # As in DVC, params are there for templates too.
     defaults = root / params.PARAMS_PATH
     context: dict[str, Any] = params.read(defaults) if defaults.is_file() else {}
     for each in content.get("vars", []):
-        context |= params.read(root / each) if isinstance(each, str) else each
+        is_file = isinstance(each, str)
+        context |= params.read(root / inside(each, f"{PIPELINE}: vars")) if is_file else each
     stages = content.get("stages") or {}
     return [stage for name, block in stages.items() for stage in _expanded(name, block, context)]
 
@@ -90,12 +93,16 @@ def _look_up(dotted: str, context: Mapping[str, Any]) -> Any:
 
 
 def _stage(name: str, block: Mapping[str, Any]) -> Stage:
+    told = f"{PIPELINE}: stages.{name}"
     outs = [_out(each) for kind in _OUTS for each in block.get(kind, [])]
+    for out in outs:
+        inside(out.path, told)
+    pairs = [pair for each in block.get("params", []) for pair in _params(each)]
     return Stage(
         name,
         block.get("cmd", ""),
-        block.get("deps", []),
-        [pair for each in block.get("params", []) for pair in _params(each)],
+        [inside(each, told) for each in block.get("deps", [])],
+        [(inside(file, told), key) for file, key in pairs],
         outs,
         is_frozen=bool(block.get("frozen", False)),
     )

@@ -8,10 +8,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from slimline import params
+from slimline.errors import ParamsError
 
 LOCK = "dvc.lock"
 _FOLDER = ".dir"
@@ -73,7 +74,25 @@ class Lock:
             yield from self.of(kind, stage)
 
 
+def inside(path: str, told: str) -> str:
+    """Return a path that a DVC file names, if it is one within the repository.
+
+    What a stranger proposes is judged beside files that are not theirs to read, and what differs is
+    quoted in a comment that anyone reads.
+
+    Raises:
+        ParamsError: it leads out of the repository.
+    """
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    if ".." in parts or Path(path).is_absolute() or PureWindowsPath(path).drive:
+        raise ParamsError(
+            [f"{told}: {path} lies outside of the repository, where no figure can be checked"]
+        )
+    return path
+
+
 def _record(entry: Mapping[str, Any], path: str, source: str) -> Record:
+    path = inside(path, source)
     return Record(path, entry["md5"], source, entry.get("size"), entry.get("nfiles"))
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import branches
 import pytest
 import toy
+from ruamel.yaml import YAML
+
+from slimline import params
 
 SCRIPT = toy.ROOT / "tools" / "render_comment.py"
 TRAP = """\
@@ -94,3 +97,25 @@ def test_links_are_not_followed(proposed: Path, name: str) -> None:
     code, comment = render(proposed)
     assert code == 2
     assert "is a link; results are read from files alone" in comment
+
+
+@pytest.mark.parametrize("kind", ["params", "vars", "climbing"])
+def test_no_file_outside_of_the_checkout_is_read(proposed: Path, kind: str) -> None:
+    secret = proposed.parent / "credentials.json"
+    secret.write_text('{"token": "SECRET", "names": ["SECRET"]}')
+    name = "../credentials.json" if kind == "climbing" else str(secret)
+    path = proposed / "dvc.yaml"
+    content = params.read(path)
+    if kind == "vars":
+        content["vars"] = [*content.get("vars", []), name]
+        content["stages"]["taken"] = {"foreach": "${names}", "do": {"cmd": "true"}}
+    else:
+        content["stages"]["taken"] = {"cmd": "true", "params": [{name: ["token"]}]}
+    YAML().dump(content, path)
+    lock = params.read(proposed / "dvc.lock")
+    lock["stages"]["taken"] = {"cmd": "true"}
+    YAML().dump(lock, proposed / "dvc.lock")
+    code, comment = render(proposed)
+    assert code == 2
+    assert "lies outside of the repository" in comment
+    assert "SECRET" not in comment
