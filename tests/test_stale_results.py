@@ -76,8 +76,9 @@ def test_an_accuracy_of_nan_is_not_that_of_the_answers(
     assert "90.000 % of the answers are right, the figures say nan %" in capsys.readouterr().err
 
 
-def test_a_limit_makes_nothing_stale(folder: Path) -> None:
-    toy.set_params(folder, {"gates.min_top1": 1})
+@pytest.mark.parametrize("change", [{"gates.min_top1": 1}, {"search.trials": 3}])
+def test_a_limit_or_a_search_makes_nothing_stale(folder: Path, change: dict[str, int]) -> None:
+    toy.set_params(folder, change)
     assert main(["gate"]) == 0
 
 

@@ -63,7 +63,7 @@ def run(arguments: Namespace) -> int:
     for note in now.notes:
         print(note, file=sys.stderr)
     against = None
-    if arguments.base:
+    if arguments.base is not None:
         found = revision.find(arguments.base)
         print(f"compared with {found}", file=sys.stderr)
         then = commit_results.of(found, now)

@@ -25,7 +25,7 @@ FEWEST_SEEDS = 3
 """Of fewer, their spread says nearly nothing."""
 
 SEED = "seed"
-_IDLE = ("gates.", "benchmark.")
+_IDLE = ("gates.", "benchmark.", "search.")
 """Sections that change no answer."""
 
 

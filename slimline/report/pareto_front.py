@@ -72,9 +72,11 @@ def _dominates(one: T, other: T, price: Callable[[T], float]) -> bool:
 
 
 def _points(name: str, metrics: Mapping[str, Any], variants: Iterable[str]) -> Iterator[Point]:
+    is_trial = name.startswith(experiments.SEARCH)
     for variant in variants:
         scored = experiments.content(metrics, f"metrics/evaluate/{variant}.json")
-        timed = experiments.content(metrics, f"metrics/latency/{variant}.json")
+        path = f"metrics/latency/{variant}.json"
+        timed = {} if is_trial else experiments.content(metrics, path)
         figures = [scored.get(key) for key in ("validation_top1", "size_kib", "macs_m")]
         # Nothing dominates NaN, so that it would stand on every front.
         if all(each is not None and isfinite(each) for each in figures):

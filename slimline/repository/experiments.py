@@ -9,6 +9,9 @@ from typing import Any
 from slimline.errors import ArtifactError
 
 WORKSPACE = "workspace"
+SEARCH = "search-"
+"""How the trials of a search are named. None is timed: what their commits have of that is what the
+commit had that the search began at."""
 
 
 def show(*, all_commits: bool) -> list[dict[str, Any]]:

@@ -43,6 +43,8 @@ def find(ref: str) -> Revision:
     """
     if _git("rev-parse", "--git-dir").returncode:
         raise RevisionError("this is no git repository; run the command inside a clone")
+    if not ref:
+        raise RevisionError("no commit was named: the text in its place is empty")
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     if found.returncode:
         branch = ref.removeprefix("origin/")

@@ -24,7 +24,8 @@ from slimline.repository.dvc_files import LOCK, Lock, Record, within
 _CODE, _CODE_HASHES, _SCRIPTS = ("slimline", "stages", "own"), "metrics/code", "stages"
 """Our code is compared by its hashes, which a comment does not change (decision 18)."""
 
-_IDLE_SECTION = "gates"
+_IDLE_SECTIONS = ("gates", "search")
+"""Of which no stage makes a figure."""
 _MOST_LINES, _MOST_REASONS = 10, 3
 _MOST_FILES, _MOST_BYTES = 20_000, 2**29
 """What of a folder of data is hashed in a second or two; larger ones go by number and size."""
@@ -123,7 +124,8 @@ class _Comparison:
                 before, now = _picked(before, key, is_dotted=False), _picked(now, key)
             before, now = params.flat(before), params.flat(now)
             for name in dict.fromkeys([*now, *before]):
-                if name.partition(".")[0] != _IDLE_SECTION and now.get(name) != before.get(name):
+                is_idle = name.partition(".")[0] in _IDLE_SECTIONS
+                if not is_idle and now.get(name) != before.get(name):
                     ran_with = f"with {before[name]!r}" if name in before else "without"
                     given = repr(now[name]) if name in now else "not there"
                     yield f"{file}: {name} is {given}, it ran {ran_with}"

@@ -20,16 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from slimline.errors import SlimlineError
-from slimline.repository import refs
+from slimline.repository import experiments, refs
 from slimline.search.settings import Value
 from slimline.search.space import Settings
 from slimline.variants import Variants
 
 LOGS = Path(".dvc/tmp/slimline-search")
 """What DVC and the stages printed, a file for each trial."""
-
-NAMES = "search-"
-"""What the names of a search's experiments begin with."""
 
 _EXPERIMENTS = "refs/exps/"
 _RUNS, _FOLDERS = Path(".dvc/tmp/exps/run"), Path(".dvc/tmp/exps/standalone")
@@ -138,7 +135,7 @@ def clear_dead() -> None:
         except json.JSONDecodeError:
             continue  # Killed while DVC wrote it: whose it was is not known.
         folder = Path(content["root_dir"])
-        if str(content["name"]).startswith(NAMES) and folder.parent == folders:
+        if str(content["name"]).startswith(experiments.SEARCH) and folder.parent == folders:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(path.parent, ignore_errors=True)
 

@@ -166,7 +166,7 @@ def confirmations(found: Sequence[Record], search: SearchParams) -> list[Confirm
     """Return the trials that have all their other seeds, best first."""
     runs: dict[str, list[Record]] = {}
     for each in found:
-        if each.seed is not None:
+        if each.seed is not None and still_holds(each, search):
             runs.setdefault(each.trial, []).append(each)
     return [
         Confirmation(trial, runs[trial.trial])
@@ -176,6 +176,5 @@ def confirmations(found: Sequence[Record], search: SearchParams) -> list[Confirm
 
 
 def confirmed(found: Sequence[Record], search: SearchParams) -> Confirmation | None:
-    """Return the best trial that keeps the limits with other seeds too, None without one."""
-    kept = [each for each in confirmations(found, search) if each.keeps(search)]
-    return min(kept, key=lambda each: each.figures[search.minimise], default=None)
+    """Return the first in rank that keeps the limits with other seeds too, None without one."""
+    return next((each for each in confirmations(found, search) if each.keeps(search)), None)

@@ -85,7 +85,7 @@ def run(
             if own:
                 say(f"{own} trials took {(time.monotonic() - begun) / 60:.1f} min here")
             if len(known) < search.trials:
-                say(f"all that the space has was tried: {len(known)} settings")
+                say(_why_no_more(len(known), search))
             return
         # Another worker may die, and its trial must then be run here.
         time.sleep(_POLL_SECONDS)
@@ -98,7 +98,11 @@ def confirm(
     search = bench.search
     found = records.read(bench.study)
     for rank, candidate in enumerate(judgement.ranked(found, search)[: search.confirm.candidates]):
-        there = {each.seed for each in found if each.trial == candidate.trial}
+        there = {
+            each.seed
+            for each in found
+            if each.trial == candidate.trial and judgement.still_holds(each, search)
+        }
         for seed in seeds(bench):
             if seed in there:
                 continue
@@ -134,6 +138,15 @@ def _progress(bench: Bench, record: Record, begun: float, own: int) -> str:
     return (
         f"{describe.outcome(record, search)}, {record.total_seconds:.0f} s; {nearest}; "
         f"{left} to go, about {max(0.0, seconds) / 60:.0f} min by this worker alone"
+    )
+
+
+def _why_no_more(known: int, search: SearchParams) -> str:
+    if known >= space.count(search):
+        return f"all that the space has was tried: {known} settings"
+    return (
+        f"{known} of {space.count(search)} settings were tried, and no other was proposed: the "
+        "same command goes on"
     )
 
 

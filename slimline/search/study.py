@@ -94,7 +94,7 @@ class Study:
         self.is_shared = bool(storage)
         self._storage = _storage(storage)
         self._study: optuna.Study = optuna.create_study(
-            study_name=name, storage=self._storage, load_if_exists=True
+            study_name=f"{name}-{_goal(search)}", storage=self._storage, load_if_exists=True
         )
 
     def close(self) -> None:
@@ -301,6 +301,12 @@ class Study:
             return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
         is_conditional = any(each.only_if for each in self._search.space.values())
         return optuna.samplers.TPESampler(seed=seed, group=is_conditional)
+
+
+def _goal(search: SearchParams) -> str:
+    """Return what tells goals apart: by another one, trials are worth something else."""
+    told = search.model_dump_json(include={"minimise", "limits", "recovers"})
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
 
 
 def _require_optuna() -> None:

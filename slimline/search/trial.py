@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimline.pruning import record as pruning_record
+from slimline.repository import experiments
 from slimline.search import experiment, judgement, latency, records, space
 from slimline.search.experiment import Ran, StageError
 from slimline.search.records import Record
@@ -41,7 +42,7 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
     """
     begun = time.monotonic()
     trial = space.name(settings)
-    name = f"{experiment.NAMES}{bench.study}-{records.run_name(trial, seed)}"
+    name = f"{experiments.SEARCH}{bench.study}-{records.run_name(trial, seed)}"
     values = {**settings, **({} if seed is None else {"seed": seed})}
     found: dict[str, Any] = {"state": "complete"}
     ran = Ran(commit=bench.base)

@@ -155,6 +155,12 @@ def test_speedups_against_another_baseline_are_not_compared(folder: Path, capsys
 
 
 @pytest.mark.usefixtures("folder")
+def test_an_empty_base_is_a_mistake(capsys: Capsys) -> None:
+    assert main(["gate", "--strict", "--base", ""]) == 2
+    assert capsys.readouterr().err == "no commit was named: the text in its place is empty\n"
+
+
+@pytest.mark.usefixtures("folder")
 def test_without_a_base_its_limits_are_left_out(capsys: Capsys) -> None:
     code, verdicts, told = gate(capsys)
     assert code == 0

@@ -70,6 +70,24 @@ def test_a_stopped_trial_counts_while_the_limit_is_what_it_was() -> None:
     assert judgement.trials([stopped], limited(max_top1_drop=3)) == []
 
 
+def test_seeds_without_what_the_goal_asks_for_now_are_run_again() -> None:
+    timed = trial(0.3)
+    timed = record(timed.settings, figures=timed.figures | {"latency_ms": 0.05})
+    runs = [trial(0.3, seed=seed) for seed in (2, 3, 4)]
+    assert judgement.confirmed([timed, *runs], search()) is not None
+    assert judgement.confirmed([timed, *runs], limited(max_latency_ms=2.0)) is None
+
+
+def test_of_several_that_are_confirmed_the_first_in_rank_is_best() -> None:
+    small, large = trial(0.45, number=0), trial(0.3, number=1)
+    heavier = small.figures | {"size_kib": 10_000.0}
+    runs = [trial(0.45, seed=seed, figures=heavier) for seed in (2, 3, 4)]
+    runs += [trial(0.3, seed=seed) for seed in (2, 3, 4)]
+    confirmed = judgement.confirmed([small, large, *runs], search())
+    assert confirmed is not None
+    assert confirmed.trial == small
+
+
 def test_nothing_is_best_before_other_seeds_say_so() -> None:
     small, large = trial(0.45, number=0), trial(0.3, number=1)
     found = [small, large]

@@ -226,6 +226,18 @@ def test_what_has_a_record_is_not_run_again_though_nobody_told(
     assert proposed(again, {lost.name}).name != lost.name
 
 
+def test_another_goal_begins_with_what_the_records_say_of_it(workers: Begin) -> None:
+    strict, loose = search(trials=4), search(trials=4, recovers="none")
+    known = run(Study(strict, "before"), 4)
+    by_strict = workers(strict).begin("a")
+    by_strict.add(known)
+    assert by_strict.propose({each.trial for each in known}) is None
+    # Two of them must be run again, now that nothing is stopped early.
+    by_loose = workers(loose).begin("a")
+    by_loose.add(known[:2])
+    proposed(by_loose, {each.trial for each in known[:2]})
+
+
 def test_a_lost_storage_is_filled_from_the_records(workers: Begin) -> None:
     settings = search(trials=30)
     found = run(Study(settings, "before"), 12)
