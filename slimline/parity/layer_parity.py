@@ -237,7 +237,7 @@ class _Comparer(fx.Interpreter):
         if target in _PRODUCTS | _SUMS and len(given) == 2 and any(e is not None for e in given):
             one, other = (0.0 if each is None else each for each in given)
             if target in _SUMS:
-                return one + other
+                return torch.zeros_like(args[0] + args[1]) + one + other
             return one * args[1].abs() + other * args[0].abs()
         if first is None:
             return None

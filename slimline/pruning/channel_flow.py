@@ -101,12 +101,18 @@ class Flow:
     paths: Mapping[str, Sequence[int]]
     """How many maps of the same channels a sum or a softmax goes over, by the name of its node."""
 
+    passed: Mapping[str, Tensor]
+    """The numbers that any other node returns, by its name."""
+
     def homes(self) -> dict[int, tuple[str, ...]]:
         """Return for each number the names of all layers at which it stands."""
         homes: dict[int, list[str]] = defaultdict(list)
         for name, port in self.ports.items():
             for number in dict.fromkeys([*port.inputs.tolist(), *port.outputs.tolist()]):
                 homes[number].append(name)
+        for name, numbers in self.passed.items():
+            for number in set(numbers.tolist()):
+                homes[number].append(f"%{name}")
         return {number: tuple(names) for number, names in homes.items()}
 
 
@@ -154,6 +160,7 @@ class _ChannelFlow(fx.Interpreter):
         self._fixed = split_widths.find(network, graph) if like is None else like.splits
         self._splits: dict[str, SplitWidth] = {}
         self._paths: dict[str, list[int]] = {}
+        self._passed: dict[str, Tensor] = {}
         self._numbers, self._makers = _Classes(), _Classes()
         self._maker_of: list[int] = []
         self._made: dict[int, str] = {}
@@ -198,11 +205,15 @@ class _ChannelFlow(fx.Interpreter):
             self._repeats,
             self._splits,
             self._paths,
+            {name: roots[numbers] for name, numbers in self._passed.items()},
         )
 
     def run_node(self, n: fx.Node) -> Any:
         self._node = n.name
-        return super().run_node(n)
+        result = super().run_node(n)
+        if isinstance(result, Tensor) and n.target not in operators.MOVES | operators.CATS:
+            self._passed[n.name] = result.flatten()
+        return result
 
     def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
         images = super().placeholder(target, args, kwargs)
@@ -240,6 +251,10 @@ class _ChannelFlow(fx.Interpreter):
 
     def _call_layer(self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any) -> Tensor:
         width = layer.weight.shape[1] * getattr(layer, "groups", 1)
+        if self._like is None and not _can_read(layer, channels, width):
+            self._lose(channels)
+        if self._was_lost() or self._node in self._opaque:
+            channels = _OPAQUE
         if isinstance(channels, _Opaque):
             self._lost[name] = self._pin(self._new(width))
             channels = self._lost[name].view(1, -1, 1, 1)
@@ -300,7 +315,12 @@ class _ChannelFlow(fx.Interpreter):
         given = list(_leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
         if target in operators.JOINS and tensors and not self._is_lost(given):
-            return self._join_all(tensors, given)
+            try:
+                return self._join_all(tensors, given)
+            except ValueError:
+                if self._like is not None:
+                    raise
+                return self._lose(given)
         if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
             return self._lose(given)
         if target in operators.CHANNELWISE and tensors:
@@ -361,7 +381,7 @@ class _ChannelFlow(fx.Interpreter):
         As many of them must stand there however narrow the network is, else they are channels.
         """
         sizes = [values.shape[each] for each in dims]
-        if values.numel() > 1 and prod(sizes) == values.numel():
+        if self._like is None and values.numel() > 1 and prod(sizes) == values.numel():
             raise IndexError(f"dimensions {dims} hold all channels")
         if self._like is not None and self._like.paths.get(self._node, sizes) != sizes:
             raise IndexError(f"dimensions {dims} hold channels")
@@ -415,6 +435,8 @@ class _ChannelFlow(fx.Interpreter):
         for other in tensors[1:]:
             if other.numel() != first.numel():
                 return self._spread(first, other)
+            if (first + other).numel() != first.numel():
+                raise ValueError("every channel of one meets every channel of the other")
             pairs = list(zip(first.flatten().tolist(), other.flatten().tolist(), strict=True))
             for one, two in pairs:
                 if one != two:
@@ -445,6 +467,16 @@ class _ChannelFlow(fx.Interpreter):
     def _new(self, count: int) -> Tensor:
         self._maker_of += self._makers.add(1).tolist() * count
         return self._numbers.add(count)
+
+
+def _can_read(layer: nn.Conv2d | nn.Linear, channels: Tensor | _Opaque, width: int) -> bool:
+    """Return whether what a layer reads are channels, each once or equally often."""
+    if isinstance(channels, _Opaque):
+        return True
+    place = -1 if isinstance(layer, nn.Linear) else -3
+    count = channels.numel()
+    is_in_place = channels.dim() >= -place and channels.shape[place] == count
+    return is_in_place and width % count == 0
 
 
 def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Family | None:

@@ -26,6 +26,9 @@ Scores = Mapping[str, tuple[Tensor, Tensor]]
 """How much each output and each input channel of a layer matters, by the layer's name; float64
 [outputs] and [inputs], not negative. A layer with weights per channel has outputs alone."""
 
+_MORE_CHANNELS = (1, 2, 3, 4, 8)
+"""Times the multiple that is tried where the code takes not every width, as a sum of quarters."""
+
 
 class ChannelPlan:
     """A plan whose parts are channels; the layers of a group make equally many.
@@ -74,13 +77,28 @@ class ChannelPlan:
 
         A `view` with a width written into it does not.
         """
-        return groups if self._bends(groups) else [each for each in groups if self._bends([each])]
+        return groups if self._bends(groups) else [each for each in groups if self._fits(each)]
+
+    def _fits(self, group: Group) -> bool:
+        """Return whether a group's width can change in steps of a few, and set the smallest."""
+        given = group.multiple
+        for times in _MORE_CHANNELS:
+            group.multiple = times * given
+            group.floor = min(max(group.floor, group.multiple), group.full_width)
+            can_narrow = times == 1 or group.floor < group.full_width
+            if can_narrow and self._bends([group]):
+                return True
+        return False
 
     def _bends(self, groups: Sequence[Group]) -> bool:
         """Return whether the network still fits together with these groups at half their width."""
-        for group in groups:
-            group.remove(group.full_width / 2)
         try:
+            for group in groups:
+                group.remove(group.full_width / 2)
+            self._narrow_flow(groups)
+            for group in groups:
+                group.width = group.full_width
+                group.step(-1)
             self._narrow_flow(groups)
         except (RuntimeError, ValueError, IndexError, TypeError):
             return False

@@ -106,7 +106,7 @@ def collected(splits: Mapping[str, SplitWidth]) -> SplitWidths:
 
 def _deciding(module: nn.Module) -> list[str | None]:
     """Return for each split in a module's own code the attribute that decides it, if one does."""
-    before = _literals(module)
+    before, others = _literals(module), _others(module)
     found: list[str | None] = [None] * len(before)
     for attribute, value in list(vars(module).items()):
         if not _is_numbers(value):
@@ -114,8 +114,11 @@ def _deciding(module: nn.Module) -> list[str | None]:
         setattr(module, attribute, _doubled(value))
         try:
             after = _literals(module)
+            is_for_splits = _others(module) == others
         finally:
             setattr(module, attribute, value)
+        if not is_for_splits:
+            continue
         for position, (one, two) in enumerate(zip(before, after, strict=False)):
             if one is not None and two == _doubled(one):
                 found[position] = attribute
@@ -135,6 +138,18 @@ def _literals(module: nn.Module) -> list[Any]:
     )
     lists = [list(each) if isinstance(each, tuple | list) else each for each in told]
     return [each if _is_numbers(each) else None for each in lists]
+
+
+def _others(module: nn.Module) -> list[Any]:
+    """Return all that a module's own code does but for how it splits."""
+    try:
+        graph = tracing.graph(module, with_whole_parts=True)
+    except NetworkError:
+        return []
+    return [
+        (node.op, str(node.target), "" if node.target in SPLITS else str((node.args, node.kwargs)))
+        for node in graph.nodes
+    ]
 
 
 def _sizes(node: fx.Node) -> list[Any]:

@@ -159,13 +159,14 @@ def test_a_figure_of_nan_is_on_no_front(key: str) -> None:
 
 
 def test_a_trial_of_a_search_has_no_time_of_its_own() -> None:
-    figures = {"validation_top1": 90.0, "size_kib": 100.0, "macs_m": 1.0}
-    metrics = {
-        "metrics/evaluate/int8_export.json": {"data": figures},
-        "metrics/latency/int8_export.json": {"data": {"p50_ms": 0.5}},
-    }
-    names = {"a" * 40: "mine", "b" * 40: "search-1234-5678"}
-    made = [{"rev": rev, "name": name, "data": {"metrics": metrics}} for rev, name in names.items()]
+    made = []
+    for name, size in (("mine", 100.0), ("search-1234-5678", 90.0)):
+        figures = {"validation_top1": 90.0, "size_kib": size, "macs_m": 1.0}
+        metrics = {
+            "metrics/evaluate/int8_export.json": {"data": figures},
+            "metrics/latency/int8_export.json": {"data": {"p50_ms": 0.5}},
+        }
+        made.append({"rev": name, "name": name, "data": {"metrics": metrics}})
     found = pareto_front.points(made, ["int8_export"])
     assert [each.p50_ms for each in found] == [0.5, None]
 

@@ -139,6 +139,30 @@ def test_approximate_functions_are_no_fault(activation: nn.Module, tmp_path: Pat
         float_parity.check(model, split, path, num_threads=1)
 
 
+class Shifted(nn.Module):
+    """What an approximate function makes of each channel is added at every place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.gate = nn.Conv2d(1, 8, 3, stride=2), nn.Linear(8, 8)
+        self.deep, self.head = nn.Conv2d(8, 8, 3), nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images).relu()
+        shift = self.gate(x.mean([2, 3])).sigmoid()
+        return self.head(self.deep(x + shift[:, :, None, None]).mean([2, 3]))
+
+
+def test_an_approximate_function_may_be_added_at_every_place(tmp_path: Path) -> None:
+    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
+    architecture = Architecture("any", 10, 1, 2, 3)
+    model = Classifier(Shifted().eval(), architecture, split.classes, split.preprocessing)
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(model.network, model.example, path)
+    float_parity.check(model, split, path, num_threads=1)
+
+
 def test_nan_agrees_with_nothing(
     model: Classifier, split: Split, right: Path, tmp_path: Path
 ) -> None:

@@ -1,10 +1,12 @@
 """What networks do with channels: each kind shrinks, and computes what it did with them at zero."""
 
 import copy
+from collections.abc import Mapping
 
 import cuts
 import pytest
 import torch
+import unusual
 from splitting import Mixed, Selective
 from torch import Tensor, nn
 
@@ -134,6 +136,27 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
     after = cost.count(narrow, EXAMPLE)
     assert (after.macs, after.params) == (predicted.macs, predicted.params)
     assert after.macs < 0.95 * cost.count(network, EXAMPLE).macs
+    assert_same_with_the_rest_at_zero(network, narrow, stayed)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("kind", unusual.KINDS)
+def test_what_is_followed_in_part_is_exact_at_any_width(
+    kind: type[nn.Module], share: float
+) -> None:
+    network, narrow = made(kind), made(kind)
+    plan = cuts.plan(narrow, EXAMPLE, multiple=1)
+    for group in plan.groups:
+        group.remove(group.full_width * share)
+    predicted = plan.predict()
+    stayed = plan.apply()
+    assert cost.count(narrow, EXAMPLE).params == predicted.params
+    assert_same_with_the_rest_at_zero(network, narrow, stayed)
+
+
+def assert_same_with_the_rest_at_zero(
+    network: nn.Module, narrow: nn.Module, stayed: Mapping[str, Tensor]
+) -> None:
     for layer, rows in stayed.items():
         module = network.get_submodule(layer)
         weight: Tensor = network.get_submodule(layer).weight

@@ -1,0 +1,104 @@
+"""Networks that do with channels what can be followed in part, or not at all."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _Base(nn.Module):
+    """A stem of 32 channels that remembers its half, and a classifier."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.stem, self.half = nn.Conv2d(3, 32, 3, padding=1), 16
+        self.out, self.head = nn.Conv2d(width, 32, 1), nn.Linear(32, 5)
+
+    def joined(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.joined(self.stem(images).relu())
+        return self.head(self.out(x).relu().mean((2, 3)))
+
+
+class Scaled(_Base):
+    """The number that decides a split is a divisor as well."""
+
+    def __init__(self) -> None:
+        super().__init__(16)
+
+    def joined(self, x: Tensor) -> Tensor:
+        one, two = torch.split(x, self.half, 1)
+        return (one + two) / self.half
+
+
+class Pooled(_Base):
+    """A half goes through something without weights."""
+
+    def joined(self, x: Tensor) -> Tensor:
+        one, two = torch.split(x, self.half, 1)
+        return torch.cat([one, functional.max_pool2d(two, 3, 1, 1)], 1)
+
+
+class Weighted(_Base):
+    """A map for each of two weights, in turn for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.select = nn.Conv2d(32, 64, 1)
+
+    def joined(self, x: Tensor) -> Tensor:
+        gates = self.select(x.mean((2, 3), keepdim=True)).view(-1, 2, 32, 1, 1).softmax(1)
+        return (x.unsqueeze(1) * gates).sum(1)
+
+
+class Experts(_Base):
+    """A weight for each of two branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(32, 32, 1), nn.Conv2d(32, 32, 3, padding=1)
+        self.gate = nn.Linear(32, 2)
+
+    def joined(self, x: Tensor) -> Tensor:
+        gates = self.gate(x.mean((2, 3))).sigmoid().view(-1, 2, 1, 1, 1)
+        return (torch.stack([self.one(x), self.two(x)], 1) * gates).sum(1)
+
+
+class Tokens(_Base):
+    """A layer reads stacked vectors as tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(32, 16, 1), nn.Conv2d(32, 16, 1)
+        self.project = nn.Linear(16, 32)
+
+    def joined(self, x: Tensor) -> Tensor:
+        stacked = torch.stack([each(x).mean((2, 3)) for each in (self.one, self.two)], 1)
+        return self.project(stacked).relu().mean(1).view(x.size(0), -1, 1, 1)
+
+
+class Outer(_Base):
+    """Every channel of one meets every channel of the other, as in bilinear pooling."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+        self.one, self.two = nn.Conv2d(32, 8, 1), nn.Conv2d(32, 8, 1)
+
+    def joined(self, x: Tensor) -> Tensor:
+        one, two = (each(x).mean((2, 3)) for each in (self.one, self.two))
+        return (one.unsqueeze(2) * two.unsqueeze(1)).flatten(1)[:, :, None, None]
+
+
+class Fourths(_Base):
+    """A sum over four, each a quarter of the channels."""
+
+    def __init__(self) -> None:
+        super().__init__(8)
+
+    def joined(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        return x.view(batch, 4, -1, height, width).sum(1)
+
+
+KINDS = [Scaled, Pooled, Weighted, Experts, Tokens, Outer, Fourths]
