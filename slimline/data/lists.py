@@ -106,7 +106,22 @@ def _rows(folder: Path, lists: Sequence[Path]) -> dict[str, _Row]:
                     f"{row.where}: {file!r} is listed again, after {rows[name].where}: keep one"
                 )
             rows[name] = row
+        if path.parent == folder and "split" not in opened.columns:
+            _refuse_folders_of_parts(path, rows)
     return rows
+
+
+def _refuse_folders_of_parts(path: Path, files: Iterable[str]) -> None:
+    """Refuse a list that says nothing of parts that its files lie in, and that would be mixed.
+
+    Raises:
+        DataError: folders of the files are named after two or more parts.
+    """
+    if folders := part_names.folders_of_parts(files):
+        raise DataError(
+            f"{path}: has no column split, but its files lie in folders {' and '.join(folders)}: "
+            "add the column, or rename the folders if they are no parts"
+        )
 
 
 def _open(folder: Path, path: Path) -> _List:

@@ -86,6 +86,29 @@ def test_a_list_may_say_the_split(folder: Path) -> None:
     assert (len(found.validation or []), len(found.test or [])) == (1, 2)
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+@pytest.mark.parametrize("where", ["{}", "archive/{}/x", "camera/{}"])
+def test_files_in_folders_of_parts_need_a_split(tmp_path: Path, name: str, where: str) -> None:
+    files = [
+        f"{where.format(part)}/{number}.png" for part in ("Training", "test") for number in "12"
+    ]
+    for file in files:
+        small_photos.save(tmp_path / file)
+    first = "file" if name == "labels.csv" else "file_name"
+    lines = [f"{file},{'ab'[number % 2]}" for number, file in enumerate(files)]
+    write(tmp_path, "\n".join([f"{first},label", *lines]), name)
+    told = refusal(tmp_path)
+    assert f"{name}: has no column split, but its files lie in folders Training and test" in told
+    write(tmp_path, "\n".join([f"{first},label,split", *(f"{each},train" for each in lines)]), name)
+    assert len(read(tmp_path).train) == 4
+
+
+def test_a_single_folder_that_is_called_like_a_part_needs_no_split(folder: Path) -> None:
+    (folder / "camera 0").rename(folder / "train")
+    write(folder, rows().replace("camera 0", "train"))
+    assert len(read(folder).train) == 6
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
