@@ -10,7 +10,7 @@ import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from slimline.data import image_search, part_names, user_files
 from slimline.data.file_check import Bad, UserFile
@@ -117,7 +117,7 @@ def _refuse_folders_of_parts(path: Path, files: Iterable[str]) -> None:
     Raises:
         DataError: folders of the files are named after two or more parts.
     """
-    if folders := part_names.folders_of_parts(files):
+    if folders := part_names.among({PurePosixPath(file).parent for file in files}):
         raise DataError(
             f"{path}: has no column split, but its files lie in folders {' and '.join(folders)}: "
             "add the column, or rename the folders if they are no parts"

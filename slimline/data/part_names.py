@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import PurePath
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 PARTS = (TEST, VALIDATION, TRAIN)
@@ -45,14 +45,13 @@ def resembles_part(name: str) -> str | None:
     return next((_WORDS[word] for word in words if word in _WORDS), None)
 
 
-def folders_of_parts(files: Iterable[str]) -> list[str]:
-    """Return folders at the same depth of some paths that stand for different parts, one of each.
+def among(folders: Iterable[PurePath]) -> list[str]:
+    """Return names at the same depth of some folders that stand for different parts, one of each.
 
     There are none, or two and more: a single `train` may be anything.
     """
-    folders = {each for file in files for each in enumerate(PurePosixPath(file).parts[:-1])}
     named: dict[int, dict[str, str]] = {}
-    for depth, name in sorted(folders):
+    for depth, name in sorted({each for folder in folders for each in enumerate(folder.parts)}):
         if part := part_of(name):
             named.setdefault(depth, {}).setdefault(part, name)
     return next((list(found.values()) for found in named.values() if len(found) > 1), [])

@@ -87,8 +87,39 @@ def test_parts_of_unknown_names_are_no_classes(tmp_path: Path) -> None:
 
 def test_folders_within_a_class_are_of_the_class(tmp_path: Path) -> None:
     for name in ("trainer", "sandal"):
-        small_photos.fill(tmp_path / name, "summer", "winter/snow")
+        small_photos.fill(tmp_path / name, name, "winter/snow")
     assert lengths(read(tmp_path)) == (8, None, None)
+    for name in ("trainer", "sandal"):
+        small_photos.fill(tmp_path / name, "summer")
+    assert "'sandal', 'trainer' hold the same folders, 'summer', 'winter'" in refusal(tmp_path)
+    small_photos.save(tmp_path / "sandal" / "one.png")
+    assert lengths(read(tmp_path)) == (13, None, None)
+
+
+@pytest.mark.parametrize("root", [".", "train"])
+def test_classes_within_other_folders_are_refused(tmp_path: Path, root: str) -> None:
+    for year in ("2023", "2024"):
+        small_photos.fill(tmp_path / root / year, "boot", "sandal")
+    small_photos.fill(tmp_path / root / "2024", "heel")
+    told = refusal(tmp_path)
+    assert f"{tmp_path / root}: '2023', '2024' hold the same folders, 'boot', 'sandal': if" in told
+    assert "put them here directly, one folder each" in told
+    assert "move the photos out of the folders in them" in told
+
+
+@pytest.mark.parametrize("inner", ["{}", "2024/{}", "{}/2024"])
+def test_parts_within_classes_are_refused(tmp_path: Path, inner: str) -> None:
+    for name in ("oak", "elm"):
+        small_photos.fill(tmp_path / name, inner.format("train"), inner.format("Testing"))
+    told = refusal(tmp_path)
+    assert f"{tmp_path / 'elm'}: holds Testing and train, which would be mixed" in told
+    assert "put these outermost, with the class folders in them" in told
+
+
+def test_a_folder_called_like_a_part_may_lie_in_a_class(tmp_path: Path) -> None:
+    small_photos.fill(tmp_path / "bus", "test", "street")
+    small_photos.fill(tmp_path / "ship", "harbour")
+    assert lengths(read(tmp_path)) == (6, None, None)
 
 
 def test_train_may_be_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
