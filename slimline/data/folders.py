@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimline.data import image_search, part_names, user_files
+from slimline.data import image_search, lists, part_names, user_files
 from slimline.data.file_check import Bad, UserFile
 from slimline.data.part_names import TRAIN
 from slimline.data.raw_set import RawSet
@@ -21,9 +21,11 @@ def read(folder: Path, *, size: int, crop: float, skip_bad: bool, looks: bool = 
     """Return the set of a folder, every file of it decoded once, as `user_files.read` does.
 
     Raises:
-        DataError: the layout is none that is known, there are no classes or only one, a class has
-            no image to train on, or there are bad files and these shall not be skipped.
+        DataError: the layout is none that is known, a list is none that is read, there are no
+            classes or only one, a class has no image to train on, or there are bad files and these
+            shall not be skipped.
     """
+    lists.refuse_unread(folder)
     classes = _classes(_parts(folder))
     labels = sorted({each.label for each in classes if each.part == TRAIN})
     _check_classes(folder, labels, classes)

@@ -20,6 +20,8 @@ from slimline.errors import DataError
 
 _LABELS, _METADATA = "labels.csv", "metadata.csv"
 _COLUMNS = ("file", "label", "split", "group")
+_LIST_SUFFIXES = {".csv", ".tsv", ".jsonl", ".xls", ".xlsx", ".ods"}
+"""Of what is taken for a list of photos when it lies beside them."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,59 @@ class _Row:
 def find(folder: Path) -> list[Path]:
     """Return the lists of a set; without any, its folders are its classes."""
     below = sorted(path for path in folder.iterdir() if not image_search.is_system(path))
-    own = [path for path in below if path.is_file() and path.name.lower() == _LABELS]
+    own = [path for path in below if _is_file(path) and path.name.lower() == _LABELS]
     if own:
         return own
-    parts = [path for path in below if path.is_dir() and part_names.part_of(path.name)]
-    candidates = [folder / _METADATA, *(part / _METADATA for part in parts)]
-    return [path for path in candidates if path.is_file() and _is_metadata(path)]
+    candidates = [each / _METADATA for each in (folder, *_parts(folder))]
+    return [path for path in candidates if _is_file(path) and _is_metadata(path)]
+
+
+def refuse_unread(folder: Path) -> None:
+    """Refuse a list in a set whose folders are its classes, since its author meant it to be read.
+
+    Raises:
+        DataError: something in the set, or in one of its parts, looks like a list.
+    """
+    for within in (folder, *_parts(folder)):
+        for path in sorted(within.iterdir()):
+            if _looks_like_list(path) and not image_search.is_system(path):
+                raise DataError(f"{user_files.printable(path)}: {_why_unread(folder, path)}")
+
+
+def _parts(folder: Path) -> list[Path]:
+    """Return the folders of a set that are called like parts."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and part_names.part_of(path.name) and not image_search.is_system(path)
+    ]
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file, or a link to nothing, which is told of when it is read."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _looks_like_list(path: Path) -> bool:
+    return path.suffix.lower() in _LIST_SUFFIXES or _LABELS in path.name.lower()
+
+
+def _why_unread(folder: Path, path: Path) -> str:
+    """Return what to do about a list that is not read."""
+    if path.is_dir():
+        return "is a folder, called like a list of the photos: rename it, or move it out of the set"
+    unread = "looks like a list of the photos and is not read"
+    if path.name == _METADATA:
+        return (
+            f"{unread}, as its first line does not name the columns file_name and label: name "
+            "them, or move it out of the set"
+        )
+    if path.parent != folder:
+        return (
+            f"{unread}: write one list of all parts, {user_files.printable(folder / _LABELS)}, "
+            "with columns file, label and split, or move it out of the set"
+        )
+    return f"{unread}: save it as {_LABELS}, with columns file and label, or move it out of the set"
 
 
 def _is_metadata(path: Path) -> bool:
@@ -167,6 +216,10 @@ def _header(path: Path) -> tuple[list[str], str]:
             first = file.readline()
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
+    except OSError as error:
+        is_lost = path.is_symlink() and not path.exists()
+        why = "is a link to nothing" if is_lost else f"cannot be read: {error.strerror}"
+        raise DataError(f"{path}: {why}: put the list itself in its place") from None
     delimiter = next((each for each in ",;\t" if each in first), ",")
     names = next(csv.reader([first], delimiter=delimiter), [])
     return [name.strip().lower() for name in names], delimiter

@@ -198,6 +198,36 @@ def test_photos_in_no_class_are_named(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "label.csv", "labels.tsv", "labels.csv.txt", "Metadata.csv", "metadata.jsonl", "train.CSV",
+        "labels.xlsx",
+    ],
+)  # fmt: skip
+def test_a_list_that_is_not_read_is_refused(tmp_path: Path, name: str) -> None:
+    small_photos.fill(tmp_path, "oak", "elm")
+    (tmp_path / name).write_text("file,label\noak/0.png,oak\n")
+    told = refusal(tmp_path)
+    assert f"{tmp_path / name}: looks like a list of the photos and is not read: save it as" in told
+    assert "labels.csv, with columns file and label, or move it out of the set" in told
+
+
+def test_a_folder_that_is_called_like_a_list_is_no_class(tmp_path: Path) -> None:
+    small_photos.fill(tmp_path, "oak", "elm", "labels.csv")
+    assert "labels.csv: is a folder, called like a list of the photos: rename" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("classes", [("oak", "elm"), ("",)])
+def test_a_list_in_each_part_is_refused(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    for part in ("train", "test"):
+        small_photos.fill(tmp_path / part, *classes)
+        (tmp_path / part / "labels.csv").write_text("file,label\n0.png,oak\n")
+    told = refusal(tmp_path)
+    assert f"{tmp_path / 'test' / 'labels.csv'}: looks like a list of the photos" in told
+    assert f"write one list of all parts, {tmp_path / 'labels.csv'}, with columns file" in told
+
+
+@pytest.mark.parametrize(
     "folder", ["@eaDir/a.jpg", ".thumbnails/small", "#recycle", "__MACOSX/oak", "$RECYCLE.BIN"]
 )
 def test_what_systems_keep_is_no_photo(

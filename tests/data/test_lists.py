@@ -225,6 +225,17 @@ def test_captions_alone_are_no_labels(tmp_path: Path) -> None:
     small_photos.fill(tmp_path, "oak", "elm")
     write(tmp_path, "file_name,text\noak/0.png,a tree\n", "metadata.csv")
     assert lists.find(tmp_path) == []
+    with pytest.raises(DataError, match="does not name the columns file_name and label: name them"):
+        lists.refuse_unread(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv", "train/metadata.csv"])
+def test_a_list_that_is_a_link_to_nothing(tmp_path: Path, name: str) -> None:
+    small_photos.fill(tmp_path / "train", "oak", "elm")
+    (tmp_path / name).symlink_to(tmp_path / "gone.csv")
+    assert f"{tmp_path / name}: is a link to nothing: put the list itself in its" in refusal(
+        tmp_path
+    )
 
 
 def test_thousands_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
