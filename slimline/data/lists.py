@@ -221,7 +221,10 @@ def _header(path: Path) -> tuple[list[str], str]:
         why = "is a link to nothing" if is_lost else f"cannot be read: {error.strerror}"
         raise DataError(f"{path}: {why}: put the list itself in its place") from None
     delimiter = next((each for each in ",;\t" if each in first), ",")
-    names = next(csv.reader([first], delimiter=delimiter), [])
+    try:
+        names = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise DataError(f"{path}: line 1: is no CSV: {error}") from None
     return [name.strip().lower() for name in names], delimiter
 
 

@@ -157,6 +157,12 @@ def test_an_empty_list(folder: Path) -> None:
     assert "two or more classes" in refusal(folder)
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+def test_a_first_line_that_is_none(folder: Path, name: str) -> None:
+    write(folder, "x" * 200_000, name)
+    assert f"{name}: line 1: is no CSV: field larger than field limit" in refusal(folder)
+
+
 def test_what_is_listed_and_what_is_there_differ(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
