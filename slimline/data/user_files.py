@@ -55,6 +55,7 @@ def read(
             skipped.
     """
     _check_labels(folder, labels)
+    _report_alike(labels)
     checked = file_check.check_all(found, looks=looks)
     images = [each for each in checked if isinstance(each, UserImage)]
     images, copies = exact_copies.without_copies(images)
@@ -83,6 +84,19 @@ def one_spelling(folder: Path, names: Iterable[str]) -> None:
                 f"{printable(Path(name))}, and differ in how Unicode composes their letters, which "
                 "macOS takes apart: put their photos under one of the two names"
             )
+
+
+def _report_alike(labels: Sequence[str]) -> None:
+    """Tell of classes that may be one; `a` and `A` are two where letters are recognised."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        alike["".join(label.casefold().split())].append(repr(label))
+    groups = [" and ".join(names) for names in alike.values() if len(names) > 1]
+    if groups:
+        print(
+            f"warning: the classes {some(groups)} differ only in case or blanks: if they are one, "
+            "give their photos one name"
+        )
 
 
 def refuse_links(folder: Path) -> None:
