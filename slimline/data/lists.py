@@ -6,6 +6,7 @@ files hold is judged in `slimline.data.user_files`.
 """
 
 import csv
+import os
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -134,7 +135,15 @@ def read(
     _check_labels(folder, labels, rows.values())
     user_files.report_system_files(folder)
     return user_files.read(
-        folder, files, labels, bad=bad, size=size, crop=crop, skip_bad=skip_bad, looks=looks
+        folder,
+        files,
+        labels,
+        bad=bad,
+        size=size,
+        crop=crop,
+        skip_bad=skip_bad,
+        looks=looks,
+        without_files="none of its listed files is there",
     )
 
 
@@ -309,10 +318,22 @@ def _match(
         shown = user_files.printable(Path(listed))
         path = there.pop(name, None) if name else None
         if path is None:
-            bad.append(Bad(shown, f"is not beside the list, though {row.where} names it"))
+            why = _why_missing(folder / listed, Path(listed), lists)
+            bad.append(Bad(shown, f"{why}, though {row.where} names it"))
         else:
             files.append(UserFile(path, row.part, row.label, shown, row.group))
     return files, [*bad, *_unlisted(there, lists)]
+
+
+def _why_missing(path: Path, within: Path, lists: Sequence[Path]) -> str:
+    """Return why a file of a set that is listed is not among those that are used."""
+    if not os.path.lexists(path):
+        return "is not beside the list"
+    if path.is_dir():
+        return "is a folder"
+    if any(image_search.is_system(Path(name)) for name in within.parts):
+        return "is hidden, or a system's, and never used"
+    return "is a list itself" if path in lists else "is not beside the list"
 
 
 def _unlisted(there: Mapping[str, Path], lists: Sequence[Path]) -> Iterator[Bad]:

@@ -181,6 +181,34 @@ def test_what_is_listed_and_what_is_there_differ(
     assert "1 files are not listed and not used: notes.txt" in capsys.readouterr().out
 
 
+def test_what_is_listed_and_never_used(folder: Path) -> None:
+    others = (
+        "camera 1",
+        ".cache/z.png",
+        "camera 0/@eaDir/0.png",
+        "labels.csv",
+        "x\0.png",
+        "y" * 300,
+    )
+    for name in others[1:3]:
+        small_photos.save(folder / name)
+    write(folder, rows() + "".join(f"{name},a\n" for name in others))
+    with pytest.raises(DataError) as refused:
+        read(folder)
+    told = str(refused.value)
+    assert "camera 1: is a folder, though " in told
+    assert ".cache/z.png: is hidden, or a system's, and never used, though " in told
+    assert "camera 0/@eaDir/0.png: is hidden, or a system's, and never used, though " in told
+    assert "labels.csv: is a list itself, though " in told
+    assert told.count(" is not beside the list, though ") == 2
+
+
+def test_a_class_none_of_whose_files_is_there(folder: Path) -> None:
+    write(folder, rows() + "gone.png,z\n")
+    with pytest.raises(DataError, match=r"class 'z' .*: none of its listed files is there; add"):
+        read(folder, skip_bad=True)
+
+
 def test_names_as_another_system_composes_them(folder: Path) -> None:
     (folder / "camera 0" / "0.png").rename(folder / unicodedata.normalize("NFD", "é.png"))
     text = rows().replace("camera 0/0.png", unicodedata.normalize("NFC", "é.png"))
