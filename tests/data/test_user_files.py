@@ -165,6 +165,14 @@ def test_sets_are_read_with_pillow_as_it_comes(folder: Path) -> None:
     assert len(read(folder).train) == 4
 
 
+@pytest.mark.parametrize(("suffix", "is_told"), [("HEIC", True), ("heif", True), ("txt", False)])
+def test_photos_of_iphones_must_be_converted(folder: Path, suffix: str, is_told: bool) -> None:
+    (folder / "oak" / f"a.{suffix}").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    told = refusal(folder)
+    assert f"oak/a.{suffix}: is no image that Pillow can read" in told
+    assert ("convert it to JPEG first, as HEIC photos of iPhones must be" in told) == is_told
+
+
 @pytest.mark.parametrize("alike", ["Oak", "oak ", " O a k"])
 def test_classes_that_may_be_one_are_told(
     folder: Path, alike: str, capsys: pytest.CaptureFixture[str]
