@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from slimline.artifacts import description, model_interface
-from slimline.data import preprocessing
+from slimline.data import image_search, preprocessing
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import ArtifactError, DataError
 from slimline.measure import softmax
@@ -188,7 +188,7 @@ def _read(path: Path, frame: Preprocessing) -> NDArray[np.uint8]:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path}: is no image that Pillow can read") from None
+        raise DataError(f"{path}: {image_search.why_unknown(path)}") from None
     # Of damaged files Pillow's readers raise anything: struct.error, TypeError, zlib.error, ...
     except Exception as error:
         raise DataError(f"{path}: cannot be decoded: {preprocessing.reason(error)}") from None

@@ -48,6 +48,7 @@ def test_refused_before_anything_runs(fresh: Path, change: str, told: list[str])
         ("backbone_swap.unfreeze", "some", ["must be all, or a number"]),
         ("backbone_swap.unfreeze", 50, ["has 3 stages", "given 50"]),
         ("backbone_swap.activation", "gelu", ["'gelu'", "relu6"]),
+        ("data.crop", 1e-320, ["data.crop", "greater than or equal to 0.05"]),
         ("backbone_swap.unfrozen.augment.crop", 0, ["greater than 0"]),
         ("backbone_swap.unfrozen.balance", "even", ["'weights' or 'sampler'"]),
         ("training.augment.crop", 0, ["greater than 0"]),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import UnidentifiedImageError
 
-from slimline.data import near_copies, preprocessing
+from slimline.data import image_search, near_copies, preprocessing
 from slimline.data.split_files import ImageFile
 
 
@@ -83,7 +83,7 @@ def _check(found: UserFile, *, looks: bool) -> UserImage | Bad:
             pixels = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).digest()
             look = near_copies.look(seen) if looks else b""
     except UnidentifiedImageError:
-        return Bad(found.name, "is no image that Pillow can read")
+        return Bad(found.name, image_search.why_unknown(found.path))
     # Of damaged files Pillow's readers raise anything: struct.error, TypeError, zlib.error, ...
     except Exception as error:
         return Bad(found.name, f"cannot be decoded: {preprocessing.reason(error)}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimline.data import image_search, part_names, user_files
+from slimline.data import image_search, lists, part_names, user_files
 from slimline.data.file_check import Bad, UserFile
 from slimline.data.part_names import TRAIN
 from slimline.data.raw_set import RawSet
@@ -21,16 +21,20 @@ def read(folder: Path, *, size: int, crop: float, skip_bad: bool, looks: bool = 
     """Return the set of a folder, every file of it decoded once, as `user_files.read` does.
 
     Raises:
-        DataError: the layout is none that is known, there are no classes or only one, a class has
-            no image to train on, or there are bad files and these shall not be skipped.
+        DataError: the layout is none that is known, a list is none that is read, there are no
+            classes or only one, a class has no image to train on, or there are bad files and these
+            shall not be skipped.
     """
+    lists.refuse_unread(folder)
     classes = _classes(_parts(folder))
     labels = sorted({each.label for each in classes if each.part == TRAIN})
     _check_classes(folder, labels, classes)
+    below = {each: user_files.files_under(each.path) for each in classes}
+    _check_inner(below)
     files = [
         UserFile(path, each.part, each.label, user_files.printable(path.relative_to(folder)))
-        for each in classes
-        for path in user_files.files_under(each.path)
+        for each, paths in below.items()
+        for path in paths
     ]
     _report_empty(folder, classes, files)
     user_files.report_system_files(folder)
@@ -183,6 +187,38 @@ def _check_classes(folder: Path, labels: Sequence[str], classes: Sequence[_Class
             f"{folder}: {TRAIN}/ has no class {unknown[0]!r}, another part has: add its photos to "
             f"{TRAIN}/, or take it out there"
         )
+
+
+def _check_inner(below: Mapping[_Class, Sequence[Path]]) -> None:
+    """Refuse class folders whose own folders are parts, or could be the classes.
+
+    Raises:
+        DataError: `train/` and `test/` lie in a class folder, or all photos to train on lie in
+            folders that are called the same in every class.
+    """
+    inner = {each: _inner_folders(each, paths) for each, paths in below.items()}
+    for each, within in inner.items():
+        if names := part_names.among(within):
+            raise DataError(
+                f"{user_files.printable(each.path)}: holds {' and '.join(names)}, which would be "
+                "mixed: put these outermost, with the class folders in them, or rename them if "
+                "they are no parts"
+            )
+    trained = [each for each in inner if each.part == TRAIN]
+    shared = set.intersection(*({path.parts[0] for path in inner[each]} for each in trained))
+    if len(shared) > 1 and not any(_holds_photos(each.path) for each in trained):
+        classes = user_files.some([repr(each.path.name) for each in trained])
+        alike = user_files.some([repr(name) for name in sorted(shared)])
+        raise DataError(
+            f"{user_files.printable(trained[0].path.parent)}: {classes} hold the same folders, "
+            f"{alike}: if those are the classes, put them here directly, one folder each; if "
+            f"{classes} are the classes, move the photos out of the folders in them"
+        )
+
+
+def _inner_folders(each: _Class, paths: Sequence[Path]) -> set[Path]:
+    """Return the folders of some files of a class, within it, without the class itself."""
+    return {path.relative_to(each.path) for path in {path.parent for path in paths}} - {Path()}
 
 
 def _report_empty(folder: Path, classes: Sequence[_Class], files: Sequence[UserFile]) -> None:

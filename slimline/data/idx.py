@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from slimline.data.raw_set import Part, RawSet
 from slimline.errors import DataError
 
-SUMS = "SHA256SUMS"
+_SUMS = "SHA256SUMS"
 _TRAIN_FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
 _TEST_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 _IMAGES_MAGIC, _LABELS_MAGIC = 0x00000803, 0x00000801
@@ -29,10 +29,23 @@ def read(folder: Path) -> RawSet:
     return RawSet(classes, train, test=test)
 
 
+def is_set(folder: Path) -> bool:
+    """Return whether a set is of arrays; photos may have checksums beside them too."""
+    return any(folder.glob("*-ubyte.gz"))
+
+
 def _verify(folder: Path) -> None:
-    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
-        expected, name = line.split(maxsplit=1)
-        path = folder / name.strip()
+    for number, line in enumerate(_text(folder / _SUMS).splitlines(), 1):
+        if not line.strip():
+            continue
+        expected, *names = line.split(maxsplit=1)
+        if not names:
+            raise DataError(
+                f"{folder / _SUMS}: line {number}: needs a SHA-256 and the name of a file, as "
+                f"sha256sum writes them; it is {line!a}"
+            )
+        # The asterisk says that the file was read as bytes.
+        path = folder / names[0].strip().removeprefix("*")
         if not path.is_file():
             raise DataError(f"{path}: the file is missing, though SHA256SUMS lists it")
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
@@ -43,10 +56,24 @@ def _read_classes(folder: Path) -> list[str]:
     path = folder / "classes.txt"
     if not path.is_file():
         raise DataError(f"{path}: the class names are missing, one a line in order of the labels")
-    classes = path.read_text(encoding="utf-8").splitlines()
+    classes = _text(path).splitlines()
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise DataError(f"{path}: needs two or more different class names, has {classes}")
     return classes
+
+
+def _text(path: Path) -> str:
+    """Return a text of the set.
+
+    Raises:
+        DataError: it is missing, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path}: the file is missing") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 ({error.reason}): save it as UTF-8") from None
 
 
 def _read_part(folder: Path, names: tuple[str, str], classes: list[str]) -> Part:

@@ -16,6 +16,9 @@ _SYSTEM_FOLDERS = {
 }  # fmt: skip
 """Where NAS boxes, Windows and macOS keep thumbnails and what was deleted; lower case."""
 
+_PHONE_SUFFIXES = {".heic", ".heif", ".hif", ".avif"}
+"""Of what phones write and Pillow reads by plugins, if at all."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -68,6 +71,13 @@ def is_system(path: Path) -> bool:
     """Return whether a file or folder is hidden or one that systems make by themselves."""
     name = path.name.lower()
     return name.startswith(".") or name in _SYSTEM_FILES or name in _SYSTEM_FOLDERS
+
+
+def why_unknown(path: Path) -> str:
+    """Return what to say of a file that Pillow takes for no image."""
+    is_of_phone = path.suffix.lower() in _PHONE_SUFFIXES
+    hint = ": convert it to JPEG first, as HEIC photos of iPhones must be" if is_of_phone else ""
+    return f"is no image that Pillow can read{hint}"
 
 
 def _refuse(error: OSError) -> None:

@@ -6,11 +6,12 @@ files hold is judged in `slimline.data.user_files`.
 """
 
 import csv
+import os
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from slimline.data import image_search, part_names, user_files
 from slimline.data.file_check import Bad, UserFile
@@ -20,6 +21,8 @@ from slimline.errors import DataError
 
 _LABELS, _METADATA = "labels.csv", "metadata.csv"
 _COLUMNS = ("file", "label", "split", "group")
+_LIST_SUFFIXES = {".csv", ".tsv", ".jsonl", ".xls", ".xlsx", ".ods"}
+"""Of what is taken for a list of photos when it lies beside them."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,59 @@ class _Row:
 def find(folder: Path) -> list[Path]:
     """Return the lists of a set; without any, its folders are its classes."""
     below = sorted(path for path in folder.iterdir() if not image_search.is_system(path))
-    own = [path for path in below if path.is_file() and path.name.lower() == _LABELS]
+    own = [path for path in below if _is_file(path) and path.name.lower() == _LABELS]
     if own:
         return own
-    parts = [path for path in below if path.is_dir() and part_names.part_of(path.name)]
-    candidates = [folder / _METADATA, *(part / _METADATA for part in parts)]
-    return [path for path in candidates if path.is_file() and _is_metadata(path)]
+    candidates = [each / _METADATA for each in (folder, *_parts(folder))]
+    return [path for path in candidates if _is_file(path) and _is_metadata(path)]
+
+
+def refuse_unread(folder: Path) -> None:
+    """Refuse a list in a set whose folders are its classes, since its author meant it to be read.
+
+    Raises:
+        DataError: something in the set, or in one of its parts, looks like a list.
+    """
+    for within in (folder, *_parts(folder)):
+        for path in sorted(within.iterdir()):
+            if _looks_like_list(path) and not image_search.is_system(path):
+                raise DataError(f"{user_files.printable(path)}: {_why_unread(folder, path)}")
+
+
+def _parts(folder: Path) -> list[Path]:
+    """Return the folders of a set that are called like parts."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and part_names.part_of(path.name) and not image_search.is_system(path)
+    ]
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file, or a link to nothing, which is told of when it is read."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _looks_like_list(path: Path) -> bool:
+    return path.suffix.lower() in _LIST_SUFFIXES or _LABELS in path.name.lower()
+
+
+def _why_unread(folder: Path, path: Path) -> str:
+    """Return what to do about a list that is not read."""
+    if path.is_dir():
+        return "is a folder, called like a list of the photos: rename it, or move it out of the set"
+    unread = "looks like a list of the photos and is not read"
+    if path.name == _METADATA:
+        return (
+            f"{unread}, as its first line does not name the columns file_name and label: name "
+            "them, or move it out of the set"
+        )
+    if path.parent != folder:
+        return (
+            f"{unread}: write one list of all parts, {user_files.printable(folder / _LABELS)}, "
+            "with columns file, label and split, or move it out of the set"
+        )
+    return f"{unread}: save it as {_LABELS}, with columns file and label, or move it out of the set"
 
 
 def _is_metadata(path: Path) -> bool:
@@ -85,7 +135,15 @@ def read(
     _check_labels(folder, labels, rows.values())
     user_files.report_system_files(folder)
     return user_files.read(
-        folder, files, labels, bad=bad, size=size, crop=crop, skip_bad=skip_bad, looks=looks
+        folder,
+        files,
+        labels,
+        bad=bad,
+        size=size,
+        crop=crop,
+        skip_bad=skip_bad,
+        looks=looks,
+        without_files="none of its listed files is there",
     )
 
 
@@ -106,7 +164,22 @@ def _rows(folder: Path, lists: Sequence[Path]) -> dict[str, _Row]:
                     f"{row.where}: {file!r} is listed again, after {rows[name].where}: keep one"
                 )
             rows[name] = row
+        if path.parent == folder and "split" not in opened.columns:
+            _refuse_folders_of_parts(path, rows)
     return rows
+
+
+def _refuse_folders_of_parts(path: Path, files: Iterable[str]) -> None:
+    """Refuse a list that says nothing of parts that its files lie in, and that would be mixed.
+
+    Raises:
+        DataError: folders of the files are named after two or more parts.
+    """
+    if folders := part_names.among({PurePosixPath(file).parent for file in files}):
+        raise DataError(
+            f"{path}: has no column split, but its files lie in folders {' and '.join(folders)}: "
+            "add the column, or rename the folders if they are no parts"
+        )
 
 
 def _open(folder: Path, path: Path) -> _List:
@@ -152,8 +225,15 @@ def _header(path: Path) -> tuple[list[str], str]:
             first = file.readline()
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
+    except OSError as error:
+        is_lost = path.is_symlink() and not path.exists()
+        why = "is a link to nothing" if is_lost else f"cannot be read: {error.strerror}"
+        raise DataError(f"{path}: {why}: put the list itself in its place") from None
     delimiter = next((each for each in ",;\t" if each in first), ",")
-    names = next(csv.reader([first], delimiter=delimiter), [])
+    try:
+        names = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise DataError(f"{path}: line 1: is no CSV: {error}") from None
     return [name.strip().lower() for name in names], delimiter
 
 
@@ -238,10 +318,22 @@ def _match(
         shown = user_files.printable(Path(listed))
         path = there.pop(name, None) if name else None
         if path is None:
-            bad.append(Bad(shown, f"is not beside the list, though {row.where} names it"))
+            why = _why_missing(folder / listed, Path(listed), lists)
+            bad.append(Bad(shown, f"{why}, though {row.where} names it"))
         else:
             files.append(UserFile(path, row.part, row.label, shown, row.group))
     return files, [*bad, *_unlisted(there, lists)]
+
+
+def _why_missing(path: Path, within: Path, lists: Sequence[Path]) -> str:
+    """Return why a file of a set that is listed is not among those that are used."""
+    if not os.path.lexists(path):
+        return "is not beside the list"
+    if path.is_dir():
+        return "is a folder"
+    if any(image_search.is_system(Path(name)) for name in within.parts):
+        return "is hidden, or a system's, and never used"
+    return "is a list itself" if path in lists else "is not beside the list"
 
 
 def _unlisted(there: Mapping[str, Path], lists: Sequence[Path]) -> Iterator[Bad]:

@@ -1,6 +1,8 @@
 """What people call the three parts of a set, as folders and in lists."""
 
 import re
+from collections.abc import Iterable
+from pathlib import PurePath
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 PARTS = (TEST, VALIDATION, TRAIN)
@@ -41,3 +43,15 @@ def resembles_part(name: str) -> str | None:
     """Return the first part that any word of a name stands for, as in `train2017`."""
     words = re.findall(r"[^\W\d_]+", name.casefold())
     return next((_WORDS[word] for word in words if word in _WORDS), None)
+
+
+def among(folders: Iterable[PurePath]) -> list[str]:
+    """Return names at the same depth of some folders that stand for different parts, one of each.
+
+    There are none, or two and more: a single `train` may be anything.
+    """
+    named: dict[int, dict[str, str]] = {}
+    for depth, name in sorted({each for folder in folders for each in enumerate(folder.parts)}):
+        if part := part_of(name):
+            named.setdefault(depth, {}).setdefault(part, name)
+    return next((list(found.values()) for found in named.values() if len(found) > 1), [])

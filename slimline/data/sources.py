@@ -27,7 +27,7 @@ def read(
     if source in downloads.SETS:
         return downloads.read(source, raw, scratch, size=size, crop=crop)
     require(source, raw)
-    if (folder / idx.SUMS).is_file():
+    if idx.is_set(folder):
         return idx.read(folder)
     if found := lists.find(folder):
         return lists.read(folder, found, size=size, crop=crop, skip_bad=skip_bad, looks=looks)

@@ -62,8 +62,9 @@ class DataParams(Params):
     image_size: Annotated[int, Field(ge=8, le=1024)]
     """Height and width that every image is brought to, pixels."""
 
-    crop: Annotated[float, Field(gt=0, le=1)]
-    """Share of an image's height and width that evaluation looks at, around the centre."""
+    crop: Annotated[float, Field(ge=0.05, le=1)]
+    """Share of an image's height and width that evaluation looks at, around the centre. A twentieth
+    is of most photos fewer pixels than the frame has, and far less overflows the size to decode."""
 
     validation_images: Annotated[int, Field(ge=0)]
     """Images for model selection, taken from train evenly over the classes; 0: the set's own."""

@@ -43,17 +43,20 @@ def read(
     crop: float,
     skip_bad: bool,
     looks: bool = False,
+    without_files: str = "its folder is empty",
 ) -> RawSet:
     """Return the set of some files, every file of it decoded once.
 
     `labels` are the classes of the training part, sorted; `bad` is what is known to be unusable;
-    `looks` asks for what near copies are found by.
+    `looks` asks for what near copies are found by; `without_files` is said of a class of which no
+    file was found.
 
     Raises:
         DataError: a class has no image to train on, or there are bad files and these shall not be
             skipped.
     """
     _check_labels(folder, labels)
+    _report_alike(labels)
     checked = file_check.check_all(found, looks=looks)
     images = [each for each in checked if isinstance(each, UserImage)]
     images, copies = exact_copies.without_copies(images)
@@ -63,7 +66,7 @@ def read(
     channels = 1 if all(each.is_grey for each in images) else 3
     frame = Preprocessing(size, size, channels, mean=(), std=(), crop=crop, draft=True)
     parts = _parts(folder, images, found, labels, frame)
-    _require_training(folder, parts[TRAIN], labels, found)
+    _require_training(folder, parts[TRAIN], labels, found, without_files)
     return RawSet(labels, parts[TRAIN], validation=parts.get(VALIDATION), test=parts.get(TEST))
 
 
@@ -82,6 +85,19 @@ def one_spelling(folder: Path, names: Iterable[str]) -> None:
                 f"{printable(Path(name))}, and differ in how Unicode composes their letters, which "
                 "macOS takes apart: put their photos under one of the two names"
             )
+
+
+def _report_alike(labels: Sequence[str]) -> None:
+    """Tell of classes that may be one; `a` and `A` are two where letters are recognised."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        alike["".join(label.casefold().split())].append(repr(label))
+    groups = [" and ".join(names) for names in alike.values() if len(names) > 1]
+    if groups:
+        print(
+            f"warning: the classes {some(groups)} differ only in case or blanks: if they are one, "
+            "give their photos one name"
+        )
 
 
 def refuse_links(folder: Path) -> None:
@@ -201,14 +217,18 @@ def _check_labels(folder: Path, labels: Sequence[str]) -> None:
 
 
 def _require_training(
-    folder: Path, train: Part, labels: Sequence[str], found: Sequence[UserFile]
+    folder: Path,
+    train: Part,
+    labels: Sequence[str],
+    found: Sequence[UserFile],
+    without_files: str,
 ) -> None:
     counts = np.bincount(train.labels, minlength=len(labels)).tolist()
     missing = [label for label, count in zip(labels, counts, strict=True) if not count]
     if not missing:
         return
     has_files = any(each.part == TRAIN and each.label == missing[0] for each in found)
-    why = "none of its files can be used" if has_files else "its folder is empty"
+    why = "none of its files can be used" if has_files else without_files
     rest = [repr(label) for label in missing[1:]]
     raise DataError(
         f"{folder}: class {missing[0]!r} has no image that can be trained on: {why}; add photos "

@@ -148,15 +148,17 @@ def test_a_bad_file_among_good_ones(
     monkeypatch.setattr(predict, "_BATCH", 2)
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "cut.png").write_bytes(image.read_bytes()[:60])
-    bad = [tmp_path / name for name in ("notes.txt", "none.png", "cut.png")]
-    paths = [image, bad[0], image, bad[1], bad[2], image]
+    (tmp_path / "a.heic").write_bytes(b"of an iPhone")
+    bad = [tmp_path / name for name in ("notes.txt", "none.png", "cut.png", "a.heic")]
+    paths = [image, bad[0], image, bad[1], bad[2], image, bad[3]]
     assert main(["predict", str(model), *map(str, paths)]) == 1
     printed = capsys.readouterr()
     assert printed.out == f"{image}\tbottom right\t100.0 %\n" * 3
-    first, second, third = printed.err.splitlines()
+    first, second, third, last = printed.err.splitlines()
     assert first == f"{bad[0]}: is no image that Pillow can read"
     assert second == f"{bad[1]}: there is no such file"
     assert third.startswith(f"{bad[2]}: ")
+    assert last.startswith(f"{bad[3]}: is no image that Pillow can read: convert it to JPEG first")
 
 
 @pytest.mark.parametrize("error", [TypeError("not a\nnumber"), struct.error(), RecursionError()])

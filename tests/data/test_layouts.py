@@ -87,8 +87,39 @@ def test_parts_of_unknown_names_are_no_classes(tmp_path: Path) -> None:
 
 def test_folders_within_a_class_are_of_the_class(tmp_path: Path) -> None:
     for name in ("trainer", "sandal"):
-        small_photos.fill(tmp_path / name, "summer", "winter/snow")
+        small_photos.fill(tmp_path / name, name, "winter/snow")
     assert lengths(read(tmp_path)) == (8, None, None)
+    for name in ("trainer", "sandal"):
+        small_photos.fill(tmp_path / name, "summer")
+    assert "'sandal', 'trainer' hold the same folders, 'summer', 'winter'" in refusal(tmp_path)
+    small_photos.save(tmp_path / "sandal" / "one.png")
+    assert lengths(read(tmp_path)) == (13, None, None)
+
+
+@pytest.mark.parametrize("root", [".", "train"])
+def test_classes_within_other_folders_are_refused(tmp_path: Path, root: str) -> None:
+    for year in ("2023", "2024"):
+        small_photos.fill(tmp_path / root / year, "boot", "sandal")
+    small_photos.fill(tmp_path / root / "2024", "heel")
+    told = refusal(tmp_path)
+    assert f"{tmp_path / root}: '2023', '2024' hold the same folders, 'boot', 'sandal': if" in told
+    assert "put them here directly, one folder each" in told
+    assert "move the photos out of the folders in them" in told
+
+
+@pytest.mark.parametrize("inner", ["{}", "2024/{}", "{}/2024"])
+def test_parts_within_classes_are_refused(tmp_path: Path, inner: str) -> None:
+    for name in ("oak", "elm"):
+        small_photos.fill(tmp_path / name, inner.format("train"), inner.format("Testing"))
+    told = refusal(tmp_path)
+    assert f"{tmp_path / 'elm'}: holds Testing and train, which would be mixed" in told
+    assert "put these outermost, with the class folders in them" in told
+
+
+def test_a_folder_called_like_a_part_may_lie_in_a_class(tmp_path: Path) -> None:
+    small_photos.fill(tmp_path / "bus", "test", "street")
+    small_photos.fill(tmp_path / "ship", "harbour")
+    assert lengths(read(tmp_path)) == (6, None, None)
 
 
 def test_train_may_be_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +195,36 @@ def test_photos_in_no_class_are_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "train/lost.JPEG: lies in no class folder" in told
     assert lengths(read(tmp_path, skip_bad=True)) == (4, None, None)
     assert "1 files in no class folder are not used: README.txt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "label.csv", "labels.tsv", "labels.csv.txt", "Metadata.csv", "metadata.jsonl", "train.CSV",
+        "labels.xlsx",
+    ],
+)  # fmt: skip
+def test_a_list_that_is_not_read_is_refused(tmp_path: Path, name: str) -> None:
+    small_photos.fill(tmp_path, "oak", "elm")
+    (tmp_path / name).write_text("file,label\noak/0.png,oak\n")
+    told = refusal(tmp_path)
+    assert f"{tmp_path / name}: looks like a list of the photos and is not read: save it as" in told
+    assert "labels.csv, with columns file and label, or move it out of the set" in told
+
+
+def test_a_folder_that_is_called_like_a_list_is_no_class(tmp_path: Path) -> None:
+    small_photos.fill(tmp_path, "oak", "elm", "labels.csv")
+    assert "labels.csv: is a folder, called like a list of the photos: rename" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("classes", [("oak", "elm"), ("",)])
+def test_a_list_in_each_part_is_refused(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    for part in ("train", "test"):
+        small_photos.fill(tmp_path / part, *classes)
+        (tmp_path / part / "labels.csv").write_text("file,label\n0.png,oak\n")
+    told = refusal(tmp_path)
+    assert f"{tmp_path / 'test' / 'labels.csv'}: looks like a list of the photos" in told
+    assert f"write one list of all parts, {tmp_path / 'labels.csv'}, with columns file" in told
 
 
 @pytest.mark.parametrize(

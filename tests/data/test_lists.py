@@ -86,6 +86,29 @@ def test_a_list_may_say_the_split(folder: Path) -> None:
     assert (len(found.validation or []), len(found.test or [])) == (1, 2)
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+@pytest.mark.parametrize("where", ["{}", "archive/{}/x", "camera/{}"])
+def test_files_in_folders_of_parts_need_a_split(tmp_path: Path, name: str, where: str) -> None:
+    files = [
+        f"{where.format(part)}/{number}.png" for part in ("Training", "test") for number in "12"
+    ]
+    for file in files:
+        small_photos.save(tmp_path / file)
+    first = "file" if name == "labels.csv" else "file_name"
+    lines = [f"{file},{'ab'[number % 2]}" for number, file in enumerate(files)]
+    write(tmp_path, "\n".join([f"{first},label", *lines]), name)
+    told = refusal(tmp_path)
+    assert f"{name}: has no column split, but its files lie in folders Training and test" in told
+    write(tmp_path, "\n".join([f"{first},label,split", *(f"{each},train" for each in lines)]), name)
+    assert len(read(tmp_path).train) == 4
+
+
+def test_a_single_folder_that_is_called_like_a_part_needs_no_split(folder: Path) -> None:
+    (folder / "camera 0").rename(folder / "train")
+    write(folder, rows().replace("camera 0", "train"))
+    assert len(read(folder).train) == 6
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -134,6 +157,12 @@ def test_an_empty_list(folder: Path) -> None:
     assert "two or more classes" in refusal(folder)
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+def test_a_first_line_that_is_none(folder: Path, name: str) -> None:
+    write(folder, "x" * 200_000, name)
+    assert f"{name}: line 1: is no CSV: field larger than field limit" in refusal(folder)
+
+
 def test_what_is_listed_and_what_is_there_differ(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +179,34 @@ def test_what_is_listed_and_what_is_there_differ(
     assert "camera 2/new.png: is not listed in labels.csv" in told
     assert len(read(folder, skip_bad=True).train) == 6
     assert "1 files are not listed and not used: notes.txt" in capsys.readouterr().out
+
+
+def test_what_is_listed_and_never_used(folder: Path) -> None:
+    others = (
+        "camera 1",
+        ".cache/z.png",
+        "camera 0/@eaDir/0.png",
+        "labels.csv",
+        "x\0.png",
+        "y" * 300,
+    )
+    for name in others[1:3]:
+        small_photos.save(folder / name)
+    write(folder, rows() + "".join(f"{name},a\n" for name in others))
+    with pytest.raises(DataError) as refused:
+        read(folder)
+    told = str(refused.value)
+    assert "camera 1: is a folder, though " in told
+    assert ".cache/z.png: is hidden, or a system's, and never used, though " in told
+    assert "camera 0/@eaDir/0.png: is hidden, or a system's, and never used, though " in told
+    assert "labels.csv: is a list itself, though " in told
+    assert told.count(" is not beside the list, though ") == 2
+
+
+def test_a_class_none_of_whose_files_is_there(folder: Path) -> None:
+    write(folder, rows() + "gone.png,z\n")
+    with pytest.raises(DataError, match=r"class 'z' .*: none of its listed files is there; add"):
+        read(folder, skip_bad=True)
 
 
 def test_names_as_another_system_composes_them(folder: Path) -> None:
@@ -202,6 +259,17 @@ def test_captions_alone_are_no_labels(tmp_path: Path) -> None:
     small_photos.fill(tmp_path, "oak", "elm")
     write(tmp_path, "file_name,text\noak/0.png,a tree\n", "metadata.csv")
     assert lists.find(tmp_path) == []
+    with pytest.raises(DataError, match="does not name the columns file_name and label: name them"):
+        lists.refuse_unread(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv", "train/metadata.csv"])
+def test_a_list_that_is_a_link_to_nothing(tmp_path: Path, name: str) -> None:
+    small_photos.fill(tmp_path / "train", "oak", "elm")
+    (tmp_path / name).symlink_to(tmp_path / "gone.csv")
+    assert f"{tmp_path / name}: is a link to nothing: put the list itself in its" in refusal(
+        tmp_path
+    )
 
 
 def test_thousands_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

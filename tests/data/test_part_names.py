@@ -1,3 +1,5 @@
+from pathlib import PurePath
+
 import pytest
 
 from slimline.data import part_names
@@ -32,3 +34,17 @@ def test_some_names_resemble_a_part() -> None:
     assert part_names.resembles_part("train2017") == "train"
     assert part_names.resembles_part("my-test-2") == "test"
     assert part_names.resembles_part("contest") is None
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["train/a", "Test/a", "testing"], ["Test", "train"]),
+        (["a/val", "b/train"], ["train", "val"]),
+        (["train", "training"], []),
+        (["train/test", "a"], []),
+        ([], []),
+    ],
+)
+def test_names_of_several_parts(folders: list[str], names: list[str]) -> None:
+    assert part_names.among(map(PurePath, folders)) == names

@@ -9,7 +9,7 @@ import pytest
 import small_photos
 from PIL import Image, ImageFile
 
-from slimline.data import folders, preprocessing, user_files
+from slimline.data import folders, lists, preprocessing, user_files
 from slimline.data.raw_set import RawSet
 from slimline.errors import DataError
 
@@ -163,6 +163,39 @@ def test_sets_are_read_with_pillow_as_it_comes(folder: Path) -> None:
     assert preprocessing.MAX_PIXELS == Image.MAX_IMAGE_PIXELS
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     assert len(read(folder).train) == 4
+
+
+@pytest.mark.parametrize(("suffix", "is_told"), [("HEIC", True), ("heif", True), ("txt", False)])
+def test_photos_of_iphones_must_be_converted(folder: Path, suffix: str, is_told: bool) -> None:
+    (folder / "oak" / f"a.{suffix}").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    told = refusal(folder)
+    assert f"oak/a.{suffix}: is no image that Pillow can read" in told
+    assert ("convert it to JPEG first, as HEIC photos of iPhones must be" in told) == is_told
+
+
+@pytest.mark.parametrize("alike", ["Oak", "oak ", " O a k"])
+def test_classes_that_may_be_one_are_told(
+    folder: Path, alike: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read(folder)
+    assert "warning" not in capsys.readouterr().out
+    small_photos.fill(folder, alike)
+    assert len(read(folder).classes) == 3
+    pair = " and ".join(map(repr, sorted({"oak", alike})))
+    told = f"warning: the classes {pair} differ only in case or blanks: if they are one, give"
+    assert told in capsys.readouterr().out
+
+
+def test_listed_classes_that_may_be_one_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {"oak/0.png": "oak", "oak/1.png": "Oak", "elm/0.png": "A", "elm/1.png": "a"}
+    lines = [",".join(item) for item in labels.items()]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    found = lists.read(folder, lists.find(folder), size=16, crop=1, skip_bad=False)
+    assert len(found.classes) == 4
+    told = "warning: the classes 'A' and 'a', 'Oak' and 'oak' differ only in case"
+    assert told in capsys.readouterr().out
 
 
 def test_of_many_names_a_few_are_shown() -> None:
