@@ -190,11 +190,10 @@ def _check_classes(folder: Path, labels: Sequence[str], classes: Sequence[_Class
 
 
 def _check_inner(below: Mapping[_Class, Sequence[Path]]) -> None:
-    """Refuse class folders whose own folders are parts, or could be the classes.
+    """Refuse class folders whose own folders are parts, and tell where these could be the classes.
 
     Raises:
-        DataError: `train/` and `test/` lie in a class folder, or all photos to train on lie in
-            folders that are called the same in every class.
+        DataError: `train/` and `test/` lie in a class folder.
     """
     inner = {each: _inner_folders(each, paths) for each, paths in below.items()}
     for each, within in inner.items():
@@ -209,10 +208,10 @@ def _check_inner(below: Mapping[_Class, Sequence[Path]]) -> None:
     if len(shared) > 1 and not any(_holds_photos(each.path) for each in trained):
         classes = user_files.some([repr(each.path.name) for each in trained])
         alike = user_files.some([repr(name) for name in sorted(shared)])
-        raise DataError(
-            f"{user_files.printable(trained[0].path.parent)}: {classes} hold the same folders, "
-            f"{alike}: if those are the classes, put them here directly, one folder each; if "
-            f"{classes} are the classes, move the photos out of the folders in them"
+        print(
+            f"warning: {user_files.printable(trained[0].path.parent)}: the classes are {classes}, "
+            f"and all hold the same folders, {alike}: if those are the classes, put them in place "
+            "of these, one folder each"
         )
 
 

@@ -22,6 +22,7 @@ from slimline.errors import DataError
 _LABELS, _METADATA = "labels.csv", "metadata.csv"
 _COLUMNS = ("file", "label", "split", "group")
 _LIST_SUFFIXES = {".csv", ".tsv", ".jsonl", ".xls", ".xlsx", ".ods"}
+_LIST_NAMES = {"label", "labels", "metadata"}
 """Of what is taken for a list of photos when it lies beside them."""
 
 
@@ -61,12 +62,18 @@ def find(folder: Path) -> list[Path]:
 def refuse_unread(folder: Path) -> None:
     """Refuse a list in a set whose folders are its classes, since its author meant it to be read.
 
+    Where folders say what the parts are, other tables than those that are called like a list may
+    lie beside them, as many public sets have one.
+
     Raises:
         DataError: something in the set, or in one of its parts, looks like a list.
     """
-    for within in (folder, *_parts(folder)):
+    parts = _parts(folder)
+    for within in (folder, *parts):
         for path in sorted(within.iterdir()):
-            if _looks_like_list(path) and not image_search.is_system(path):
+            is_table = path.suffix.lower() in _LIST_SUFFIXES
+            is_list = _is_called_list(path) or (is_table and not parts)
+            if is_list and not image_search.is_system(path):
                 raise DataError(f"{user_files.printable(path)}: {_why_unread(folder, path)}")
 
 
@@ -84,8 +91,9 @@ def _is_file(path: Path) -> bool:
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def _looks_like_list(path: Path) -> bool:
-    return path.suffix.lower() in _LIST_SUFFIXES or _LABELS in path.name.lower()
+def _is_called_list(path: Path) -> bool:
+    name = Path(path.name.lower())
+    return _LABELS in name.name or (name.suffix in _LIST_SUFFIXES and name.stem in _LIST_NAMES)
 
 
 def _why_unread(folder: Path, path: Path) -> str:
