@@ -1,5 +1,6 @@
 """Which deployable models there are, declared once, in `variants.yaml`: name, role, parent."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ PATH = Path("variants.yaml")
 Role: TypeAlias = Literal["baseline", "chain", "product", "comparator"]
 _ROLES: tuple[Role, ...] = get_args(Role)
 _KEY = "variants"
+_NAME = re.compile(r"\w[\w-]*")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,13 @@ def read(path: Path = PATH) -> Variants:
 
 
 def _declared(path: Path, name: str, given: Any) -> Declared:
+    if not _NAME.fullmatch(str(name)):
+        raise ParamsError(
+            [
+                f"{path}: {_KEY}: {name!r} names files of metrics and models, and may have "
+                "letters, digits, - and _ alone"
+            ]
+        )
     known = given if isinstance(given, dict) else {}
     role = known.get("role")
     if role not in _ROLES or not set(known) <= {"role", "parent"}:

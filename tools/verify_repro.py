@@ -31,7 +31,10 @@ class VerificationError(Exception):
 
 def git(root: Path, *arguments: str) -> str:
     """Return what git prints, in the repository at `root`."""
-    done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True)
+    # In a hook git sets GIT_DIR, which would lead back to the user's own repository.
+    environment = {key: each for key, each in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise VerificationError(f"git {arguments[0]} failed in {root}: {done.stderr.strip()}")
     return done.stdout.strip()

@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "model", metavar="MODEL", type=Path, help="a folder with model.onnx and model.json"
     )
     parser.add_argument(
-        "images", metavar="IMAGE", type=Path, nargs="+", help="an image file, or a folder of them"
+        "images", metavar="IMAGE", type=_path, nargs="+", help="an image file, or a folder of them"
     )
     parser.add_argument(
         "--top", metavar="K", type=_count, default=1, help="answers for each file (default: 1)"
@@ -148,6 +148,13 @@ def _shown(text: str) -> str:
 
 def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _path(text: str) -> Path:
+    # Path("") is the current folder, which an unset variable does not mean.
+    if not text:
+        raise ArgumentTypeError("names no file: the text is empty")
+    return Path(text)
 
 
 def _count(text: str) -> int:

@@ -15,7 +15,7 @@ shown.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -45,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--patience",
-        type=float,
+        type=_patience,
         default=300.0,
         metavar="SECONDS",
         help="without a sign of life for so long a worker is dead, its trial run by another (300)",
@@ -234,6 +234,17 @@ def _commits(runs: Sequence[Record]) -> list[str]:
     from slimline.repository import refs
 
     return [refs.git("rev-parse", f"{each.ref}^").strip() for each in runs]
+
+
+def _patience(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    # What is alive says so five times in this time.
+    if not seconds >= 1:
+        raise ArgumentTypeError(f"must be a number of seconds from 1 up, not {text!r}")
+    return seconds
 
 
 def _say(text: str) -> None:

@@ -282,7 +282,9 @@ class Report:
         return told
 
     def _useless_zeros(self) -> list[str]:
-        after = self.results.variants["prune"]
+        after = self.results.variants.get("prune")
+        if after is None:
+            return []
         before = self.results.variants[after.parent]
         is_smaller = after.size_kib < 0.99 * before.size_kib
         is_faster = after.speedup > _FASTER * before.speedup
@@ -323,6 +325,8 @@ class Report:
         ]
 
     def _worse_than_ptq(self) -> list[str]:
+        if _PTQ not in self.results.variants:
+            return []
         product = self.product.name
         compared = self.results.paired(_PTQ, product)
         if compared.gain >= 0 or compared.p_value >= 2 * (1 - SURE_95):

@@ -286,11 +286,12 @@ def _recall_drop(now: Results, sure: float) -> Measured:
     before = now.predictions[now.baseline.name]
     classes = paired_answers.by_class(before, now.answers, now.labels, len(now.classes))
     figure = recall_drop(classes, sure)
-    worst = min(range(len(classes)), key=lambda index: classes[index].gain)
+    tested = [index for index, each in enumerate(classes) if each.count]
+    worst = min(tested, key=lambda index: classes[index].gain)
     counts = classes[worst]
     told = (
         f"{now.classes[worst]}: {counts.won} images won, {counts.lost} lost of {counts.count}"
-        f"{_untested(now, sum(each.count > 0 for each in classes))}"
+        f"{_untested(now, len(tested))}"
     )
     sampled = [
         Sampled(each.count, each.variance, sure, of=name)

@@ -311,6 +311,14 @@ def test_what_is_larger_than_any_photo_is_refused(
     assert "a.png: cannot be decoded: it has 80 x 80 pixels" in capsys.readouterr().err
 
 
+def test_an_empty_name_is_not_the_current_folder(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", str(model), ""])
+    assert "names no file: the text is empty" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("count", ["0", "-1", "x"])
 def test_a_wrong_count_is_told(
     model: Path, image: Path, count: str, capsys: pytest.CaptureFixture[str]

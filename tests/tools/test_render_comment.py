@@ -119,3 +119,13 @@ def test_no_file_outside_of_the_checkout_is_read(proposed: Path, kind: str) -> N
     assert code == 2
     assert "lies outside of the repository" in comment
     assert "SECRET" not in comment
+
+
+def test_a_variant_has_no_path_for_a_name(proposed: Path) -> None:
+    path = proposed / "variants.yaml"
+    content = params.read(path)
+    content["variants"]["../../credentials"] = {"role": "comparator", "parent": "prune"}
+    YAML().dump(content, path)
+    code, comment = render(proposed)
+    assert code == 2
+    assert "may have letters, digits, - and _ alone" in comment
