@@ -268,9 +268,10 @@ def _reload(patient: _Patient) -> _Told:
     folder = patient.folder / "reloaded"
     model_folder.save(folder, model, data=patient.split, settings=patient.settings, with_onnx=False)
     again = model_folder.load(folder)
-    images = torch.from_numpy(model.preprocessing.normalise(patient.split.images[:_BATCH]))
-    with torch.no_grad():
-        wanted, found = (each.network.eval()(images) for each in (model, again))
+    # In one order of bytes, as all stages measure: by another one kernels may round otherwise.
+    wanted, found = (
+        loop.predict(each.network, patient.split, each.preprocessing) for each in (model, again)
+    )
     if not torch.equal(wanted, found):
         raise NetworkError("answers otherwise when it is read back from its folder")
     return _Told("bit for bit, from weights and model.json")
