@@ -141,7 +141,21 @@ _LEFT_OUT = {
     "dvc add data/raw/pretrained": "so is its folder",
     "dvc repro": "tests/test_photos.py, with settings that end within minutes",
     "python -m slimline search": "tests/search/test_real_study.py, in a space that is small",
+    "git clone": "nor is that one there",
 }
+
+
+_OWN_NETWORK = """
+from torch import nn
+
+
+def build(num_classes, in_channels):
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, num_classes),
+    )
+"""
 
 
 @pytest.mark.slow
@@ -155,6 +169,7 @@ def test_each_command_runs_after_one_another(
     for name in ("boot", "sandal"):
         small_photos.fill(folder / "data" / "raw" / "shoes", name, count=4)
     small_photos.save(folder / "some" / "photo.jpg")
+    (folder / "own" / "mine.py").write_text(_OWN_NETWORK)
     is_stale = False
     for line in guides.lines(path):
         if any(line.startswith(beginning) for beginning in _LEFT_OUT):

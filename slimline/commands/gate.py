@@ -23,7 +23,8 @@ why.
 The figures are those under metrics/, so this is done after `dvc repro`, and is no stage of it: an
 experiment that breaks a gate is recorded as well. Where a stage ran with other params, data or code
 than those that are here, as after a `dvc repro` that died half way, nothing is judged: exit 2, and
-the stage is named.
+the stage is named. Where params were merged into the base without a run, its figures, of the params
+before, are what is compared with, and that is said.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def run(arguments: Namespace) -> int:
         found = revision.find(arguments.base)
         print(f"compared with {found}", file=sys.stderr)
         then = commit_results.of(found, now)
+        for note in then.notes:
+            print(f"its figures are not of what it holds: {note}", file=sys.stderr)
         held = limits.hold(settings, then.params)
         settings = held.settings
         for each in held.loosened:

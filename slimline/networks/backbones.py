@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,9 @@ def _looked_into(
 
     unknown = Backbone(publish, "", "", (), imagenet, is_found=True, takes_channels=takes_channels)
     network = unknown.outline(_NUM_CLASSES)
+    own = _own_sizes(network)
     reasons = []
-    for size in dict.fromkeys([*_SIZES, *_own_sizes(network)]):
+    for size in dict.fromkeys([*_SIZES, *own]):
         try:
             parts = discovery.find(network, channels=3, size=size)
         except NetworkError as error:
@@ -71,13 +73,16 @@ def _looked_into(
             trunk=parts.trunk,
             image_size=size,
         )
-    raise NetworkError(f"{name}: {reasons[0]}")
+    # What is said of the size that it asks for tells more than that it takes no other.
+    raise NetworkError(f"{name}: {reasons[-1 if own else 0]}")
 
 
 def _own_sizes(network: nn.Module) -> list[int]:
     """Return what a network says of its images' size, pixels: timm's and torchvision's ways."""
-    said = getattr(network, "pretrained_cfg", None) or {}
-    sizes = (getattr(network, "image_size", None), *(said.get("input_size") or ())[-1:])
+    said = getattr(network, "pretrained_cfg", None)
+    shape = said.get("input_size") if isinstance(said, Mapping) else None
+    sizes = [getattr(network, "image_size", None)]
+    sizes += shape[-1:] if isinstance(shape, list | tuple) else []
     return [each for each in sizes if isinstance(each, int)]
 
 

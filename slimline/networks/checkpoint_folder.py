@@ -177,8 +177,8 @@ def _missing(root: Path, name: str) -> str:
         else ""
     )
     return (
-        f"params.yaml: pretrained: there is no folder {root / name}; {has}{moved}. If DVC tracks "
-        "it, `dvc pull` fetches it"
+        f"params.yaml: pretrained: {name}: there is no folder {root / name}; {has}{moved}. "
+        "If DVC tracks it, `dvc pull` fetches it"
     )
 
 

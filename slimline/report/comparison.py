@@ -57,6 +57,8 @@ class Comparison:
 
     base: str
     """What it is compared with, in words."""
+    base_notes: Sequence[str]
+    """How the base's figures are not those of what it holds, by stage; mostly none are."""
     gates: Sequence[Gate]
     loosened: Sequence[Loosened]
     """Limits that this commit would loosen; the base's hold."""
@@ -122,6 +124,7 @@ def compare(then: State, now: State, settings: GatesParams, against: Base, base:
     held = limits.hold(settings, then.params)
     return Comparison(
         base=base,
+        base_notes=then.notes,
         gates=gates.judge(now.results, held.settings, against),
         loosened=held.loosened,
         variants=[_variant(name, against, now.results) for name in now.results.variants],

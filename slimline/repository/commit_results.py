@@ -51,7 +51,8 @@ class State:
     trainings: Mapping[str, Training] = field(default_factory=dict)
     """What each trained model is, and where that was; empty of a commit that did not keep it."""
     notes: Sequence[str] = ()
-    """What of the working tree could not be compared with the run that made the results."""
+    """What of the working tree could not be compared with the run that made the results; of another
+    commit, how its figures are not those of what it holds, by stage."""
 
     @property
     def product_file(self) -> str:
@@ -113,10 +114,12 @@ def of(base: Revision, now: State) -> State:
         try:
             path = folder / variants.PATH
             declared = variants.read(path) if path.is_file() else now.variants
-            return _read(folder, declared, newer=now.results)
+            state = _read(folder, declared, newer=now.results)
+            notes = staleness.of_commit(folder, state.lock)
         except SlimlineError as error:
             told = str(error).replace(f"{folder}/", "")
             raise RevisionError(f"{base}: cannot be compared with: {told}") from None
+    return replace(state, notes=notes)
 
 
 def _read(root: Path, declared: Variants, newer: Results | None) -> State:

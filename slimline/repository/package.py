@@ -54,7 +54,7 @@ def pack(
         if with_page:
             browser.add(partial)
         if with_torch:
-            torch_files.add(partial, model.parent)
+            torch_files.add(partial, model)
         paths = (path for path in partial.rglob("*") if path.is_file())
         names = sorted(path.relative_to(partial).as_posix() for path in paths)
         sums = [f"{files.hash_file(partial / name)}  {name}\n" for name in names]

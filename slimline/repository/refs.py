@@ -67,9 +67,12 @@ def commits(prefix: str) -> dict[str, str]:
 
 
 def file_at(commit: str, path: str) -> str | None:
-    """Return the text of a file of a commit, None where it has none."""
+    """Return the text of a file of a commit, None where it has none.
+
+    From here, not from git's root: the pipeline may be a folder of a larger repository.
+    """
     done = subprocess.run(
-        ["git", "show", f"{commit}:{path}"], capture_output=True, encoding="utf-8", check=False
+        ["git", "show", f"{commit}:./{path}"], capture_output=True, encoding="utf-8", check=False
     )
     return None if done.returncode else done.stdout
 

@@ -9,7 +9,7 @@ Other values in section `gates` and another comment in the code make nothing sta
 of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from slimline import code_hashes, params
 from slimline.errors import SlimlineError
 from slimline.repository import declared_stages, dvc_files
 from slimline.repository.declared_stages import Out, Stage
-from slimline.repository.dvc_files import LOCK, Lock, Record, within
+from slimline.repository.dvc_files import LOCK, Lock, Record, inside, within
 
 _CODE, _CODE_HASHES, _SCRIPTS = ("slimline", "stages", "own"), "metrics/code", "stages"
 """Our code is compared by its hashes, which a comment does not change (decision 18)."""
@@ -53,11 +53,7 @@ def check(root: Path, lock: Lock) -> list[str]:
     found = find(root, lock)
     if not found.stages:
         return found.notes
-    lines = [
-        f"stage {name} is stale: {'; '.join(reasons[:_MOST_REASONS])}"
-        f"{f'; and {len(reasons) - _MOST_REASONS} more' if len(reasons) > _MOST_REASONS else ''}"
-        for name, reasons in found.stages.items()
-    ]
+    lines = [f"stage {name} is stale: {_told(reasons)}" for name, reasons in found.stages.items()]
     more = len(lines) - _MOST_LINES
     told = [*lines[:_MOST_LINES], *([f"and {more} more stages"] if more > 0 else [])]
     raise StaleError("\n".join([*told, "the figures are not of what is here; run `dvc repro`"]))
@@ -78,6 +74,32 @@ def find(root: Path, lock: Lock) -> Staleness:
     if figures:
         found.stages = {name: found.stages[name] for name in found.stages if name in figures}
     return found
+
+
+def of_commit(root: Path, lock: Lock) -> list[str]:
+    """Return how the figures of another commit differ from those of its params, by stage.
+
+    Where somebody merged params without a run, its figures are of the params before. Only params,
+    metrics and `dvc.lock` of it are in the folder: its code and its data are not compared.
+    """
+    comparison = _Comparison(root, lock, [])
+    lines = []
+    for name, ran in lock.stages.items():
+        if not lock.of("outs", name) or any(
+            within(each.path, _CODE) for each in lock.of("deps", name)
+        ):
+            continue  # what checks all params and hashes code makes no figure
+        files = {inside(file, LOCK): given for file, given in ran.get("params", {}).items()}
+        keys = [(file, key) for file in files for key in files[file] if (root / file).is_file()]
+        reasons = [*comparison.params(keys, ran), *comparison.written(name)]
+        if reasons:
+            lines.append(f"stage {name}: {_told(reasons)}")
+    return lines
+
+
+def _told(reasons: Sequence[str]) -> str:
+    more = len(reasons) - _MOST_REASONS
+    return "; ".join([*reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _is_check(stage: Stage) -> bool:
@@ -105,7 +127,7 @@ class _Comparison:
             return
         if ran.get("cmd", stage.cmd) != stage.cmd:
             yield f"its command in {declared_stages.PIPELINE} is another"
-        yield from self._params(stage, ran)
+        yield from self.params(stage.params, ran)
         yield from self._code(stage)
         recorded = {record.path: record for record in self.lock.of("deps", stage.name)}
         for path in stage.deps:
@@ -116,8 +138,11 @@ class _Comparison:
         for out in stage.outs:
             yield from self._out(out, made.get(out.path))
 
-    def _params(self, stage: Stage, ran: Mapping[str, Any]) -> Iterator[str]:
-        for file, key in stage.params:
+    def params(
+        self, keys: Iterable[tuple[str, str | None]], ran: Mapping[str, Any]
+    ) -> Iterator[str]:
+        """Yield which of the keys, each of a file, have other values than a stage ran with."""
+        for file, key in keys:
             before = ran.get("params", {}).get(file, {})
             now = self._content(file)
             if key is not None:
@@ -129,6 +154,12 @@ class _Comparison:
                     ran_with = f"with {before[name]!r}" if name in before else "without"
                     given = repr(now[name]) if name in now else "not there"
                     yield f"{file}: {name} is {given}, it ran {ran_with}"
+
+    def written(self, stage: str) -> Iterator[str]:
+        """Yield what a stage wrote and is here, but another."""
+        for made in self.lock.of("outs", stage):
+            if (self.root / made.path).exists() and self._md5(made.path) != made.md5:
+                yield f"{made.path} is not the one that it wrote"
 
     def _content(self, file: str) -> Mapping[str, Any]:
         if file not in self._files:

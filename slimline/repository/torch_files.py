@@ -12,18 +12,18 @@ _FOREBEARS = ("qat_finetune", "prune")
 """What the product was made from, the nearest first."""
 
 
-def add(package: Path, models: Path) -> None:
-    """Write the folder `torch` of a package that has its `model.json`: a .pt2 for each forebear.
+def add(package: Path, model: Path) -> None:
+    """Write the folder `torch` of a package of a model: a .pt2 for each forebear, which lie beside.
 
     Raises:
-        ArtifactError: a model under `models` is not what the product was made from.
+        ArtifactError: a model beside it is not what it was made from.
     """
     from slimline.quantization import torch_file  # torch takes seconds, and few ask for it
 
-    folder, child = package / FOLDER, package
+    folder, child = package / FOLDER, model
     folder.mkdir()
     for name in _FOREBEARS:
-        parent = models / name
+        parent = model.parent / name
         path = parent / description.DESCRIPTION
         expected = description.read(child).get("sha256", {}).get("parent")
         if not path.is_file() or files.hash_file(path) != expected:

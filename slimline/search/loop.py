@@ -142,7 +142,7 @@ def _progress(bench: Bench, record: Record, begun: float, own: int) -> str:
 
 
 def _why_no_more(known: int, search: SearchParams) -> str:
-    if known >= space.count(search):
+    if space.is_small(search):
         return f"all that the space has was tried: {known} settings"
     return (
         f"{known} of {space.count(search)} settings were tried, and no other was proposed: the "

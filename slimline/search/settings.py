@@ -107,6 +107,20 @@ class Searched(Params):
             return self.high - self.low + 1 if self.is_whole else inf
         return int((self.high - self.low) / self.step + 1e-9) + 1
 
+    @property
+    def values(self) -> list[Value]:
+        """All of them, in order; there must not be infinitely many."""
+        if self.choices is not None:
+            return self.choices
+        assert self.low is not None
+        return [self.at(step) for step in range(int(self.count))]
+
+    def at(self, step: int) -> Value:
+        """Return the value so many steps above the least."""
+        assert self.low is not None
+        value = self.low + step * (self.step or 1)
+        return int(value) if self.is_whole else self.plain(value)
+
     def has(self, value: Any) -> bool:
         """Whether a value is one of those that this may take."""
         if self.choices is not None:

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import prod
 from pathlib import Path
@@ -46,6 +46,9 @@ _OTHER_NETWORK = (
 
 _DRAWN = 100
 """Settings of which at least one must be allowed, before anything is trained."""
+
+_SMALL = 10_000
+"""Settings of a space that can be gone through one by one, where chance finds no other."""
 
 _PARTNERS = 20
 """With how many of them a value that the file as it is does not allow is tried."""
@@ -93,13 +96,8 @@ def draw(search: SearchParams, generator: random.Random) -> dict[str, Value]:
             return generator.choice(searched.choices)
         assert searched.low is not None
         assert searched.high is not None
-        if searched.is_whole:
-            return int(searched.low) + generator.randrange(int(searched.count)) * int(
-                searched.step or 1
-            )
-        if searched.step is not None:
-            steps = generator.randrange(int(searched.count))
-            return searched.plain(searched.low + steps * searched.step)
+        if searched.is_whole or searched.step is not None:
+            return searched.at(generator.randrange(int(searched.count)))
         if searched.log:
             ratio = searched.high / searched.low
             return searched.plain(float(searched.low * ratio ** generator.random()))
@@ -113,9 +111,13 @@ def settle(search: SearchParams, choose: Callable[[str, Searched], Value]) -> di
     settings: dict[str, Value] = {}
     for key in search.keys:
         searched = search.space[key]
-        if all(settings.get(other) in values for other, values in searched.only_if.items()):
+        if _counts(searched, settings):
             settings[key] = choose(key, searched)
     return settings
+
+
+def _counts(searched: Searched, settings: Settings) -> bool:
+    return all(settings.get(other) in values for other, values in searched.only_if.items())
 
 
 def start(search: SearchParams, written: Mapping[str, Any], path: Path) -> dict[str, Value] | None:
@@ -136,6 +138,28 @@ def start(search: SearchParams, written: Mapping[str, Any], path: Path) -> dict[
 def count(search: SearchParams) -> float:
     """Return the most settings that there can be; infinite where a key takes any number."""
     return prod(each.count for each in search.space.values())
+
+
+def rest(search: SearchParams, tried: Collection[str]) -> Iterator[dict[str, Value]]:
+    """Yield all settings that are not tried, in order; of a space that is not small, none."""
+    if not is_small(search):
+        return
+    found: list[dict[str, Value]] = [{}]
+    for key in search.keys:
+        searched = search.space[key]
+        found = [
+            {**settings, **added}
+            for settings in found
+            for added in (
+                [{key: value} for value in searched.values] if _counts(searched, settings) else [{}]
+            )
+        ]
+    yield from (settings for settings in found if name(settings) not in tried)
+
+
+def is_small(search: SearchParams) -> bool:
+    """Return whether all that is in the space can be looked at."""
+    return count(search) <= _SMALL
 
 
 def name(settings: Settings) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 INSTALL = "python -m pip install --requirement requirements-search.lock"
 
 _ATTEMPTS = 200
-"""Proposals that were tried already, before the space is called exhausted."""
+"""Proposals that were tried already, before the rest of a small space is gone through."""
 
 _BY_SAMPLER = 20
 """After so many of them chance proposes."""
@@ -120,15 +120,19 @@ class Study:
     def propose(self, tried: Collection[str]) -> Proposal | None:
         """Return settings that nobody has tried; None where there are no more, or enough."""
         most = min(self._search.trials, space.count(self._search))
+        others = set(tried)
         for attempt in range(_ATTEMPTS):
-            self._study.sampler = self._sampler(len(tried), attempt)
-            trial = self._study.ask()
-            settings = space.settle(self._search, partial(_suggest, trial))
-            proposal = Proposal(trial.number, settings, trial)
-            others = set(tried) | (self._claim(proposal) if self.is_shared else set())
+            proposal = self._ask(len(tried), attempt)
+            others |= self._claimed(proposal)
+            if len(others) < most and proposal.name not in others:
+                return proposal
+            self.drop(proposal)
             if len(others) >= most:
-                self.drop(proposal)
                 return None
+        for settings in space.rest(self._search, others):
+            self._study.enqueue_trial(self._encoded(settings))
+            proposal = self._ask(len(tried), _ATTEMPTS)
+            others |= self._claimed(proposal)
             if proposal.name not in others:
                 return proposal
             self.drop(proposal)
@@ -228,6 +232,15 @@ class Study:
             self._study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
         )
         return dict(found)
+
+    def _ask(self, count: int, attempt: int) -> Proposal:
+        self._study.sampler = self._sampler(count, attempt)
+        trial = self._study.ask()
+        settings = space.settle(self._search, partial(_suggest, trial))
+        return Proposal(trial.number, settings, trial)
+
+    def _claimed(self, proposal: Proposal) -> set[str]:
+        return self._claim(proposal) if self.is_shared else set()
 
     def _claim(self, proposal: Proposal) -> set[str]:
         """Say what is begun; return what others have finished, or begun before.

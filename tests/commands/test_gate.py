@@ -10,6 +10,7 @@ import tiny_model
 import toy
 from repository import State
 
+from slimline import files
 from slimline.__main__ import main
 from slimline.measure import accuracy
 from slimline.repository import retiming
@@ -370,3 +371,39 @@ def test_labels_that_are_not_the_base_s_are_refused(folder: Path, capsys: Capsys
     repository.write_lock(folder, State())
     assert main(["gate", "--base", "main", "--no-measure"]) == 2
     assert "labels.txt: is not that of the base, though the test images" in capsys.readouterr().err
+
+
+def test_a_base_whose_params_were_merged_without_a_run_is_told(
+    folder: Path, capsys: Capsys
+) -> None:
+    toy.git(folder, "switch", "--quiet", "main")
+    toy.set_params(folder, {"prune.threshold": 0.3, "gates.min_top1": 1})
+    toy.commit(folder, "Prune more, and run nothing")
+    toy.git(folder, "switch", "--quiet", "--create", "later")
+    repository.write(folder, State())
+    main(["gate", "--base", "main", "--no-measure"])
+    told = "stage int8_export: params.yaml: prune.threshold is 0.3, it ran with 0.15\n"
+    assert f"its figures are not of what it holds: {told}" in capsys.readouterr().err
+    main(["diff", "main"])
+    comment = capsys.readouterr().out
+    assert "> **The base's figures are not of what it holds**" in comment
+    assert "it ran with 0.15. `dvc repro` there would give others.\n" in comment
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_base_whose_figures_are_its_own_is_not_remarked_upon(capsys: Capsys) -> None:
+    main(["gate", "--base", "main", "--no-measure"])
+    main(["diff", "main"])
+    done = capsys.readouterr()
+    assert "not of what it holds" not in done.out + done.err
+
+
+def test_a_base_with_metrics_of_another_run_is_told(folder: Path, capsys: Capsys) -> None:
+    path = folder / "metrics/latency/int8_export.json"
+    files.write_json(path, files.read_json(path) | {"p50_ms": 0.1})
+    toy.commit(folder, "Merge metrics without their lock")
+    toy.git(folder, "branch", "--force", "main")
+    repository.write(folder, State())
+    main(["gate", "--base", "main", "--no-measure"])
+    told = "stage benchmark: metrics/latency is not the one that it wrote"
+    assert told in capsys.readouterr().err

@@ -159,3 +159,21 @@ def test_a_network_says_which_size_it_demands(tmp_path: Path) -> None:
         "own.mine:build", tmp_path, size=None, channels=3, num_classes=3, steps=["builds"]
     )
     assert [each.figures["px"] for each in steps] == [40]
+
+
+@pytest.mark.usefixtures("own")
+def test_an_attribute_that_is_called_as_timms_may_be_anything(tmp_path: Path) -> None:
+    odd = "    image_size = 'any'\n    pretrained_cfg = ('mine', 3)\n"
+    text = FIXED.replace("    image_size = 40\n", odd).replace("== self.image_size", "> 20")
+    (tmp_path / "own" / "mine.py").write_text(text)
+    assert backbones.find("own.mine:build").image_size == 96
+
+
+@pytest.mark.usefixtures("own")
+def test_of_a_network_that_demands_a_size_it_is_told_what_fails_with_that(tmp_path: Path) -> None:
+    text = FIXED.replace(
+        "return super().forward(images)", "raise ValueError('no weights for 40 pixels')"
+    )
+    (tmp_path / "own" / "mine.py").write_text(text)
+    with pytest.raises(NetworkError, match="no weights for 40 pixels"):
+        backbones.find("own.mine:build")

@@ -84,3 +84,15 @@ def test_a_remote_that_is_not_there_is_a_sentence() -> None:
         refs.push("nowhere", [f"{PREFIX}a"])
     with pytest.raises(RefError, match="`git fetch` failed"):
         refs.fetch("nowhere", PREFIX)
+
+
+def test_a_file_of_a_commit_is_found_from_a_folder_of_the_repository(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pipeline").mkdir()
+    (folder / "pipeline" / "params.yaml").write_text("seed: 1\n")
+    toy.git(folder, "add", "pipeline")
+    toy.commit(folder, "Add a pipeline")
+    assert refs.file_at(head(), "params.yaml") is None
+    monkeypatch.chdir(folder / "pipeline")
+    assert refs.file_at(head(), "params.yaml") == "seed: 1\n"

@@ -69,6 +69,22 @@ def test_nothing_is_tried_twice_and_a_small_space_ends() -> None:
     assert study.propose({each.trial for each in found}) is None
 
 
+def test_the_last_of_a_space_that_chance_does_not_find_are_found() -> None:
+    """One of 4,000 settings by chance within 200 draws: one time in twenty."""
+    searched = {
+        "prune.threshold": {"low": 0.001, "high": 0.4, "step": 0.001},
+        "prune.method": {"choices": ["structured_magnitude", "taylor"]},
+        "prune.steps": {"low": 1, "high": 9, "only_if": {"prune.method": ["taylor"]}},
+    }
+    settings = search(searched, trials=9000)
+    every = {space.name(each) for each in space.rest(settings, ())}
+    assert len(every) == 400 + 400 * 9
+    study = Study(settings, "nearly done")
+    last = space.name({"prune.threshold": 0.123, "prune.method": "taylor", "prune.steps": 7})
+    assert proposed(study, every - {last}).name == last
+    assert study.propose(every) is None
+
+
 def test_keys_that_do_not_count_have_no_value() -> None:
     searched = {
         "prune.method": {"choices": ["structured_magnitude", "taylor"]},

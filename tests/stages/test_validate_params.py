@@ -60,7 +60,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
     told = text.replace("pretrained: none", "pretrained: mine", 1)
     (tmp_path / "params.yaml").write_text(told)
     marker = tmp_path / "params.ok"
-    with pytest.raises(PretrainedError, match=r"pretrained: there is no folder .*mine"):
+    with pytest.raises(PretrainedError, match=r"pretrained: mine: there is no folder .*mine"):
         validate_params.main(tmp_path / "params.yaml", toy.ROOT / "data" / "raw", marker)
     loose = tmp_path / "pretrained"
     loose.mkdir()
