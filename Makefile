@@ -22,6 +22,9 @@ FIND_PYTHON = PYTHON="$(PYTHON)" sh tools/find_python.sh
 SET_UP = python=$$($(FIND_PYTHON)) && "$$python" tools/set_up.py --torch "$(TORCH)" \
 	--torch-index "$(TORCH_INDEX)" $(if $(PYTHON),--this-python)
 
+# Make 3.81, as macOS has it, looks for a simple command by its own PATH unless another shell than
+# its default is named.
+SHELL := sh
 # Stages call `python`; DVC passes the PATH on to them.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # A test that calls make must not inherit the flags (or the job server) of this one.

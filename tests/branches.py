@@ -14,7 +14,6 @@ from pathlib import Path
 
 import repository
 import toy
-from ruamel.yaml import YAML
 
 _PIPELINE = """\
 stages:
@@ -114,15 +113,11 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 def shallow_clone(folder: Path, name: str, target: Path) -> Path:
-    """Clone a branch as a workflow's checkout does, then fetch main by the step of report.yml."""
+    """Clone the tip of a branch, and that of main, without the history that joins them."""
     url = (folder / "origin.git").as_uri()  # a plain path would ignore --depth
     toy.git(folder, "clone", "--quiet", "--depth", "1", "--branch", name, url, str(target))
-    workflow = YAML(typ="safe", pure=True).load(toy.ROOT / ".github" / "workflows" / "report.yml")
-    steps = workflow["jobs"]["report"]["steps"]
-    (step,) = (each for each in steps if each.get("name") == "Fetch the base branch")
-    environment = os.environ | dict.fromkeys(step["env"], "main")
-    command = ["bash", "-e", "-c", step["run"]]
-    subprocess.run(command, cwd=target, env=environment, capture_output=True, check=True)
+    tip = "+refs/heads/main:refs/remotes/origin/main"
+    toy.git(target, "fetch", "--quiet", "--no-tags", "--depth", "1", "origin", tip)
     assert toy.git(target, "rev-list", "--all", "--count").strip() == "2"
     return target
 

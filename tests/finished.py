@@ -78,12 +78,14 @@ def make(
     return folder
 
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Run the report stage, and return its documents by name."""
+def run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, declared: Path = toy.ROOT / "variants.yaml"
+) -> dict[str, str]:
+    """Run the report stage, and return its documents by name; variants are as declared there."""
     monkeypatch.chdir(folder)
     metrics, models = Path("metrics"), Path("models")
     report.main(
-        toy.ROOT / "variants.yaml",
+        declared,
         metrics,
         models,
         Path("data/raw"),

@@ -76,8 +76,12 @@ def test_an_accuracy_of_nan_is_not_that_of_the_answers(
     assert "90.000 % of the answers are right, the figures say nan %" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("change", [{"gates.min_top1": 1}, {"search.trials": 3}])
-def test_a_limit_or_a_search_makes_nothing_stale(folder: Path, change: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"gates.min_top1": 1}, {"search.trials": 3}, {"progress.checkpoint_minutes": 7}]
+)
+def test_a_limit_a_search_or_a_watcher_makes_nothing_stale(
+    folder: Path, change: dict[str, int]
+) -> None:
     toy.set_params(folder, change)
     assert main(["gate"]) == 0
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import toy
 from ruamel.yaml import YAML
 
@@ -59,3 +60,19 @@ def test_only_the_job_that_sees_no_file_of_others_may_write() -> None:
     assert [set(each["with"]) for each in checkouts] == [{"persist-credentials", "sparse-checkout"}]
     assert "worktree" not in commands("comment", "comment")
     assert "secrets" not in "".join(path.read_text() for path in FOLDER.glob("*.yml"))
+
+
+@pytest.mark.parametrize(("name", "job"), [("report", "report"), ("comment", "render")])
+def test_a_pull_request_is_compared_with_where_it_left_its_base(name: str, job: str) -> None:
+    """Without history it would be compared with the tip, and blamed for what main did meanwhile."""
+    (checkout,) = (each for each in steps(name, job) if "checkout" in each.get("uses", ""))
+    assert checkout["with"]["fetch-depth"] == 0
+    assert "--depth" not in commands(name, job)
+
+
+def test_what_is_judged_is_what_the_comment_shows() -> None:
+    (checkout,) = (
+        each for each in steps("report", "report") if "checkout" in str(each.get("uses"))
+    )
+    assert "pull_request.head.sha" in checkout["with"]["ref"]
+    assert "workflow_run.head_sha" in str(steps("comment", "render"))

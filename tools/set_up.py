@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         # Of two at once, the second waits, and then finds all of it done.
-        with Path("requirements.lock").open(encoding="utf-8") as lock:
+        # Opened for writing, as NFS wants it, and left as it is.
+        with Path("requirements.lock").open("a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if options.purpose == "remove":
                 remove(VENV)

@@ -215,6 +215,8 @@ class _Walk:
     def _add(self, place: str) -> None:
         """Follow what importing a place runs; of `module:attribute`, what that attribute uses."""
         dotted, _, attribute = place.partition(":")
+        if dotted.startswith(_OWN):
+            attribute = ""  # decorators, subclasses and imports may register what is used by name
         paths = self._code.paths(dotted)
         self._pending += [(path, "") for path in paths[:-1]]
         self._pending += [(path, attribute) for path in paths[-1:]]

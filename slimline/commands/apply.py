@@ -57,6 +57,9 @@ def run(arguments: Namespace) -> int:
             print(f"{key}: {_value_text(value)}")
         elif before[key] != value:
             print(f"{key}: {_value_text(before[key])} -> {_value_text(value)}")
+    after = params.flat(merged)
+    for key in (each for each in before if each not in after):
+        print(f"{key}: {_value_text(before[key])}, taken out")
     return 0
 
 
@@ -102,6 +105,7 @@ def _merge(into: CommentedMap, given: CommentedMap) -> None:
     for key, value in given.items():
         if (
             isinstance(value, CommentedMap)
+            and value  # an empty one empties what is there
             and isinstance(into.get(key), CommentedMap)
             and into[key]
         ):

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from slimline.doctor.finding import Finding
 
@@ -29,10 +29,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", nargs="?", help="a network, as torchvision:regnet_x_400mf")
     parser.add_argument(
-        "--size", type=int, help="pixels of a square image (the first of 64, 96, 224 that it takes)"
+        "--size",
+        type=_at_least(8),
+        help="pixels of a square image (the first of 64, 96, 224 that it takes)",
     )
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of an image (3)")
-    parser.add_argument("--classes", type=int, default=10, help="that it shall tell apart (10)")
+    parser.add_argument(
+        "--classes", type=_at_least(2), default=10, help="that it shall tell apart (10)"
+    )
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise ArgumentTypeError(f"must be at least {least} (given {text})")
+        return number
+
+    return whole
 
 
 def run(arguments: Namespace) -> int:

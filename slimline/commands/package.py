@@ -39,11 +39,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write the folder and print the files in it, with their sizes."""
     from slimline import variants
-    from slimline.repository import dvc_files, package
+    from slimline.repository import declared_stages, package
     from slimline.targets.model_file import KIB
 
     card = Path("metrics", package.CARD)
-    lock = dvc_files.read_lock(Path())
+    lock = declared_stages.read_lock(Path())
     product = Path("models", variants.read().product)
     names = package.pack(
         product,

@@ -27,10 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print a line per file that differs; return 1 if there is one."""
     from slimline.artifacts import description
-    from slimline.repository import dvc_files
+    from slimline.repository import declared_stages, dvc_files
 
     root = Path()
-    lock = dvc_files.read_lock(root)
+    lock = declared_stages.read_lock(root)
     outs = [*dvc_files.read_added(root), *lock.outs]
     folders = {each.path for each in outs}
     deps = [each for each in lock.deps if dvc_files.within(each.path, folders)]

@@ -203,7 +203,7 @@ def _accuracy(change: Comparison) -> str:
     if noise is not None:
         beyond += f", training anew included (sd {noise.deviation:.2f} points, {noise.seeds} seeds)"
     if change.trained_elsewhere:
-        beyond += f"; trained {fmt.cell(change.trained_elsewhere)}"
+        beyond += f"; trained {fmt.prose(change.trained_elsewhere)}"
     return (
         f"{fmt.points(found.gain)} points ({fmt.points(low)} to {fmt.points(high)}), "
         f"{found.won} images won, {found.lost} lost, p {_p(found)}: {beyond}"
@@ -224,7 +224,7 @@ def _latency_rows(change: Comparison, before: Variant, after: Variant) -> list[F
         return [FigureRow("time per image", _NONE, _NONE, note, is_same=True)]
     told = (
         f"{fmt.points(slower.value)} % of time per image "
-        f"({fmt.number(slower.low)} to {fmt.number(slower.high)}), {fmt.cell(note)}"
+        f"({fmt.number(slower.low)} to {fmt.number(slower.high)}), {fmt.prose(note)}"
     )
     if change.anew:
         # The recorded figures may be of two CPUs, and are no pair in any case.

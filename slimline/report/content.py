@@ -141,6 +141,30 @@ class Report:
         return lineage.origins(self.lineage)
 
     @property
+    def is_pruned(self) -> bool:
+        """Whether any layer of the product lost channels or weights."""
+        return any(
+            each.channels_after < each.channels_before or each.zeros_after > each.zeros_before
+            for each in self.layers
+        )
+
+    @property
+    def is_trained_in_int8(self) -> bool:
+        """Whether the rounding of int8 was trained with, or only simulated to set ranges."""
+        return any(each.name == "qat_finetune" and each.top1 for each in self.curves)
+
+    @property
+    def unseen(self) -> str:
+        """What is known of who has seen the test images, after the words for them."""
+        given = {link.content["settings"].get("pretrained") for link in self.lineage}
+        if given <= {None, "none", "imagenet"}:
+            return "which nothing but this evaluation has seen"
+        return (
+            "which no stage of this pipeline trained on; whether the checkpoint that it began with "
+            "did is not known"
+        )
+
+    @property
     def size_ratio(self) -> float:
         """How many times smaller the product is than the baseline."""
         return self.baseline.size_kib / self.product.size_kib

@@ -13,7 +13,7 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from math import isinf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -377,7 +377,7 @@ def _pareto(
             color=_MARK,
             linewidth=1,
         )
-        for each, shape in zip(variants, _SHAPES, strict=True):
+        for each, shape in zip(variants, cycle(_SHAPES), strict=False):
             is_front = each in front
             axes.errorbar(
                 price(each),

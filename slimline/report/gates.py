@@ -246,7 +246,9 @@ def _power(sampled: Sampled | None, allowed: float) -> str:
     if sampled is None:
         return ""
     of = f" of {sampled.of}" if sampled.of else ""
-    told = f"{sampled.count:,} test images{of} show a loss from {sampled.smallest:.2f} points on"
+    images = f"{sampled.count:,} test image{'' if sampled.count == 1 else 's'}{of}"
+    told = f"{images} {'shows' if sampled.count == 1 else 'show'} a loss "
+    told += f"from {sampled.smallest:.2f} points on" if sampled.smallest < 100 else "of no size"
     if 0 < allowed < sampled.smallest:
         told += f", one of {allowed:g} would take {sampled.needed(allowed):,}"
     return told

@@ -8,6 +8,9 @@ from slimline.report.limits import Loosened
 
 MINUS = "\N{MINUS SIGN}"
 _ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]|#"} | {"<": "&lt;", ">": "&gt;"})
+_ROUNDED = 999.5
+"""From here three digits round to 1,000, which would be written `1e+03`."""
+
 _LONGEST = 200
 """Characters of a name that a user chose; what is longer says no more."""
 
@@ -72,8 +75,15 @@ def times(value: float) -> str:
     return f"{value:.2f} x" if value < 10 else f"{value:.1f} x"
 
 
+def less(value: float, less_by: str, more_by: str) -> str:
+    """A ratio in words that stay true below 1: `60.2 x smaller`, `2.10 x larger`."""
+    return f"{times(value)} {less_by}" if value >= 1 else f"{times(1 / value)} {more_by}"
+
+
 def milliseconds(value: float) -> str:
-    """A duration, three significant digits: `0.213 ms`."""
+    """A duration, three significant digits, of a second and more all: `0.213 ms`, `1,234 ms`."""
+    if value >= _ROUNDED:
+        return f"{value:,.0f} ms"
     return f"{value:#.3g} ms".replace(". ms", " ms")
 
 
@@ -98,30 +108,45 @@ def per_second(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A large number, short: `1.26 M`, `349 k`, `12`."""
-    for limit, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= limit:
+    """A large number, short: `1.2 G`, `1.26 M`, `349 k`, `12`."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= _ROUNDED * limit / 1e3:
             return f"{value / limit:.3g} {unit}"
     return f"{value:.0f}"
 
 
 def millions(value: float) -> str:
-    """Millions of something, three significant digits: `10.6 M`."""
-    return f"{value:.3g} M"
+    """Millions of something, three significant digits, of a thousand and more all: `1,814 M`."""
+    return f"{value:,.0f} M" if value >= _ROUNDED else f"{value:.3g} M"
 
 
 def plain(value: str) -> str:
     """A name that a user chose, on one line, of a length that can be read."""
-    flat = " ".join(value.split())
-    # What is not printable may turn the text around it.
-    flat = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in flat)
+    flat = _flat(value)
     return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def cell(value: str) -> str:
     """Text that is safe inside a cell of a Markdown table, and inside Markdown at all."""
+    return _escaped(plain(value))
+
+
+def prose(value: str) -> str:
+    """A sentence of ours that quotes names, as safe as `cell`, and whole."""
+    return _escaped(_flat(value))
+
+
+def _flat(value: str) -> str:
+    # What is not printable may turn the text around it.
+    return "".join(
+        sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for sign in " ".join(value.split())
+    )
+
+
+def _escaped(value: str) -> str:
     # A mention would call a person.
-    return plain(value).replace("@", "@\N{ZERO WIDTH SPACE}").translate(_ESCAPES)
+    return value.replace("@", "@\N{ZERO WIDTH SPACE}").translate(_ESCAPES)
 
 
 def number(value: float) -> str:

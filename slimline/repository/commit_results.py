@@ -17,7 +17,7 @@ from slimline.measure.results import Results
 from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.trainings import Training
 from slimline.measure.variant_figures import ResultsError
-from slimline.repository import dvc_files, revision, staleness
+from slimline.repository import declared_stages, dvc_files, revision, staleness
 from slimline.repository.dvc_files import Lock
 from slimline.repository.revision import Revision, RevisionError
 from slimline.variants import Variants
@@ -109,7 +109,7 @@ def of(base: Revision, now: State) -> State:
         RevisionError: the commit has no results.
     """
     paths = (params.PARAMS_PATH, variants.PATH, TRAINING_NOISE)
-    names = [_METRICS, dvc_files.LOCK, *map(str, paths)]
+    names = [_METRICS, dvc_files.LOCK, declared_stages.PIPELINE, *map(str, paths)]
     with revision.extracted(base, names) as folder:
         try:
             path = folder / variants.PATH
@@ -123,7 +123,7 @@ def of(base: Revision, now: State) -> State:
 
 
 def _read(root: Path, declared: Variants, newer: Results | None) -> State:
-    lock = dvc_files.read_lock(root)
+    lock = declared_stages.read_lock(root)
     found = results.load(root / _METRICS, declared, newer=newer)
     needed = declared.baseline, declared.product
     if not set(needed) <= set(found.variants):

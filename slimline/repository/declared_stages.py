@@ -8,7 +8,8 @@ from typing import Any
 
 from slimline import params
 from slimline.errors import ParamsError
-from slimline.repository.dvc_files import inside
+from slimline.repository import dvc_files
+from slimline.repository.dvc_files import Lock, inside
 
 PIPELINE = Path("dvc.yaml")
 _TEMPLATE = re.compile(r"\$\{([^}]+)\}")
@@ -55,6 +56,19 @@ def read(root: Path) -> list[Stage]:
         context |= params.read(root / inside(each, f"{PIPELINE}: vars")) if is_file else each
     stages = content.get("stages") or {}
     return [stage for name, block in stages.items() for stage in _expanded(name, block, context)]
+
+
+def read_lock(root: Path) -> Lock:
+    """Return the content of a folder's `dvc.lock`, without stages that its `dvc.yaml` has no more.
+
+    DVC leaves these there, with hashes of files that other stages make by now.
+
+    Raises:
+        ParamsError: one of both is missing, or `dvc.yaml` cannot be read; see `read`.
+    """
+    ran = dvc_files.read_lock(root).stages
+    names = {stage.name for stage in read(root)}
+    return Lock({name: ran[name] for name in ran if name in names})
 
 
 def _expanded(name: str, block: Mapping[str, Any], context: Mapping[str, Any]) -> Iterator[Stage]:

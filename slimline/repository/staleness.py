@@ -5,8 +5,8 @@ way leaves figures of before beside params of after, and nothing in `metrics/` s
 it is compared, without DVC, without torch and without a model or an image, so that a shallow clone
 can do it too.
 
-Other values in section `gates` and another comment in the code make nothing stale: no figure comes
-of them.
+Other values in sections `gates`, `search` and `progress`, and another comment in the code, make
+nothing stale: no figure comes of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from slimline.repository.dvc_files import LOCK, Lock, Record, inside, within
 _CODE, _CODE_HASHES, _SCRIPTS = ("slimline", "stages", "own"), "metrics/code", "stages"
 """Our code is compared by its hashes, which a comment does not change (decision 18)."""
 
-_IDLE_SECTIONS = ("gates", "search")
+_IDLE_SECTIONS = ("gates", "search", "progress")
 """Of which no stage makes a figure."""
 _MOST_LINES, _MOST_REASONS = 10, 3
 _MOST_FILES, _MOST_BYTES = 20_000, 2**29

@@ -136,14 +136,47 @@ def test_own_networks_may_import_in_any_form(line: str, call: str, root: Path) -
     assert digests(root, "first", first__network="own.mine:build") != found
 
 
-def test_own_networks_count_by_their_function(root: Path) -> None:
+_BY_DECORATOR = """
+from own.layers import BLOCKS, register
+
+@register
+class Stem:
+    width = 1
+
+def build(): return BLOCKS["Stem"]
+"""
+_BY_SUBCLASS = """
+from own.layers import Base
+
+class Stem(Base):
+    width = 1
+
+def build(): return Base.known["Stem"]
+"""
+_BY_IMPORT = """
+import own.stem
+from own.layers import BLOCKS
+
+def build(): return BLOCKS["Stem"]
+"""
+
+
+@pytest.mark.parametrize("text", [_BY_DECORATOR, _BY_SUBCLASS, _BY_IMPORT])
+def test_what_registers_itself_in_an_own_network_counts(text: str, root: Path) -> None:
+    """The function names no class that it uses, as timm's own and many users' do."""
+    (root / "own" / "mine.py").write_text(text)
+    (root / "own" / "stem.py").write_text("class Stem:\n    width = 1\n")
+    found = digests(root, "first", first__network="own.mine:build")
+    for path in (root / "own").glob("*.py"):
+        path.write_text(path.read_text().replace("width = 1", "width = 2"))
+    assert digests(root, "first", first__network="own.mine:build") != found
+
+
+def test_own_networks_that_are_not_chosen_do_not_count(root: Path) -> None:
     found = digests(root, "first", first__network="own.mine:build")
     assert "own/layers.py" in found
-    mine = root / "own" / "mine.py"
-    mine.write_text(mine.read_text().replace("return 2", "return 3"))
+    (root / "own" / "another.py").write_text("def build(): return 1\n")
     assert digests(root, "first", first__network="own.mine:build") == found
-    mine.write_text(mine.read_text().replace("return layers", "return layers, 1"))
-    assert digests(root, "first", first__network="own.mine:build") != found
 
 
 @pytest.mark.parametrize("stage", ["baseline_train", "prepare_data"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import toy
+from ruamel.yaml import YAML
 
 from slimline import params, schema
 from slimline.__main__ import main
@@ -106,3 +107,13 @@ def test_what_is_wrong_is_told_and_nothing_written(
     assert told in capsys.readouterr().err
     assert lines() == before
     assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+
+
+def test_a_mapping_can_be_emptied(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["apply", "prune.layers={fc: 0, conv1: 0.5}"]) == 0
+    assert main(["apply", "prune.layers={}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "prune.layers.fc: 0, taken out",
+        "prune.layers.conv1: 0.5, taken out",
+    ]
+    assert YAML(typ="safe", pure=True).load(Path("params.yaml"))["prune"]["layers"] == {}

@@ -140,3 +140,13 @@ def test_it_says_what_to_do_where_int8_is_slower(
     told = doctor._time(patient)
     assert told.figures == {"faster": 1 / int8}
     assert ("quantization.mixed.only_faster: true" in told.text) == is_slower
+
+
+@pytest.mark.parametrize("option", ["--size=0", "--size=-5", "--classes=1", "--classes=x"])
+def test_a_number_that_can_be_none_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["doctor", "resnet18", option])
+    assert stopped.value.code == 2
+    assert option.partition("=")[0] in capsys.readouterr().err

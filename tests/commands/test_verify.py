@@ -184,3 +184,14 @@ def test_a_file_of_another_model_is_named(folder: Path, capsys: pytest.CaptureFi
     assert code == 1
     assert lines[0].startswith("models/int8_export/model.onnx: is not the file that model.json")
     assert "1 differ" in told
+
+
+def test_a_stage_that_is_gone_says_nothing_of_files_that_others_make(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DVC leaves it in dvc.lock, with hashes of its own time."""
+    lock = folder / "dvc.lock"
+    gone = "  gone:\n    cmd: true\n    outs:\n    - path: metric.txt\n      hash: md5\n"
+    lock.write_text(lock.read_text() + f"{gone}      md5: {'0' * 32}\n")
+    assert main(["verify"]) == 0
+    assert "differ" in capsys.readouterr().err

@@ -53,3 +53,27 @@ def test_a_table_of_another_cpu_is_told(capsys: pytest.CaptureFixture[str]) -> N
     told = capsys.readouterr().out
     assert told.startswith("data/times.json was measured on Old CPU, this is ")
     assert told.endswith("; `python -m x` measures here\n")
+
+
+_ARM = """\
+processor\t: 0
+Features\t: fp asimd asimddp i8mm
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x1
+CPU part\t: {part}
+CPU revision\t: 1
+"""
+
+
+def test_cores_of_arm_without_a_name_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+    found = []
+    for part in ("0xd40", "0xd4f", "0xd40"):
+        (tmp_path / "cpuinfo").write_text(_ARM.format(part=part))
+        found.append(processor.cpu())
+    assert found[0] == found[2] != found[1]
+    assert found[0].model.endswith("0x41 0x1 0xd40")
+    assert found[0].flags == ["asimddp", "i8mm"]

@@ -1,4 +1,6 @@
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 import repository
 import toy
 from repository import VARIANTS
+from ruamel.yaml import YAML
 
 from slimline import files
 
@@ -88,3 +91,25 @@ def test_what_a_pull_request_runs_needs_no_matplotlib() -> None:
         "sys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=toy.ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("count", [4, 7])
+def test_any_number_of_variants_is_drawn(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished.make(tmp_path / "more")
+    declared = YAML(typ="safe", pure=True).load(toy.ROOT / "variants.yaml")
+    kept = dict(list(declared["variants"].items())[:4])
+    if count == 7:
+        kept = declared["variants"] | {"int8_more": {"role": "comparator", "parent": "prune"}}
+        for path in [*folder.rglob("int8_ptq.*"), folder / "models" / "int8_ptq"]:
+            more = path.with_name(path.name.replace("int8_ptq", "int8_more"))
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, more)
+        blocks = folder / "metrics" / "benchmark" / "blocks.tsv"
+        head, *rows = blocks.read_text().splitlines()
+        more_rows = [f"{head}\tint8_more", *(f"{row}\t{row.split()[-1]}" for row in rows)]
+        blocks.write_text("\n".join(more_rows) + "\n")
+    (tmp_path / "variants.yaml").write_text(json.dumps({"variants": kept}))  # YAML as well
+    documents = finished.run(folder, monkeypatch, tmp_path / "variants.yaml")
+    assert len(SVG.findall(documents["report.html"])) >= 7
+    assert ("int8_more" in documents["report.md"]) == (count == 7)

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import bare
 import finished
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_model
 from PIL import Image
+from repository import State
 from ruamel.yaml import YAML
 
 from slimline import files
@@ -73,3 +75,41 @@ def test_it_tells_where_the_model_comes_from(folder: Path, monkeypatch: pytest.M
     ]
     assert "Licence: Toy Licence 1.0." in card
     assert "All training began with random weights." in card
+    assert "pruned, int8\n" in card
+    assert "test images, which nothing but this evaluation has seen;" in card
+
+
+def test_of_a_checkpoint_that_was_only_quantized_it_claims_no_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "baseline_train": {"settings": {"pretrained": "mine"}},
+        "prune": {"layers": []},
+    }
+    for name, change in changes.items():
+        path = folder / "models" / name / "model.json"
+        files.write_json(path, files.read_json(path) | change)
+    history = folder / "models" / "qat_finetune" / "history.tsv"
+    history.write_text(history.read_text().splitlines(keepends=True)[0])
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(re.sub(r"(m[axin]+_\w+): [\d.]+", r"\1: none", text))
+    documents = finished.run(folder, monkeypatch)
+    card = documents["model_card.md"]
+    assert "pruned" not in card
+    assert "- pruning\n" not in card
+    assert ", quantized to int8." in " ".join(card.split())
+    for name in ("model_card.md", "report.md"):
+        assert "whether the checkpoint that it began with did is not known" in documents[name]
+    for name in ("report.html", "report.md"):
+        assert "No gate is switched on." in documents[name]
+
+
+def test_a_product_that_is_larger_is_called_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished.make(tmp_path / "large", state=State(size_kib=80_000, milliseconds=20.0))
+    path = folder / "models" / "int8_export" / "model.json"
+    files.write_json(path, files.read_json(path) | {"settings": {"form": "portable"}})
+    documents = finished.run(folder, monkeypatch)
+    assert "2.00 x larger and 2.00 x slower than the" in documents["report.md"]
+    assert "<b>2.00 x larger</b> and <b>2.00 x slower</b>" in documents["report.html"]

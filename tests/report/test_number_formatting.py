@@ -18,6 +18,13 @@ from slimline.report import number_formatting
         (number_formatting.times, 31.4159, "31.4 x"),
         (number_formatting.milliseconds, 0.21345, "0.213 ms"),
         (number_formatting.milliseconds, 123.4, "123 ms"),
+        (number_formatting.milliseconds, 999.7, "1,000 ms"),
+        (number_formatting.milliseconds, 1234.5, "1,234 ms"),
+        (number_formatting.millions, 1814, "1,814 M"),
+        (number_formatting.count, 1_200_000_000, "1.2 G"),
+        (number_formatting.count, 999_700, "1 M"),
+        (number_formatting.prose, "x" * 300, "x" * 300),
+        (number_formatting.prose, "a|b\n@me", "a\\|b @\N{ZERO WIDTH SPACE}me"),
         (number_formatting.kib, 43687.4, "43,687 KiB"),
         (number_formatting.count, 1_263_422, "1.26 M"),
         (number_formatting.count, 5_120, "5.12 k"),
@@ -47,6 +54,11 @@ def test_formats(function, value, text) -> None:
 )
 def test_a_change_has_a_sign_unless_it_is_nothing(value: float, text: str) -> None:
     assert number_formatting.signed(value, number_formatting.kib) == text
+
+
+def test_a_ratio_below_1_is_told_the_other_way_round() -> None:
+    assert number_formatting.less(60.2, "smaller", "larger") == "60.2 x smaller"
+    assert number_formatting.less(0.5, "smaller", "larger") == "2.00 x larger"
 
 
 def test_bounds_share_their_unit() -> None:
