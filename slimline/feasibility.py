@@ -98,7 +98,7 @@ def _check_images(model: Classifier, section: str) -> None:
     try:
         with torch.no_grad():
             model.network.eval()(model.example)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         frame, reason = model.preprocessing, str(error).splitlines()[0]
         raise ParamsError(
             [

@@ -34,6 +34,7 @@ def main(train: Path, validation: Path, pretrained: Path, target: Path) -> None:
         phase="train",
         start=UNTRAINED if model.pretrained is None else None,
         checkpoints=saved,
+        kept_zeros=model.given,
     )
     processes.end_others()
     model_folder.save(

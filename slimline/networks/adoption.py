@@ -67,7 +67,8 @@ def _from_tensors(
     published = entry.outline(len(split.classes))
     content = checkpoint.read(published.state_dict())
     last = last_layer(published, entry)
-    tensors = _with_renamed_head(content.tensors, published, last, entry.head, source)
+    head = head_of(published, last)
+    tensors = _with_renamed_head(content.tensors, published, last, head, source)
     stem = _Stem.of(entry, published, tensors, notes)
     channels = split.preprocessing.channels
     if unchanged:
@@ -89,15 +90,15 @@ def _from_tensors(
         stem.kernel if settings.stem_kernel == "keep" else settings.stem_kernel,
         settings.activation,
     )
-    labels = (checkpoint.folder.labels if checkpoint.folder else ()) or content.labels
+    labels = (checkpoint.folder.labels if checkpoint.folder else ()) or _named(
+        content.labels, split.classes
+    )
     tensors = _with_head(tensors, labels, split.classes, last, source, unchanged=unchanged)
     account = pretrained.Account()
 
     def adopt(network: nn.Module) -> None:
         nonlocal account
-        account = pretrained.adopt(
-            network, tensors, source=source, stem=entry.stem, head=entry.head
-        )
+        account = pretrained.adopt(network, tensors, source=source, stem=entry.stem, head=head)
 
     network = classifier.make(architecture, adopt)
     print(f"{source}: {account}")
@@ -257,6 +258,31 @@ def last_layer(network: nn.Module, entry: Backbone) -> str:
     return names[-1]
 
 
+def head_of(network: nn.Module, last: str) -> str:
+    """Return the prefix of all that may be exchanged with the layer that answers.
+
+    That is the outermost part in which this layer alone has weights: of `classifier.1` behind
+    dropout it is `classifier.`, which people replace as a whole.
+    """
+    own = sum(each.numel() for each in network.get_submodule(last).parameters())
+    name = last
+    while "." in name:
+        parent = name.rpartition(".")[0]
+        if sum(each.numel() for each in network.get_submodule(parent).parameters()) != own:
+            break
+        name = parent
+    return f"{name}."
+
+
+def _named(labels: Sequence[str], classes: Sequence[str]) -> Sequence[str]:
+    """Return the names of classes that a file has; none where it has numbers for names.
+
+    Numbers in order say no more than the order itself, but where the classes are called so.
+    """
+    is_numbered = list(labels) == [str(number) for number in range(len(labels))]
+    return () if is_numbered and set(labels) != set(classes) else labels
+
+
 def _for_classes(old: nn.Module, count: int) -> nn.Module:
     """Return a layer like one that answers, for so many classes, with random weights."""
     has_bias = old.bias is not None
@@ -282,6 +308,14 @@ def _with_renamed_head(
     does nothing when a network answers. A head of more layers is another one.
     """
     weights = [name for name, each in tensors.items() if name.startswith(head) and each.dim() == 2]
+    own = [
+        name
+        for name, each in published.named_parameters()
+        if name.startswith(head) and each.dim() == 2
+    ]
+    if len(weights) > max(len(own), 1):
+        print(f"{source}: has a head of {len(weights)} layers, which is another: it is left out")
+        return {name: each for name, each in tensors.items() if not name.startswith(head)}
     layer = published.get_submodule(last)
     if not isinstance(layer, nn.Linear) or len(weights) != 1 or weights[0] == f"{last}.weight":
         return dict(tensors)

@@ -53,10 +53,14 @@ def _looked_into(
     takes_channels: bool,
 ) -> Backbone:
     """Return an entry whose parts are found by running the network once."""
+    from torch.nn.parameter import is_lazy
+
     from slimline.networks import discovery
 
     unknown = Backbone(publish, "", "", (), imagenet, is_found=True, takes_channels=takes_channels)
     network = unknown.outline(_NUM_CLASSES)
+    if any(is_lazy(each) for each in network.parameters()):
+        raise NetworkError(f"{name}: has lazy layers, as nn.LazyLinear; write their input sizes")
     own = _own_sizes(network)
     reasons = []
     for size in dict.fromkeys([*_SIZES, *own]):

@@ -28,7 +28,7 @@ from slimline.networks.checkpoint_kind import SAVE_RIGHT
 _USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 """Where weights stand, the likeliest first: the ones that were trained, not their average."""
 
-_NOT_WEIGHTS = ("optim", "sched", "scaler", "lr_", "amp", "rng")
+_NOT_WEIGHTS = ("optimizer", "optim_", "sched", "scaler", "lr_", "amp", "rng")
 """Beginnings of keys that hold tensors of something else."""
 
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -89,7 +89,7 @@ def read(path: Path, own: Collection[str], take: str | None = None) -> Content:
         for place, found in _places(whole)
         for prefix, each in _by_prefix(found, own).items()
     }
-    fitting = {name: each for name, each in sets.items() if not _known(own).isdisjoint(each)}
+    fitting = {name: each for name, each in sets.items() if not set(own).isdisjoint(each)}
     sets = fitting or sets
     if not sets:
         raise PretrainedError(
@@ -200,7 +200,9 @@ def _by_prefix(tensors: Mapping[str, Tensor], own: Collection[str]) -> dict[str,
     under no such prefix stay beside the first set, so that they can be told of.
     """
     plain = {_unwrapped(name): each for name, each in tensors.items()}
-    known = _known(own)
+    # A network may have a part of its own that is called as a wrapper's.
+    spelled = {_unwrapped(name): name for name in own}
+    known = set(spelled)
     counts: collections.Counter[str] = collections.Counter()
     for name in plain:
         parts = name.split(".")
@@ -213,17 +215,13 @@ def _by_prefix(tensors: Mapping[str, Tensor], own: Collection[str]) -> dict[str,
     prefixes = [each for each, count in counts.items() if 2 * count >= most]
     return {
         prefix: {
-            name.removeprefix(prefix): each
+            spelled.get(name.removeprefix(prefix), name.removeprefix(prefix)): each
             for name, each in plain.items()
             if name.startswith(prefix)
             or not any(name.startswith(other) for other in prefixes if other)
         }
         for prefix in prefixes
     }
-
-
-def _known(own: Collection[str]) -> set[str]:
-    return {_unwrapped(name) for name in own}
 
 
 def _unwrapped(name: str) -> str:
@@ -259,6 +257,4 @@ def _as_names(given: Any) -> tuple[str, ...]:
         given = [by_number[number] for number in range(len(items))]
     if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
         return ()
-    # Numbers in order say no more than the order itself.
-    is_numbered = list(given) == [str(number) for number in range(len(given))]
-    return () if is_numbered else tuple(given)
+    return tuple(given)

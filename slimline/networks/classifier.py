@@ -4,8 +4,10 @@ The networks themselves come from `slimline.networks.registry`; folders on disk 
 `slimline.artifacts.model_folder`.
 """
 
+import copy
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,14 @@ class Classifier:
         """Prefix of the parameters that classify."""
         return backbones.find(self.architecture.backbone).head
 
+    @property
+    def given(self) -> list[str]:
+        """Names of the parameters that it began with the weights of somebody's training."""
+        if self.pretrained is None:
+            return []
+        fresh = set(self.pretrained["random"])
+        return [name for name, _ in self.network.named_parameters() if name not in fresh]
+
     def with_network(self, network: nn.Module) -> "Classifier":
         """Return the same classifier with another network."""
         return replace(self, network=network)
@@ -76,7 +86,7 @@ def build(
         accepted=settings.accept_licence,
     )
     if checkpoint is not None:
-        return adoption.build(settings, split, checkpoint, unchanged=unchanged)
+        return _checked(adoption.build(settings, split, checkpoint, unchanged=unchanged))
     if unchanged:
         raise PretrainedError(
             "params.yaml: pretrained: none: a recipe of 0 epochs uses a checkpoint as it is; name "
@@ -89,35 +99,80 @@ def build(
         *_stem(settings),
         settings.activation,
     )
-    model = Classifier(make(architecture), architecture, split.classes, split.preprocessing)
-    if backbones.find(settings.backbone).is_found:
-        _check_answers(model)
+    return _checked(
+        Classifier(make(architecture), architecture, split.classes, split.preprocessing)
+    )
+
+
+def _checked(model: Classifier) -> Classifier:
+    """Let a network whose parts were found answer, before anything is trained.
+
+    Raises:
+        NetworkError: it does not take these images, or answers with something else than logits; or
+            it keeps values that no file of its tensors has, and would be another when read back.
+    """
+    if backbones.find(model.architecture.backbone).is_found:
+        with torch.random.fork_rng(devices=[]):
+            _check_answers(model)
+            _check_rebuilt(model)
     return model
 
 
 def _check_answers(model: Classifier) -> None:
-    """Let a network whose parts were found answer once, before anything is trained.
-
-    Raises:
-        NetworkError: it does not take these images, or answers with something else than logits.
-    """
     name, frame = model.architecture.backbone, model.preprocessing
     wanted = (2, len(model.classes))
-    is_training = model.network.training
+    # What training changes, as BatchNorm's statistics, stays as it is.
     try:
-        with torch.no_grad():
-            answer = model.network.eval()(model.example)
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        reason = str(error).partition("\n")[0]
+        network = copy.deepcopy(model.network)
+    except RuntimeError as error:
         raise NetworkError(
-            f"{name}: does not take images of {frame.channels} x {frame.height} x {frame.width} "
-            f"({reason}); set data.image_size, or write stem_stride: keep and stem_kernel: keep"
-        ) from error
-    finally:
-        model.network.train(is_training)
-    if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
-        shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-        raise NetworkError(f"{name}: answers two images with {shape}, not with logits {wanted}")
+            f"{name}: cannot be copied, as it keeps weights that are computed of others "
+            f"({str(error).partition('. ')[0]}); torch.nn.utils.remove_weight_norm takes that off"
+        ) from None
+    for is_training, when in ((False, ""), (True, " while it is trained")):
+        try:
+            with torch.no_grad():
+                answer = network.train(is_training)(model.example)
+        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+            reason = str(error).partition("\n")[0]
+            raise NetworkError(
+                f"{name}: does not take images of {frame.channels} x {frame.height} x "
+                f"{frame.width}{when} ({reason}); set data.image_size, or write stem_stride: keep "
+                "and stem_kernel: keep"
+            ) from error
+        if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
+            shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+            raise NetworkError(
+                f"{name}: answers two images{when} with {shape}, not with logits {wanted}"
+            )
+
+
+def _check_rebuilt(model: Classifier) -> None:
+    """Compare with the network that the next stage will read from this one's folder."""
+    name, images = model.architecture.backbone, torch.rand_like(model.example)
+    described = {
+        "architecture": asdict(model.architecture),
+        "classes": model.classes,
+        "preprocessing": model.preprocessing.to_dict(),
+        "pretrained": model.pretrained,
+    }
+    try:
+        again = rebuild(described, model.network.state_dict())
+    except ArtifactError as error:
+        raise NetworkError(
+            f"{name}: cannot be built again from its tensors ({error}); take weight_norm, "
+            "spectral_norm and the like off before (torch.nn.utils.parametrize)"
+        ) from None
+    with torch.no_grad():
+        wanted, found = (
+            each(images) for each in (copy.deepcopy(model.network).eval(), again.network)
+        )
+    if not torch.allclose(wanted, found, rtol=1e-3, atol=1e-5):
+        raise NetworkError(
+            f"{name}: answers otherwise when it is built again from its tensors: it keeps values "
+            "that its state_dict has not, as a buffer with persistent=False or a plain attribute "
+            "that is random"
+        )
 
 
 def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Classifier:
@@ -183,15 +238,19 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
     """
+    by_layer: dict[str, dict[str, Sequence[int]]] = defaultdict(dict)
+    for name, each in shapes.items():
+        layer, _, own = name.rpartition(".")
+        by_layer[layer][own] = each
     before: Sequence[int] = ()
     for name, module in network.named_modules():
         if isinstance(module, _RESIZED):
-            shape = shapes.get(f"{name}.weight") or shapes.get(f"{name}.running_mean")
+            shape = by_layer[name].get("weight") or by_layer[name].get("running_mean")
             if shape is None and isinstance(module, _NORMALISATIONS):
                 shape = before[:1]
             if shape is None:
                 raise ArtifactError(f"the weights have no tensor {name}.weight")
-            _fit_module(module, shape)
+            _fit_module(module, shape, by_layer[name])
             before = shape
 
 
@@ -200,7 +259,12 @@ _RESIZED = nn.Conv2d | nn.Linear | nn.PReLU | _NORMALISATIONS
 """What pruning may cut."""
 
 
-def _fit_module(module: nn.Module, shape: Sequence[int]) -> None:
+def _fit_module(module: nn.Module, shape: Sequence[int], own: Mapping[str, Sequence[int]]) -> None:
+    """Give a layer the width of its weight, `shape`; what has it already stays as it is.
+
+    `own` are the shapes of its tensors in the file, which has none of a folded BatchNorm's and of
+    buffers that are not kept.
+    """
     if isinstance(module, _NORMALISATIONS):
         shape = shape[:1]  # of a convolution, where quantization put one in its place
         module.num_features = shape[0]
@@ -219,10 +283,18 @@ def _fit_module(module: nn.Module, shape: Sequence[int]) -> None:
         if tensor.dim() == 0:
             continue
         # A gain per channel, of timm's standardised convolutions, has the dimensions of a weight.
-        size = shape if name == "weight" else (*shape[:1], *tensor.shape[1:])
+        guessed = shape if name == "weight" else (*shape[:1], *tensor.shape[1:])
+        size = own.get(name, guessed)
+        if tuple(size) == tuple(tensor.shape):
+            continue
+        if name not in own and not isinstance(module, _NORMALISATIONS):
+            raise ArtifactError(
+                f"the weights have no tensor {name} of a {type(module).__name__}, which was cut; "
+                "register_buffer(..., persistent=True) keeps it in the file"
+            )
         fresh = torch.zeros(*size, dtype=tensor.dtype)
         if isinstance(tensor, nn.Parameter):
-            setattr(module, name, nn.Parameter(fresh))
+            setattr(module, name, nn.Parameter(fresh, requires_grad=tensor.requires_grad))
         else:
             setattr(module, name, fresh)
 

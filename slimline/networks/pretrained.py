@@ -258,7 +258,7 @@ def _refuse_another_network(
     layers = [
         f"{name}.weight"
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and not name.startswith(head.rstrip("."))
+        if isinstance(module, nn.Conv2d | nn.Linear) and not f"{name}.".startswith(head)
     ]
     filled = [name for name in layers if name in fitting]
     parts = {name for name, _ in network.named_children()} - {head.rstrip(".")}

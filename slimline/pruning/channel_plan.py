@@ -291,4 +291,4 @@ def _select(layer: PrunableLayer, rows: Tensor, columns: Tensor) -> None:
         kept = weight if is_for_all else weight[rows]
         if name == "weight" and has_columns:
             kept = kept[:, columns] * (columns >= 0).view(1, -1, *[1] * (kept.dim() - 2))
-        setattr(layer, name, nn.Parameter(kept.clone()))
+        setattr(layer, name, nn.Parameter(kept.clone(), requires_grad=weight.requires_grad))

@@ -95,6 +95,7 @@ def prune(
             teacher=teacher,
             start=cut,
             checkpoints=checkpoints,
+            kept_zeros=dict(current.network.named_parameters()),
         )
         history += fitted.rows
         is_kept = fitted.kept.percent(by) >= lowest

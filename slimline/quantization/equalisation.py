@@ -6,11 +6,14 @@ Data-Free Quantization Through Weight Equalization and Bias Correction, section 
 powers of two, so that no float is rounded: the answers stay the same, bit for bit.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
+
+from slimline.quantization.folded_modules import is_plain
 
 _SWEEPS = 20
 """A layer is the second of one pair and the first of the next: what one gains, the other shares."""
@@ -20,7 +23,9 @@ def equalise(network: fx.GraphModule) -> list[str]:
     """Scale the weights of a traced network in place; return the first layers of its pairs.
 
     BatchNorm must be folded. A pair is a convolution whose output a ReLU or nothing takes to one
-    other convolution (of all channels, or of each) or linear layer alone.
+    other convolution alone (of all channels, or of each). One of a class of its own may compute
+    with another weight than it keeps, and one that shares its weight would change another layer:
+    these stay as they are.
     """
     found = list(pairs(network))
     for _ in range(_SWEEPS):
@@ -36,7 +41,7 @@ class Pair:
 
     name: str
     first: nn.Conv2d
-    second: nn.Conv2d | nn.Linear
+    second: nn.Conv2d
 
     @torch.no_grad()
     def equalise(self) -> bool:
@@ -52,13 +57,15 @@ class Pair:
 
     def by_input(self) -> Tensor:
         """Return the second layer's weight, its input channels first; a view."""
-        is_depthwise = isinstance(self.second, nn.Conv2d) and self.second.groups > 1
-        return self.second.weight if is_depthwise else self.second.weight.transpose(0, 1)
+        return self.second.weight if self.second.groups > 1 else self.second.weight.transpose(0, 1)
 
 
 def pairs(network: fx.GraphModule) -> Iterator[Pair]:
     """Yield the pairs of a traced network, in order of execution."""
     modules = dict(network.named_modules())
+    uses = Counter(
+        id(weight) for module in modules.values() for weight in module.parameters(recurse=False)
+    )
     calls = [str(node.target) for node in network.graph.nodes if node.op == "call_module"]
     for node in network.graph.nodes:
         first = modules.get(str(node.target)) if node.op == "call_module" else None
@@ -69,17 +76,20 @@ def pairs(network: fx.GraphModule) -> Iterator[Pair]:
             continue
         second = modules.get(str(user.target))
         is_called_once = calls.count(str(node.target)) == calls.count(str(user.target)) == 1
-        if isinstance(first, nn.Conv2d) and is_called_once and _reads_channels(second, first):
-            assert isinstance(second, nn.Conv2d | nn.Linear)
+        if not is_called_once or not is_plain(first) or not is_plain(second):
+            continue
+        if _is_own(first, uses) and _is_own(second, uses) and _reads_channels(second):
             yield Pair(str(node.target), first, second)
 
 
-def _reads_channels(second: nn.Module | None, first: nn.Conv2d) -> bool:
+def _is_own(layer: nn.Module, uses: Mapping[int, int]) -> bool:
+    """Does no other layer compute with the weights of this one, and nothing change them first?"""
+    is_hooked = bool(layer._forward_pre_hooks)
+    return not is_hooked and all(uses[id(each)] == 1 for each in layer.parameters())
+
+
+def _reads_channels(second: nn.Conv2d) -> bool:
     """Does a layer read each channel by weights of its own?"""
-    if isinstance(second, nn.Linear):
-        return second.in_features == first.out_channels
-    if not isinstance(second, nn.Conv2d):
-        return False
     return second.groups == 1 or second.groups == second.in_channels == second.out_channels
 
 

@@ -6,6 +6,7 @@ have in the network.
 """
 
 import copy
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -58,6 +59,8 @@ def of(network: nn.Module, example: Tensor) -> GraphModule:
     """
     program = to_onnx.program(copy.deepcopy(network).eval(), example)
     graph: GraphModule = program.module()
+    _pad_by_numbers(graph)
+    graph.recompile()
     return graph
 
 
@@ -74,7 +77,6 @@ def folded(network: nn.Module, example: Tensor) -> GraphModule:
     _change_nothing_in_place(graph)
     _say_batch_as_rest(graph)
     _compute_weights(graph)
-    _pad_by_numbers(graph)
     _fold_batchnorms(graph)
     _read_rows(graph)
     graph.graph.eliminate_dead_code()
@@ -103,6 +105,50 @@ def _change_nothing_in_place(graph: GraphModule) -> None:
         if len(tensor_inputs(node)) > 1 or len(given.users) > 1:
             packet = getattr(_aten, schema.name.removeprefix("aten::").removesuffix("_"))
             node.target = getattr(packet, schema.overload_name or "default")
+
+
+def refuse_lost_changes(prepared: GraphModule) -> None:
+    """Refuse a change in place of a part of a value that is read rounded.
+
+    What is rounded is a copy: the change is made on one, and others read another.
+
+    Raises:
+        NetworkError: there is such a change.
+    """
+    order = {node: place for place, node in enumerate(prepared.graph.nodes)}
+    for node in prepared.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is not None and schema.name.endswith("_") and _is_lost(node, order):
+            raise NetworkError(
+                f"changes a part of a value in place ({node}), which is lost where values are "
+                "rounded; let forward join new parts (torch.cat), or choose (torch.where)"
+            )
+
+
+def _is_lost(change: Node, order: Mapping[Node, int]) -> bool:
+    """Does anything read, after a change, a copy of what was changed that was made before it?"""
+    is_of_copy, part = False, tensor_inputs(change)[0]
+    while part.op == "call_module" or part.target in _VIEWS:
+        is_of_copy = is_of_copy or part.op == "call_module"
+        whole = tensor_inputs(part)[0]
+        others = (
+            [] if whole.target in SPLITS else [user for user in whole.users if user is not part]
+        )
+        read = [each for user in others for each in _readers(user, is_of_copy=is_of_copy)]
+        if any(order[each] > order[change] for each in read):
+            return True
+        part = whole
+    return False
+
+
+def _readers(node: Node, *, is_of_copy: bool) -> Iterator[Node]:
+    """Yield what computes with a copy of a value, through views of it."""
+    is_copy = node.op == "call_module"
+    if is_copy or node.target in _VIEWS:
+        for user in node.users:
+            yield from _readers(user, is_of_copy=is_of_copy or is_copy)
+    elif is_of_copy:
+        yield node
 
 
 def _say_batch_as_rest(graph: GraphModule) -> None:

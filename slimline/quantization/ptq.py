@@ -12,6 +12,7 @@ from pathlib import Path
 from slimline import files
 from slimline.artifacts import description, model_folder
 from slimline.data.split_files import Split
+from slimline.errors import ParamsError
 from slimline.networks.classifier import Classifier
 from slimline.quantization import mixed_precision, mixed_record, onnxruntime_quantizers, qat
 from slimline.quantization.calibrators import Calibrator
@@ -90,6 +91,13 @@ def _nodes(path: Path, model: Classifier, float_layers: Sequence[str]) -> list[s
     if not float_layers:
         return []
     entries, weights = onnx_file.weight_entries(path), mixed_precision.layers(model)
-    assert list(entries.values()) == list(weights.values()), "layers and nodes differ in order"
+    if list(entries.values()) != list(weights.values()):
+        raise ParamsError(
+            [
+                "params.yaml: quantization.mixed, for int8_ptq: a layer of this network is called "
+                "more than once, or has no name in its .onnx, so that none can be kept in float "
+                "by ONNX Runtime's own quantizer; set int8_ptq.quantizer to slimline"
+            ]
+        )
     nodes = dict(zip(weights, entries, strict=True))
     return [nodes[name] for name in float_layers]

@@ -23,6 +23,7 @@ from slimline.quantization import (
     folded_modules,
 )
 from slimline.quantization.calibrators import Calibrator
+from slimline.quantization.observers import RangeObserver
 from slimline.quantization.quantizer import OrtQuantizer, activation_dtype
 from slimline.quantization.settings import QatFinetuneParams, QuantizerParams
 from slimline.targets.onnxruntime import to_onnx
@@ -93,6 +94,7 @@ def finetune_prepared(
         after_step=_range_freezer(network, settings.observe),
         score=_score,
         checkpoints=checkpoints,
+        kept_zeros=dict(network.named_parameters()),
     )
     finish(network)
     return fitted
@@ -147,6 +149,9 @@ def prepare(
     """Return the network as an exported graph with BatchNorm folded and fake-quant in place.
 
     `example` is float32 [2 or more, channels, height, width]; the graph takes any batch from 1 up.
+
+    Raises:
+        NetworkError: `forward` cannot be followed, or changes a part of a rounded value in place.
     """
     quantizer = OrtQuantizer(
         weight_bits=weight_bits,
@@ -160,6 +165,7 @@ def prepare(
     folded = exported_graph.folded(network, example)
     with to_onnx.quiet_exporter():
         prepared: fx.GraphModule = prepare_qat_pt2e(folded, quantizer)
+    exported_graph.refuse_lost_changes(prepared)
     return prepared
 
 
@@ -239,10 +245,18 @@ def _range_freezer(network: fx.GraphModule, observe: float) -> Callable[[int, in
     def freeze(step: int, steps: int) -> None:
         if processes.count() > 1 and step <= round(observe * steps):
             _widen_to_all(network)
+        _start_step(network)
         if step == round(observe * steps):
             freeze_ranges(network)
 
+    _start_step(network)
     return freeze
+
+
+def _start_step(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, RangeObserver):
+            module.start_step()
 
 
 def _widen_to_all(network: nn.Module) -> None:

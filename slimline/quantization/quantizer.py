@@ -41,6 +41,7 @@ from torchao.quantization.pt2e.quantizer import (
 from slimline.quantization import float_operators
 from slimline.quantization.observers import (
     OnlySwishObserver,
+    RangeObserver,
     SwishObserver,
     SymmetricObserver,
     SymmetricOnlySwishObserver,
@@ -68,7 +69,7 @@ _aten = torch.ops.aten
 
 _ANNOTATION = "quantization_annotation"
 
-_AFFINE = (MovingAverageMinMaxObserver, SwishObserver, OnlySwishObserver)
+_AFFINE = (RangeObserver, SwishObserver, OnlySwishObserver)
 _SYMMETRIC = (SymmetricObserver, SymmetricSwishObserver, SymmetricOnlySwishObserver)
 """For any activation, for what a hard-swish and others read, for what hard-swishes alone read."""
 
@@ -184,9 +185,7 @@ def activation_dtype(kind: ActivationType) -> torch.dtype:
     return torch.uint8 if kind == "uint8" else torch.int8
 
 
-def _activation_spec(
-    dtype: torch.dtype, observer: type[MovingAverageMinMaxObserver]
-) -> QuantizationSpec:
+def _activation_spec(dtype: torch.dtype, observer: type[RangeObserver]) -> QuantizationSpec:
     return QuantizationSpec(
         dtype=dtype,
         quant_min=torch.iinfo(dtype).min,

@@ -108,8 +108,8 @@ def of(base: Revision, now: State) -> State:
     Raises:
         RevisionError: the commit has no results.
     """
-    paths = (params.PARAMS_PATH, variants.PATH, TRAINING_NOISE)
-    names = [_METRICS, dvc_files.LOCK, declared_stages.PIPELINE, *map(str, paths)]
+    paths = (params.PARAMS_PATH, variants.PATH, TRAINING_NOISE, declared_stages.PIPELINE)
+    names = [_METRICS, dvc_files.LOCK, *map(str, paths)]
     with revision.extracted(base, names) as folder:
         try:
             path = folder / variants.PATH

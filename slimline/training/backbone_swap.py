@@ -18,6 +18,7 @@ from slimline.networks.settings import ModelParams
 from slimline.training.settings import Recipe, TransferRecipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import nn
@@ -113,6 +114,7 @@ def swap(
 
     is_kept = settings.backbone == KEEP
     student = begin(teacher, train, settings, weights_folder)
+    fixed = [each for each in student.network.parameters() if not each.requires_grad]
     rows, phases = [], []
     plan: list[tuple[str, Recipe, Unfreeze, nn.Module | None]] = [
         ("frozen", settings.frozen, 0, None),
@@ -126,6 +128,7 @@ def swap(
     score = None if is_kept or student.pretrained else UNTRAINED
     for name, recipe, unfreeze, asked in plan:
         freeze(student.network, student.architecture.backbone, unfreeze)
+        _fix(fixed)
         if recipe.epochs > 0:
             phases.append(_account(name, student.network))
         fitted = loop.fit(
@@ -140,11 +143,19 @@ def swap(
             teacher=asked,
             start=score,
             checkpoints=checkpoints,
+            kept_zeros=student.given,
         )
         rows += fitted.rows
         score = fitted.kept
     student.network.requires_grad_(True)
+    _fix(fixed)
     return student, replace(fitted, rows=rows), phases
+
+
+def _fix(parameters: Iterable[nn.Parameter]) -> None:
+    """Freeze what the network itself does, as filters that somebody has designed."""
+    for each in parameters:
+        each.requires_grad = False
 
 
 def begin(

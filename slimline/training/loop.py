@@ -6,7 +6,7 @@ says: each step averages their gradients.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -65,12 +65,14 @@ def fit(
     score: Scorer | None = None,
     start: Score | None = None,
     checkpoints: Checkpoints | None = None,
+    kept_zeros: Collection[str] = (),
 ) -> Fitted:
     """Train what is not frozen, in place, and return how it went.
 
     The state that is best on validation, by `recipe.selects`, is kept, be it the one that training
-    began with. Weights that are exactly zero stay zero, so that a pruning survives every later
-    training. `head` is the prefix of the parameters that classify, where a recipe trains them
+    began with. `kept_zeros` are the parameters of which what is exactly zero stays zero, so that a
+    pruning survives every later training; what a network sets to zero to begin with is none of
+    these. `head` is the prefix of the parameters that classify, where a recipe trains them
     faster than the rest. `after_step(step, steps)` is called after each optimizer step; `score`
     measures in place of `measure`. `start` is the network's score as it is given, or `UNTRAINED`;
     where it is not known it is measured, and the learning curve begins with it, at step 0.
@@ -89,7 +91,16 @@ def fit(
         own = checkpoints.of_training(
             phase,
             _decided_by(
-                network, train, validation, recipe, preprocessing, seed, head, teacher, start
+                network,
+                train,
+                validation,
+                recipe,
+                preprocessing,
+                seed,
+                head,
+                teacher,
+                start,
+                kept_zeros,
             ),
         )
     device = determinism.device()
@@ -102,11 +113,12 @@ def fit(
         return Fitted([], start, start)
     optimizer = optimizers.optimizer(network, recipe, head)
     schedule = optimizers.schedule(optimizer, steps)
-    keep_zeros = _zero_keeper(network)
+    keep_zeros = _zero_keeper(network, kept_zeros)
     lesson = Lesson(train, recipe, teacher, device, steps)
     by = recipe.selects
     stepper = Stepper(network, optimizer, lesson, recipe)
     run = RunState(network, optimizer, schedule, steps=steps, by=by, average=stepper.average)
+    common = processes.random_in_common()
     if not _went_on(run, own, phase):
         run.begin(_known(start, network, validation, preprocessing, score or measure, phase))
         run.rows = [_first_row(phase, run.start)] if start is None else []
@@ -115,7 +127,7 @@ def fit(
     )
     watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
     _set_mode(network)
-    common = processes.begin_own_random(seed, done=run.step)
+    processes.begin_own_random(seed, done=run.step)
     for step, (images, labels) in progress.steps_of(batches, run, recipe, phase):
         run.losses.append(stepper.take(images.to(memory_format=_LAYOUT), labels, step))
         schedule.step()
@@ -188,6 +200,7 @@ def _decided_by(
     head: str,
     teacher: nn.Module | None,
     start: Score | None,
+    kept_zeros: Collection[str],
 ) -> dict[str, Any]:
     """Return what decides the result of a training, beside the code, settings and machine."""
     trained = [name for name, weight in network.named_parameters() if weight.requires_grad]
@@ -200,6 +213,7 @@ def _decided_by(
         "preprocessing": preprocessing.to_dict(),
         "seed": seed,
         "head": head,
+        "kept_zeros": sorted(kept_zeros),
         "start": asdict(start) if start else None,
         "random": saved_states.digest({"torch": torch.get_rng_state()}),
     }
@@ -250,12 +264,16 @@ def top1(network: nn.Module, split: Split, preprocessing: Preprocessing) -> floa
     return measure(network, split, preprocessing).top1
 
 
-def _zero_keeper(network: nn.Module) -> Callable[[], None]:
-    """Return a function that puts back to zero what was zero when training began."""
+def _zero_keeper(network: nn.Module, names: Collection[str]) -> Callable[[], None]:
+    """Return a function that puts back to zero what of some parameters was zero at the start."""
+    wanted = frozenset(names)
     kept = [
         (weight, weight.detach() != 0)
-        for weight in network.parameters()
-        if weight.dim() > 1 and weight.requires_grad and bool((weight == 0).any())
+        for name, weight in network.named_parameters()
+        if name in wanted
+        and weight.dim() > 1
+        and weight.requires_grad
+        and bool((weight == 0).any())
     ]
 
     @torch.no_grad()
@@ -278,10 +296,17 @@ def _statistics(network: nn.Module) -> Iterator[Tensor]:
 
 
 def _set_mode(network: nn.Module) -> None:
-    """Put into training mode what is trained: BatchNorm of frozen layers keeps its statistics."""
+    """Put into training mode what is trained: BatchNorm of frozen layers keeps its statistics.
+
+    One without parameters of its own goes by the layer before it.
+    """
+    is_trained = all(weight.requires_grad for weight in list(network.parameters())[:1])
     for module in network.modules():
         own = list(module.parameters(recurse=False))
-        module.training = not own or any(weight.requires_grad for weight in own)
+        if own:
+            is_trained = any(weight.requires_grad for weight in own)
+        has_statistics = getattr(module, "running_mean", None) is not None
+        module.training = is_trained if own or has_statistics else True
 
 
 def _set_eval(network: nn.Module) -> None:

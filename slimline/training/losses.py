@@ -61,13 +61,14 @@ def weighted_loss(
     `labels` are int64 [batch], or shares of classes, float32 [batch, classes]. torch's own
     `weight` counts within the sum over classes as well: with smoothing a class of weight 100 is
     then the best answer to every image. Here a weight is one of images: smoothing is the same for
-    all.
+    all. Weights are 1 on average over the training images, so that the mean over the images of a
+    part of a batch is weighed as that of the whole.
     """
     if class_weights is None:
         return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
     weights = labels @ class_weights if labels.is_floating_point() else class_weights[labels]
-    return (losses * weights).sum() / weights.sum()
+    return (losses * weights).mean()
 
 
 def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:

@@ -125,15 +125,18 @@ def widen(lows: Iterable[Tensor], highs: Iterable[Tensor]) -> None:
         _reduce(list(highs), distributed.ReduceOp.MAX)
 
 
-def begin_own_random(seed: int, *, done: int) -> Tensor:
+def random_in_common() -> Tensor:
+    """Return the state of what is drawn at random, before a training has its own."""
+    return torch.get_rng_state()
+
+
+def begin_own_random(seed: int, *, done: int) -> None:
     """Let what is drawn at random, as by dropout, differ between processes from now on.
 
-    Returns the state that they had in common. A training of which steps are `done` has its own.
+    A training of which steps are `done` has its own already.
     """
-    common = torch.get_rng_state()
     if _are_several() and not done:
         torch.manual_seed(np.random.SeedSequence((seed, rank())).generate_state(1)[0].item())
-    return common
 
 
 def end_own_random(common: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Networks that no table has: where they begin and end is found by looking."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,100 @@ def test_of_a_network_that_demands_a_size_it_is_told_what_fails_with_that(tmp_pa
     (tmp_path / "own" / "mine.py").write_text(text)
     with pytest.raises(NetworkError, match="no weights for 40 pixels"):
         backbones.find("own.mine:build")
+
+
+BODY = """
+import torch
+from torch import nn
+
+
+class Odd(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 8, 3, 2, 1)
+        self.body = {body}
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, images):
+        found = self.body(torch.relu(self.stem(images))).mean((2, 3))
+        return {answer}
+
+
+class Masked(nn.Conv2d):
+    def __init__(self):
+        super().__init__(8, 8, 1)
+        mask = torch.tensor([1.0, 0.5] * 4)[:, None, None, None]
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, images):
+        return nn.functional.conv2d(images, self.weight * self.mask, self.bias)
+
+
+class Scaled(nn.Conv2d):
+    def __init__(self):
+        super().__init__(8, 8, 1)
+        self.gain = nn.Parameter(torch.full((1,), 2.0))
+
+    def forward(self, images):
+        return self.gain * super().forward(images)
+
+
+def frozen():
+    made = nn.Conv2d(8, 8, 1)
+    made.weight.requires_grad = False
+    return made
+
+
+def build(num_classes, in_channels):
+    return Odd(num_classes, in_channels)
+"""
+
+
+def odd(folder: Path, body: str, answer: str = "self.fc(found)") -> None:
+    text = BODY.replace("{body}", body).replace("{answer}", answer)
+    (folder / "own" / "mine.py").write_text(text)
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("body", ["Masked()", "Scaled()", "frozen()"])
+def test_what_a_layer_keeps_besides_its_weight_is_there_when_it_is_rebuilt(
+    body: str, tmp_path: Path, split: Split
+) -> None:
+    odd(tmp_path, body)
+    model = classifier.build(params("own.mine:build"), split, Path())
+    described = {
+        "architecture": asdict(model.architecture), "classes": model.classes,
+        "preprocessing": model.preprocessing.to_dict(), "pretrained": None,
+    }  # fmt: skip
+    again = classifier.rebuild(described, model.network.state_dict())
+    assert torch.equal(again.network(model.example + 1), model.network.eval()(model.example + 1))
+    frozen = [key for key, each in again.network.named_parameters() if not each.requires_grad]
+    assert frozen == (["body.weight"] if body == "frozen()" else [])
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("body", "answer", "told"),
+    [
+        ("nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 1))", "self.fc(found)",
+         r"cannot be built again from its tensors.*weight_norm"),
+        ("nn.utils.weight_norm(nn.Conv2d(8, 8, 1))", "self.fc(found)", "remove_weight_norm"),
+        ("nn.Conv2d(8, 8, 1)", "(self.fc(found), found) if self.training else self.fc(found)",
+         "answers two images while it is trained with tuple"),
+        ("nn.Conv2d(8, 8, 1)", "self.fc(found) + self.shift",
+         "answers otherwise when it is built again"),
+        ("nn.Conv2d(8, 8, 1)", "nn.functional.pad(self.lazy(found), (0, 0))", "lazy layers"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_after_hours_is_refused_first(
+    body: str, answer: str, told: str, tmp_path: Path, split: Split
+) -> None:
+    odd(tmp_path, body, answer)
+    path = tmp_path / "own" / "mine.py"
+    line = "        self.fc = nn.Linear(8, classes)\n"
+    more = "        self.lazy = nn.LazyLinear(classes)\n" if "lazy" in answer else ""
+    more += "        self.shift = torch.randn(classes)\n" if "shift" in answer else ""
+    path.write_text(path.read_text().replace(line, line + more))
+    with pytest.raises(NetworkError, match=told):
+        classifier.build(params("own.mine:build"), split, Path())

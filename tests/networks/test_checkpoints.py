@@ -7,6 +7,7 @@ import checkpoints
 import numpy as np
 import pytest
 import torch
+import torchvision
 from checkpoints import BAD, CLASSES, GOOD, Maker
 from torch import nn
 
@@ -285,3 +286,38 @@ def test_a_convolution_as_head(tmp_path: Path) -> None:
     model = build(tmp_path, unchanged=False, backbone=backbone)
     assert model.pretrained is not None
     assert model.pretrained["random"] == ["classifier.1.weight", "classifier.1.bias"]
+
+
+def test_classes_that_are_called_by_numbers(tmp_path: Path) -> None:
+    """Folders are sorted as text, 0, 1, 10, 11, 2; a file that counts has them in another order."""
+    names = sorted(map(str, range(12)))
+    split = Split(np.zeros((12, 32, 32, 3), np.uint8), np.arange(12), names, SPLIT.preprocessing)
+    torch.manual_seed(0)
+    model = checkpoints.network(classes=12)
+
+    def numbered(folder: Path, model: nn.Module) -> None:
+        counted = [str(each) for each in range(12)]
+        torch.save({"state_dict": model.state_dict(), "classes": counted}, folder / "mine.pth")
+
+    write(tmp_path, numbered, model)
+    found = answers(build(tmp_path, split=split))
+    assert torch.allclose(found, answers(model)[:, [int(each) for each in names]], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["torchvision:mobilenet_v2", "torchvision:efficientnet_b0"])
+def test_a_head_that_was_replaced_with_its_dropout(name: str, tmp_path: Path) -> None:
+    model = torchvision.models.get_model(name.partition(":")[2], num_classes=len(CLASSES))
+    width = model.classifier[1].in_features
+    model.classifier = nn.Linear(width, len(CLASSES))
+    write(tmp_path, lambda folder, m: torch.save(m.state_dict(), folder / "mine.pth"), model)
+    assert torch.allclose(answers(build(tmp_path, backbone=name)), answers(model), atol=1e-5)
+
+
+def test_a_head_of_two_layers_where_one_was_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = torchvision.models.mobilenet_v2()
+    model.classifier = nn.Sequential(nn.Dropout(), nn.Linear(1280, 64), nn.ReLU(), nn.Linear(64, 2))
+    write(tmp_path, lambda folder, m: torch.save(m.state_dict(), folder / "mine.pth"), model)
+    build(tmp_path, backbone="torchvision:mobilenet_v2", unchanged=False)
+    assert "has a head of 2 layers, which is another: it is left out" in capsys.readouterr().out

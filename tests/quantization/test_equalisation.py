@@ -59,3 +59,50 @@ def test_int8_loses_less(equalise: bool) -> None:
         expected = network(IMAGES)
         error = float((prepared(IMAGES) - expected).abs().max() / expected.std())
     assert (error < 0.1) == equalise
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, images: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return nn.functional.conv2d(images, weight, self.bias, self.stride, self.padding)
+
+
+def far(layer: nn.Conv2d) -> nn.Conv2d:
+    """Let its first channel reach 64 times as far as the others."""
+    layer.weight.data[0] *= 64
+    return layer
+
+
+def tied() -> nn.Sequential:
+    one, two, three = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
+    three.weight = two.weight
+    return nn.Sequential(far(one), nn.ReLU(), two, nn.ReLU(), three)
+
+
+ODD = {
+    "shared weight": tied,
+    "computed weight": lambda: nn.Sequential(
+        far(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3))), nn.Conv2d(8, 8, 3)
+    ),
+    "a class of its own": lambda: nn.Sequential(far(Standardised(3, 8, 3)), nn.Conv2d(8, 8, 3)),
+    "rows": lambda: nn.Sequential(far(nn.Conv2d(3, 6, 3)), nn.ReLU(), nn.Linear(6, 4)),
+    "statistics of the batch": lambda: nn.Sequential(
+        far(nn.Conv2d(3, 8, 3)), nn.BatchNorm2d(8, track_running_stats=False), nn.Conv2d(8, 8, 3)
+    ),
+    "a class of its own before BatchNorm": lambda: nn.Sequential(
+        Standardised(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_would_change_the_network_is_left(case: str) -> None:
+    torch.manual_seed(0)
+    network = ODD[case]().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            nn.init.uniform_(module.running_var, 0.2, 9.0)
+    expected = network(IMAGES)
+    folded = folded_modules.fold(network)
+    equalisation.equalise(folded)
+    assert torch.allclose(folded(IMAGES), expected, rtol=1e-5, atol=1e-6)

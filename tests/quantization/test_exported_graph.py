@@ -9,7 +9,7 @@ from torch.nn import functional
 from slimline.errors import NetworkError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
-from slimline.quantization import exported_graph
+from slimline.quantization import exported_graph, operators, qat
 from slimline.quantization.operators import BATCHNORM, CONVOLUTION, LINEAR
 
 EXAMPLE = torch.zeros(2, 4, 8, 8)
@@ -186,3 +186,48 @@ def test_what_is_changed_in_place_is_rounded_as_changed() -> None:
     assert len(relu.users) == 3, "the convolution and both sums"
     assert list(conv.users) == [relu]
     assert not any(str(each.target).startswith("aten.add_") for each in folded.graph.nodes)
+
+
+class PartInPlace(nn.Module):
+    """Changes some channels of what all are read of."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.first, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.first(images)
+        if self.way == "relu":
+            maps[:, :4].relu_()
+        elif self.way == "zero":
+            maps[:, :2] = 0
+        elif self.way == "view":
+            rows = maps.flatten(2)
+            maps[:, :4].relu_()
+            maps = rows.view_as(maps)
+        else:
+            maps = torch.cat([maps[:, :4].relu_(), maps[:, 4:]], 1)
+        return self.last(maps).mean((2, 3))
+
+
+@pytest.mark.parametrize("way", ["relu", "zero", "view"])
+def test_a_part_that_is_changed_in_place_is_refused(way: str) -> None:
+    with pytest.raises(NetworkError, match="changes a part of a value in place"):
+        qat.prepare(PartInPlace(way).eval(), torch.zeros(2, 3, 8, 8), weight_bits=8)
+
+
+@pytest.mark.parametrize("network", [InPlace(), OfMask()])
+def test_what_may_be_changed_in_place_stays_right(network: nn.Module) -> None:
+    prepared = qat.prepare(network.eval(), EXAMPLE, weight_bits=8)
+    prepared(IMAGES)
+    qat.freeze_ranges(prepared)
+    expected = network(IMAGES)
+    assert float((prepared(IMAGES) - expected).abs().max()) < 0.02 * float(expected.abs().max())
+
+
+def test_layers_that_are_padded_by_name_are_layers() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), nn.Conv2d(8, 8, 3)).eval()
+    for make in (exported_graph.of, exported_graph.folded):
+        nodes = make(network, torch.zeros(2, 3, 8, 8)).graph.nodes
+        assert sum(node.target in operators.WEIGHTED for node in nodes) == 2

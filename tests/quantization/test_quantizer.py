@@ -10,6 +10,7 @@ import ort
 import pytest
 import torch
 from torch import Tensor, nn
+from torchao.quantization.pt2e import FakeQuantize
 
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, to_onnx
@@ -160,3 +161,35 @@ def test_a_transformer_rounds_before_each_linear_layer_and_nowhere_else(tmp_path
     assert np.abs(answer - expected.numpy()).max() < 0.02 * np.ptp(expected.numpy())
     one, _ = ort.run(onnx.load(path), IMAGES[:1].numpy(), tmp_path)
     assert Counter(one) == operators, "of any number of images"
+
+
+class Unequal(nn.Module):
+    """Concatenates what reaches ten times as far with what does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.small, self.large = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+        self.large.weight.data *= 10
+        self.last = nn.Conv2d(16, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        parts = [torch.relu(each(images)) for each in (self.small, self.large)]
+        return self.last(torch.cat(parts, 1)).mean((2, 3))
+
+
+def test_the_range_of_a_concatenation_is_that_of_its_largest_part() -> None:
+    """Seen part by part, an average over the parts would come to rest between them."""
+    network, images = Unequal().eval(), torch.randn(32, 3, 8, 8)
+    prepared = qat.prepare(network, images[:2], weight_bits=8)
+    after_step = qat._range_freezer(prepared, 1.0)
+    for step in range(1, 301):
+        prepared(images)
+        after_step(step, 1000)
+    top = float(torch.relu(network.large(images)).detach().max())
+    ranges = [
+        float((255 - each.zero_point) * each.scale)
+        for each in prepared.modules()
+        if isinstance(each, FakeQuantize) and each.qscheme == torch.per_tensor_affine
+    ]
+    assert min(abs(each / top - 1) for each in ranges) < 0.01

@@ -34,6 +34,8 @@ def main(folder: Path, stop_after: int, batch_size: int) -> None:
         "same": len({bytes(each.tolist()) for each in processes.gathered(_as_bytes(own))}) == 1,
         "steps": [row.step for row in done.rows],
         "rates": [row.learning_rate for row in done.rows],
+        # What a further phase begins with, by which its checkpoints are known.
+        "next": torch.rand(1).item(),
         "top1": done.kept.top1,
         "images": processes.total(counts).tolist(),
         "seen": processes.total(seen).tolist(),

@@ -90,9 +90,31 @@ def test_zeros_stay_zero() -> None:
     model = network()
     with torch.no_grad():
         model[0].weight[1:3] = 0
-    fit(model)
+    fit(model, kept_zeros=["0.weight"])
     assert (model[0].weight[1:3] == 0).all()
     assert (model[0].weight[[0, 3]] != 0).all()
+
+
+def test_what_begins_at_zero_learns() -> None:
+    """As the heads of torchvision's Vision Transformers do, and gains of residual branches."""
+    model = network()
+    nn.init.zeros_(model[3].weight)
+    rows = fit(model)
+    assert model[3].weight.abs().max() > 0
+    assert rows[-1].validation_top1 > 90
+
+
+def test_a_frozen_normalisation_without_parameters_keeps_its_statistics() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4, affine=False), nn.Flatten(),
+        nn.Linear(16, 2),
+    )  # fmt: skip
+    model[0].requires_grad_(False)
+    fit(model)
+    assert torch.equal(model[1].running_mean, torch.zeros(4))
+    model[0].requires_grad_(True)
+    fit(model)
+    assert not torch.equal(model[1].running_mean, torch.zeros(4))
 
 
 SPOILED = RECIPE.model_copy(update={"distill": Distill(weight=1.0, temperature=1.0, last=1.0)})

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.nn import functional
 
@@ -21,3 +22,17 @@ def test_smoothing_does_not_prefer_a_class_of_large_weight() -> None:
     assert torch.allclose(same, losses.weighted_loss(logits, labels, weights, 0.1))
     plain = functional.cross_entropy(logits, labels, label_smoothing=0.1)
     assert torch.allclose(losses.weighted_loss(logits, labels, None, 0.1), plain)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4, 8])
+def test_parts_of_a_batch_weigh_as_the_whole(parts: int) -> None:
+    """As gradient accumulation and several processes have them; the rare class is in one part."""
+    labels = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1])
+    logits = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([8 / 14, 4.0])
+    whole = losses.weighted_loss(logits, labels, weights, 0.0)
+    of_parts = [
+        losses.weighted_loss(some, own, weights, 0.0)
+        for some, own in zip(logits.chunk(parts), labels.chunk(parts), strict=True)
+    ]
+    assert torch.allclose(torch.stack(of_parts).mean(), whole)

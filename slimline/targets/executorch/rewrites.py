@@ -87,8 +87,7 @@ def _fold_gate(gate: fx.Node, network: fx.GraphModule) -> None:
     The steps of its weights become a sixth, and so does its bias with the 3.
     """
     graph, layer = gate.graph, _args(gate)[0]
-    weight, bias = _args(layer)[1:3]
-    assert bias is not None, "folding BatchNorm gives every convolution a bias"
+    weight, bias = (*_args(layer)[1:3], None)[:2]
     _, scale, *rest = _args(weight)
     with graph.inserting_before(layer):
         if isinstance(scale, fx.Node):
@@ -96,9 +95,9 @@ def _fold_gate(gate: fx.Node, network: fx.GraphModule) -> None:
         else:
             scale = scale / 6
         stepped = graph.call_function(weight.target, (_args(weight)[0], scale, *rest))
-        shifted = _constant(network, (_tensor(network, bias) + 3) / 6, f"{layer.name}_bias")
-    layer.update_arg(1, stepped)
-    layer.update_arg(2, shifted)
+        own = torch.zeros(layer.meta["val"].shape[1]) if bias is None else _tensor(network, bias)
+        shifted = _constant(network, (own + 3) / 6, f"{layer.name}_bias")
+    layer.args = (layer.args[0], stepped, shifted, *layer.args[3:])
     with graph.inserting_before(gate):
         clipped = graph.call_function(_aten.hardtanh.default, (layer, 0.0, 1.0))
     _put(clipped, gate)

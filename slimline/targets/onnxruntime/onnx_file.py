@@ -16,7 +16,8 @@ from slimline.targets.model_file import ModelFile
 from slimline.targets.onnxruntime import profile, runtime
 from slimline.targets.onnxruntime.profile import Kernel
 
-_FLOAT_OPS = {"Conv", "Gemm", "MatMul"}
+_TRANSPOSED = "ConvTranspose"
+_FLOAT_OPS = {"Conv", _TRANSPOSED, "Gemm", "MatMul"}
 _INT8_OPS = {
     "QLinearConv",
     "QGemm",
@@ -93,13 +94,21 @@ class _Graph:
             self._shapes |= _shapes_as_run(model, sorted(ends - {each.name for each in inputs}))
 
     def weights(self) -> Iterator[NDArray[Any]]:
-        """Yield the weight of every convolution and linear layer, 0 where it stands for 0."""
-        for node in self._weighted():
+        """Yield each weight of a convolution or linear layer, 0 where it stands for 0.
+
+        One that is used several times is yielded once.
+        """
+        of_name = {self._weight_name(node): node for node in self._weighted()}
+        for node in of_name.values():
             yield self._weight(node)
 
     def weight_entries(self) -> dict[str, int]:
-        """Return the entries of each weight, by the name of its node."""
-        return {node.name: self._weight(node).size for node in self._weighted()}
+        """Return the entries of each weight that may be int8, by the name of its node."""
+        return {
+            node.name: self._weight(node).size
+            for node in self._weighted()
+            if node.op_type != _TRANSPOSED
+        }
 
     def macs(self, names: Container[str] | None = None) -> int:
         """Return the multiply-accumulates of one image, of all nodes or of those named.
@@ -169,7 +178,9 @@ class _Graph:
         if self._weight_name(node) is None:
             return math.prod(output) * self._shapes[node.input[0]][-1]
         weight: tuple[int, ...] = self._weight(node).shape
-        if len(weight) == 4:
+        if node.op_type == _TRANSPOSED:
+            return math.prod(self._shapes[node.input[0]]) * math.prod(weight[1:])
+        if "Conv" in node.op_type:
             return math.prod(output) * math.prod(weight[1:])
         return math.prod(output[:-1]) * math.prod(weight)
 

@@ -1,5 +1,6 @@
 from collections import Counter
 
+import pytest
 import torch
 from torch import Tensor, fx, nn
 
@@ -10,10 +11,10 @@ from slimline.targets.executorch import rewrites
 class Blocks(nn.Module):
     """A gate behind a convolution, a split, a mean that drops its dimensions, and an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bias: bool = True) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.gate = nn.Conv2d(8, 8, 1)
+        self.gate = nn.Conv2d(8, 8, 1, bias=bias)
         self.answer = nn.Linear(8, 4)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -37,8 +38,9 @@ def kinds(network: fx.GraphModule) -> Counter[str]:
     return Counter(str(node.target) for node in network.graph.nodes if node.op == "call_function")
 
 
-def test_values_stay_and_patterns_fit() -> None:
-    network, images = converted(Blocks())
+@pytest.mark.parametrize("bias", [True, False])
+def test_values_stay_and_patterns_fit(bias: bool) -> None:
+    network, images = converted(Blocks(bias=bias))
     with torch.no_grad():
         expected = network(images[:1])
         rewrites.rewrite(network)

@@ -53,3 +53,28 @@ def test_products_of_computed_matrices_are_counted(tmp_path: Path) -> None:
     assert found.macs == layers + products
     assert found.weights == 4 * 32 + 4 * 3
     assert onnx_file.product_share(path) == pytest.approx(100 * products / found.macs)
+
+
+class Rare(nn.Module):
+    """A convolution over sequences, one that is turned round, and one that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(2, 4, 2, stride=2)
+        self.twice, self.rows = nn.Conv2d(4, 4, 1), nn.Conv1d(4, 4, 3)
+        self.answer = nn.Linear(4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.twice(torch.relu(self.twice(self.up(images))))
+        return self.answer(torch.relu(self.rows(maps.flatten(2))).mean(2))
+
+
+def test_layers_that_are_rare_are_counted_too(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    network = Rare().eval()
+    to_onnx.write_onnx(network, torch.zeros(2, 2, 4, 4), path)
+    found = onnx_file.inspect(path)
+    up, twice, rows = 16 * 2 * 4 * 4, 2 * 64 * 4 * 4, 62 * 4 * 4 * 3
+    assert found.macs == up + twice + rows + 4 * 3
+    assert found.params == sum(each.numel() for each in network.parameters())
+    assert found.weights == 2 * 4 * 4 + 16 + 4 * 4 * 3 + 12

@@ -22,7 +22,7 @@ from slimline.targets.onnxruntime.graph import (
 def keep_float(model: ir.Model) -> None:
     """Put such a node behind every float layer between bytes, in place."""
     for node in model.graph:
-        if node.op_type in {"Conv", "Gemm"} and _is_alone(node):
+        if node.op_type in {"Conv", "ConvTranspose", "Gemm"} and _is_alone(node):
             tape = ir.tape.Tape()
             tape.op("LeakyRelu", node.outputs, {"alpha": 1.0})
             insert_after(node.outputs[0], tape)
