@@ -154,6 +154,9 @@ GOOD: dict[str, Maker] = {
             **prefixed(model.state_dict(), "model.module."),
         }
     ),
+    "under a name that begins as an optimizer's": _saved(
+        "mine.pth", lambda model: {"optimal_state": model.state_dict(), "optim": {"state": {}}}
+    ),
     "under state_dict": _saved("mine.pth", lambda model: {"state_dict": model.state_dict()}),
     "under model_state_dict": _saved(
         "mine.pth", lambda model: {"model_state_dict": model.state_dict(), "loss": 0.1}

@@ -61,12 +61,15 @@ def read(root: Path) -> list[Stage]:
 def read_lock(root: Path) -> Lock:
     """Return the content of a folder's `dvc.lock`, without stages that its `dvc.yaml` has no more.
 
-    DVC leaves these there, with hashes of files that other stages make by now.
+    DVC leaves these there, with hashes of files that other stages make by now. Without a `dvc.yaml`
+    there is nothing to go by, and all count.
 
     Raises:
-        ParamsError: one of both is missing, or `dvc.yaml` cannot be read; see `read`.
+        ParamsError: `dvc.lock` is missing, or `dvc.yaml` cannot be read; see `read`.
     """
     ran = dvc_files.read_lock(root).stages
+    if not (root / PIPELINE).is_file():
+        return Lock(ran)
     names = {stage.name for stage in read(root)}
     return Lock({name: ran[name] for name in ran if name in names})
 

@@ -8,18 +8,21 @@ import kinds
 import onnx
 import pytest
 import torch
+from torch import Tensor, nn
 
 from slimline.artifacts import description, model_folder
 from slimline.data import split_files
 from slimline.errors import ArtifactError, ParamsError
 from slimline.networks import classifier
+from slimline.networks.architecture import Architecture
+from slimline.networks.classifier import Classifier
 from slimline.networks.settings import ModelParams
 from slimline.params import check
 from slimline.quantization import mixed_record, onnxruntime_quantizers, ptq
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.mixed_precision import NO_TABLES
 from slimline.quantization.settings import Int8PtqParams
-from slimline.targets.onnxruntime import onnx_file
+from slimline.targets.onnxruntime import onnx_file, to_onnx
 from slimline.training.loop import Score
 from slimline.training.settings import Selection
 
@@ -188,3 +191,27 @@ def test_a_calibrator_of_the_other_quantizer_is_refused() -> None:
         ParamsError, match=r"minmax, percentile, entropy or auto with int8_ptq\.quantizer"
     ):
         check(SETTINGS | {"calibrator": "mse"}, Int8PtqParams, path=Path("params.yaml"))
+
+
+class Twice(nn.Module):
+    """Calls one layer twice, which has one name in the network and two nodes in the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.twice, self.head = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 1), nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.twice(torch.relu(self.twice(self.stem(images)))))
+        return self.head(maps.mean((2, 3)))
+
+
+def test_names_that_the_file_does_not_have_are_told_in_a_sentence(
+    parts: dict[str, split_files.Split], tmp_path: Path
+) -> None:
+    network, split = Twice().eval(), parts["validation"]
+    frame = replace(split.preprocessing, channels=1, mean=(0.5,), std=(0.5,))
+    model = Classifier(network, Architecture("any", 10, 1, 2, 3), split.classes, frame)
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(network, model.example, path)
+    with pytest.raises(ParamsError, match=r"set int8_ptq\.quantizer to slimline"):
+        ptq._nodes(path, model, ["head"])
