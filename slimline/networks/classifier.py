@@ -284,7 +284,8 @@ def _fit_module(module: nn.Module, shape: Sequence[int], own: Mapping[str, Seque
             continue
         # A gain per channel, of timm's standardised convolutions, has the dimensions of a weight.
         guessed = shape if name == "weight" else (*shape[:1], *tensor.shape[1:])
-        size = own.get(name, guessed)
+        # Quantization may have put a convolution in a BatchNorm's place: that has another shape.
+        size = guessed if isinstance(module, _NORMALISATIONS) else own.get(name, guessed)
         if tuple(size) == tuple(tensor.shape):
             continue
         if name not in own and not isinstance(module, _NORMALISATIONS):

@@ -32,3 +32,14 @@ def test_a_teacher_of_the_same_images_is_left_alone() -> None:
     network = nn.Identity()
     teacher = Classifier(network, Architecture("any", 2, 3, 1, 3), [], RGB)
     assert classifier.adapted(teacher, RGB) is network
+
+
+def test_where_quantization_put_a_convolution_a_batchnorm_is_rebuilt() -> None:
+    """DenseNet's BatchNorm stands in front: its folder of int8 training has a depthwise weight."""
+    network = nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3))
+    shapes = {"0.weight": [3, 1, 1, 1], "0.bias": [3], "1.weight": [2, 3, 3, 3], "1.bias": [2]}
+    classifier.fit_shapes(network, shapes)
+    assert {name: tuple(each.shape) for name, each in network[0].state_dict().items()} == {
+        "weight": (3,), "bias": (3,), "running_mean": (3,), "running_var": (3,),
+        "num_batches_tracked": (),
+    }  # fmt: skip
