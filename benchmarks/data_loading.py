@@ -6,9 +6,9 @@ prints, per set and number of loader workers, the images per second of the loade
 training with the default backbone, and the share of training's time that it waited for a batch.
 The JPEGs are made of embedded images and noise, 640 x 480, as thumbnails of a camera are, and of
 12 megapixels, as a phone's photos are. They are cut at random (`augment.crop: 0.35`), or taken as
-validation, `evaluate` and `predict` take them; each once decoded whole, as all were at first, and
-once as small as they are needed (`Preprocessing.draft`). Needs data/prepared (`dvc repro
-prepare_data`).
+validation and `evaluate` take them; each once decoded whole, as all were at first, once as small as
+they are needed (`Preprocessing.draft`, which `predict` does), and once stored so (`data.store:
+resized`). Needs data/prepared (`dvc repro prepare_data`).
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
@@ -57,11 +57,11 @@ def main() -> None:
             measured = measure(embedded, settings, settings.unfrozen, workers, arguments.steps)
             print(f"| embedded, 28 px | {workers} | {measured}", flush=True)
         for size, count in _SETS.items():
-            split = photos(Path(folder) / f"{size}", size, count)
+            stored = Path(folder) / f"{size}"
+            draw(stored, size, count)
             steps = min(arguments.steps, _STEPS_OF_LARGE if count < 1000 else arguments.steps)
-            for draft in (False, True):
-                chosen = decoded(split, draft=draft)
-                name = f"JPEG {size[0]} x {size[1]}, {'small' if draft else 'whole'}"
+            for how, chosen in kinds(stored):
+                name = f"JPEG {size[0]} x {size[1]}, {how}"
                 print(f"| {name}, in order | | {fixed(chosen):.0f} | | |", flush=True)
                 for workers in arguments.workers:
                     measured = measure(chosen, settings, cut(settings.unfrozen), workers, steps)
@@ -119,8 +119,22 @@ def decoded(split: Split, *, draft: bool) -> Split:
     return replace(split, images=replace(split.images, frame=frame), preprocessing=frame)
 
 
-def photos(folder: Path, size: tuple[int, int], count: int) -> Split:
-    """Write JPEGs in class folders and return their training split, prepared."""
+def kinds(folder: Path) -> Iterator[tuple[str, Split]]:
+    """Yield how photos are decoded or stored, and their training split."""
+    split = prepared(folder, "original")
+    yield "whole", decoded(split, draft=False)
+    yield "small", split
+    yield "stored small", prepared(folder, "resized")
+
+
+def prepared(folder: Path, store: Literal["original", "resized"]) -> Split:
+    """Return the training split of drawn photos."""
+    prepared_photos.prepare(folder, size=_INPUT_SIZE, held_out=10, store=store)
+    return split_files.load(folder / "prepared" / "train")
+
+
+def draw(folder: Path, size: tuple[int, int], count: int) -> None:
+    """Write JPEGs in class folders."""
     source = split_files.load(PREPARED / "validation")
     generator = np.random.default_rng(0)
     for row in range(count):
@@ -131,8 +145,6 @@ def photos(folder: Path, size: tuple[int, int], count: int) -> Split:
         noise = generator.normal(0, _NOISE, (size[1], size[0], 3))
         pixels = (np.asarray(grey)[..., np.newaxis] + noise).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(path, quality=90)
-    prepared_photos.prepare(folder, size=_INPUT_SIZE, held_out=10)
-    return split_files.load(folder / "prepared" / "train")
 
 
 def cut(recipe: Recipe) -> Recipe:

@@ -13,6 +13,7 @@ def prepare(
     size: int,
     held_out: int,
     near_copies: Literal["report", "ignore"] = "ignore",
+    store: Literal["original", "resized"] = "resized",
 ) -> None:
     """Split `folder/raw/photos`, class folders, into `folder/prepared`.
 
@@ -27,9 +28,10 @@ def prepare(
         validation_images=held_out,
         calibration_images=held_out,
         test_images=held_out,
+        store=store,
         on_bad_image="error",
         near_copies=near_copies,
     )
     parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
     for name, split in parts.items():
-        split_files.save(folder / "prepared" / name, split)
+        split_files.save(folder / "prepared" / name, split, resized=store == "resized")

@@ -15,7 +15,7 @@ def main(raw: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         parts = splitting.prepare(raw, settings, seed=settings.seed, scratch=Path(scratch))
         for name, split in parts.items():
-            split_files.save(target / name, split)
+            split_files.save(target / name, split, resized=settings.store == "resized")
             print(f"{name}: {len(split)} images of {len(split.classes)} classes")
 
 

@@ -43,17 +43,24 @@ def make(folder: Path, per_class: int = PER_CLASS, seed: int = 0) -> Path:
 
 def _save_jpeg(photo: Image.Image, path: Path, kind: int) -> None:
     """Save a photo in one of the ways in which cameras and editors do."""
-    exif = Image.Exif()
+    exif, quality = Image.Exif(), 75
     if kind == 2:
         photo = photo.convert("CMYK")
     elif kind == 5:
         photo = photo.convert("L")
-    elif kind == 7:  # large enough to be decoded small
-        photo = photo.resize((6 * photo.width, 6 * photo.height))
+    elif kind == 7:  # large enough to be decoded small, and noisy enough to be kept so
+        photo, quality = _noisy(photo.resize((6 * photo.width, 6 * photo.height))), 95
     elif kind == 8:
         photo = photo.transpose(Image.Transpose.ROTATE_90)
         exif[ExifTags.Base.Orientation] = 6  # to be turned by 90 degrees clockwise
-    photo.save(path, exif=exif)
+    photo.save(path, exif=exif, quality=quality)
+
+
+def _noisy(photo: Image.Image) -> Image.Image:
+    """Return a photo with what a camera adds in the dark."""
+    pixels = np.asarray(photo, np.float32)
+    noise = np.random.default_rng(pixels.shape[0]).normal(0, 20, pixels.shape)
+    return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
 
 
 @functools.lru_cache

@@ -184,6 +184,7 @@ DATA = DataParams(
     validation_images=200,
     calibration_images=100,
     test_images=0,
+    store="resized",
     on_bad_image="error",
     near_copies="report",
 )

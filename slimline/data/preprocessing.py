@@ -84,6 +84,11 @@ class Preprocessing:
     """Whether a JPEG is decoded no larger than it takes, several times as fast."""
 
     @property
+    def least(self) -> int:
+        """What both sides of a JPEG keep where it is decoded as small as it takes, pixels."""
+        return round(_DRAFT_MARGIN * max(self.height, self.width) / self.crop)
+
+    @property
     def steps(self) -> list[str]:
         """What is done to an image, in order."""
         return [_DRAFT_STEP, *STEPS[1:]] if self.draft else list(STEPS)
@@ -106,7 +111,7 @@ class Preprocessing:
     def to_pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Return uint8 [height, width, channels]: upright, filling the frame, cut at the centre."""
         if self.draft:
-            decode_small(image, round(_DRAFT_MARGIN * max(self.height, self.width) / self.crop))
+            decode_small(image, self.least)
         image = upright(image, self.channels)
         if image.size != (self.width, self.height) or self.crop < 1:
             image = ImageOps.fit(

@@ -1,7 +1,8 @@
 """Prepared splits: how `data/prepared/<split>/` is written and read. Free of torch.
 
-Images of one size are a memory-mapped array; photos are the files themselves, packed into few large
-ones (`slimline.data.packed_files`), decoded when they are asked for. Both answer to the same index:
+Images of one size are a memory-mapped array; photos are the files themselves, or copies of large
+ones (`slimline.data.resized_copies`), packed into few (`slimline.data.packed_files`) and decoded
+when they are asked for. Both answer to the same index:
 `split.images[rows]` is uint8 [count, height, width, channels] after the deterministic
 preprocessing. Where images come from is in `slimline.data.splitting`, how they are fed to training
 in `slimline.training.loader`.
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline import files
-from slimline.data import packed_files, preprocessing
+from slimline.data import packed_files, preprocessing, resized_copies
 from slimline.data.packed_files import Member, PackedFiles
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import DataError
@@ -114,8 +115,11 @@ class Split:
         return len(self.labels)
 
 
-def save(folder: Path, split: Split) -> None:
-    """Write images, labels and manifest, at once."""
+def save(folder: Path, split: Split, *, resized: bool = False) -> None:
+    """Write images, labels and manifest, at once.
+
+    With `resized` large JPEGs are stored as `slimline.data.resized_copies` has them.
+    """
     with files.replacing(folder) as partial:
         manifest: dict[str, Any] = {
             "classes": list(split.classes),
@@ -125,7 +129,10 @@ def save(folder: Path, split: Split) -> None:
         }
         np.save(partial / _LABELS, split.labels)
         if isinstance(split.images, ImageFiles):
-            packed_files.write(partial / _FOLDER, _members(split.images), len(split))
+            members = _members(split.images)
+            if resized:
+                members = resized_copies.of(members, split.images.frame)
+            packed_files.write(partial / _FOLDER, members, len(split))
         else:
             np.save(partial / _ARRAY, split.images)
         files.write_json(partial / MANIFEST, manifest)

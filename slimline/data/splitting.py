@@ -75,6 +75,10 @@ class DataParams(Params):
     test_images: Annotated[int, Field(ge=0)]
     """Images for the final score, likewise taken from train; 0: the set's own."""
 
+    store: Literal["original", "resized"]
+    """How photos lie in data/prepared: as they are, or large JPEGs as evaluation decodes them, at
+    several times the frame and without a loss, where that takes fewer bytes."""
+
     on_bad_image: Literal["error", "skip"]
     """What to do about files that cannot be used: stop, or go on without them; both name them."""
 

@@ -90,9 +90,11 @@ def _from_tensors(
         stem.kernel if settings.stem_kernel == "keep" else settings.stem_kernel,
         settings.activation,
     )
-    labels = (checkpoint.folder.labels if checkpoint.folder else ()) or _named(
-        content.labels, split.classes
-    )
+    labels: Sequence[str] = checkpoint.folder.labels if checkpoint.folder else ()
+    key = ""
+    if not labels:
+        labels, key = _named(content.labels, split.classes), content.labels_key
+    _refuse_other_count(labels, tensors.get(f"{last}.weight"), key, source)
     tensors = _with_head(tensors, labels, split.classes, last, source, unchanged=unchanged)
     account = pretrained.Account()
 
@@ -148,6 +150,7 @@ def _from_ours(
         _change_channels(network, f"{entry.stem}", channels)
         account.resized[f"{entry.stem}.weight"] = f"{made.channels} -> {channels} channels"
     last = last_layer(network, entry)
+    _refuse_other_count(folder.labels, network.state_dict().get(f"{last}.weight"), "", source)
     fitting = _with_head(
         network.state_dict(), folder.labels, split.classes, last, source, unchanged=unchanged
     )
@@ -329,6 +332,21 @@ def _with_renamed_head(
     }
 
 
+def _refuse_other_count(labels: Sequence[str], head: Tensor | None, key: str, source: str) -> None:
+    """Compare how many classes the head has and are named, under a key or in a file beside it.
+
+    Raises:
+        PretrainedError: the head answers more or fewer.
+    """
+    if labels and head is not None and len(labels) != len(head):
+        where = f" under {key!r}" if key else ""
+        remedy = ", or take that key out of it" if key else ""
+        raise PretrainedError(
+            f"{source}: names {len(labels)} classes{where}, and its head answers {len(head)}; name "
+            f"them all, in the order of the head{remedy}"
+        )
+
+
 def _with_head(
     tensors: dict[str, Tensor],
     labels: Sequence[str],
@@ -351,11 +369,6 @@ def _with_head(
         told = f"its head answers {len(head)} classes, the data has {len(classes)}"
         rows = None
     else:
-        if labels and len(labels) != len(head):
-            raise PretrainedError(
-                f"{source}: names {len(labels)} classes, and its head answers {len(head)}; name "
-                "them all, in the order of the head"
-            )
         rows = class_order.match(labels, classes, source=source)
         told = "" if rows is not None else class_order.difference(labels, classes)
     if rows is not None:

@@ -70,6 +70,8 @@ class Content:
     """Float32 where they are floats, by names without what wrappers put before them."""
     labels: tuple[str, ...]
     """Names of the classes in the order of the head, if the file has them."""
+    labels_key: str
+    """Under which they stand; empty where there are none."""
     taken: str
     """Where in the file the tensors stood; empty for the file as a whole."""
     others: tuple[str, ...]
@@ -96,12 +98,14 @@ def read(path: Path, own: Collection[str], take: str | None = None) -> Content:
             f"{path}: holds no state_dict, a mapping of names to tensors; {SAVE_RIGHT}"
         )
     taken = _choice(path, list(sets), take)
+    key, labels = _labels(whole)
     return Content(
         {
             name: each.float() if each.is_floating_point() else each
             for name, each in sets[taken].items()
         },
-        _labels(whole),
+        labels,
+        key,
         taken,
         tuple(name for name in sets if name != taken),
     )
@@ -229,20 +233,20 @@ def _unwrapped(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
-def _labels(whole: Any) -> tuple[str, ...]:
-    """Return the names of the classes that a checkpoint has, empty if it has none."""
+def _labels(whole: Any) -> tuple[str, tuple[str, ...]]:
+    """Return a key and the names of the classes under it, both empty if a checkpoint has none."""
     if not isinstance(whole, Mapping):
-        return ()
+        return "", ()
     for place in _META_KEYS:
         meta = whole if place == "" else whole.get(place)
         if isinstance(meta, argparse.Namespace | types.SimpleNamespace):
             meta = vars(meta)
         if isinstance(meta, Mapping):
-            found = (_as_names(meta.get(key)) for key in _LABEL_KEYS)
-            names = next(filter(None, found), ())
-            if names:
-                return names
-    return ()
+            found = ((key, _as_names(meta.get(key))) for key in _LABEL_KEYS)
+            named = next((each for each in found if each[1]), None)
+            if named:
+                return named
+    return "", ()
 
 
 def _as_names(given: Any) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ def _read(folder: CheckpointFolder, own: Collection[str]) -> Content:
 def _published(weights: PretrainedWeights, _: Collection[str]) -> Content:
     from slimline.networks.checkpoint_file import Content
 
-    return Content(load(weights), labels=(), taken="", others=())
+    return Content(load(weights), labels=(), labels_key="", taken="", others=())
 
 
 def load(weights: PretrainedWeights) -> dict[str, Tensor]:

@@ -37,6 +37,8 @@ def pack(
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ArtifactError(f"{target}: is there already; name a new or an empty folder")
+    if target.is_mount():
+        raise ArtifactError(f"{target}: is where a disk is mounted; name a new folder in it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,7 +47,8 @@ def pack(
     sources = [description.onnx_path(model), model / description.DESCRIPTION, card]
     for source in sources:
         _check(source, lock)
-    with files.replacing(target) as partial:
+    whole = target.resolve()  # A link stays one; the folder that it leads to is filled.
+    with files.replacing(whole) as partial:
         for source in sources:
             shutil.copyfile(source, partial / source.name)
         _compress(partial / description.ONNX, partial / COMPRESSED)

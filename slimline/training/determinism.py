@@ -23,14 +23,18 @@ MEMORY_FORMAT = torch.channels_last
 
 
 def start(run: RunParams) -> None:
-    """Seed every generator, fix the number of threads, refuse kernels that do not repeat."""
+    """Seed every generator, fix the number of threads, refuse kernels that do not repeat.
+
+    On a GPU a layer may have no other: gradients of adaptive pooling to more than one pixel, as in
+    VGG, or of bilinear resizing. torch warns of those by name, and they are used.
+    """
     # cuBLAS reads it when the first handle is made; without it deterministic mode refuses to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(run.seed)
     np.random.seed(run.seed)
     torch.manual_seed(run.seed)
     torch.set_num_threads(run.num_threads)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=device().type != "cpu")
     # Filling fresh memory with NaN is for finding bugs, and costs time in every layer.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

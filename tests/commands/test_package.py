@@ -128,6 +128,25 @@ def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]
     assert [path.name for path in (folder / "mine").iterdir()] == ["notes.txt"]
 
 
+def test_an_empty_folder_at_the_end_of_a_link_is_filled(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "link").symlink_to("elsewhere")
+    assert main(["package", "link"]) == 0
+    assert (folder / "link").is_symlink()
+    assert (folder / "elsewhere/model.onnx").is_file()
+
+
+def test_where_a_disk_is_mounted_is_no_folder_to_replace(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "disk").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "disk")
+    assert main(["package", "disk"]) == 2
+    assert capsys.readouterr().err == (
+        "disk: is where a disk is mounted; name a new folder in it\n"
+    )
+
+
 def test_a_product_runs_with_three_packages_as_its_card_says(
     pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare_python: Path
 ) -> None:

@@ -199,6 +199,16 @@ def test_labels_and_head_of_different_length(tmp_path: Path, original: nn.Module
     assert "names 9 classes, and its head answers 10" in refusal(tmp_path)
 
 
+def test_labels_of_something_else_are_named_by_their_key(
+    tmp_path: Path, original: nn.Module
+) -> None:
+    content = {"state_dict": original.state_dict(), "labels": ["left", "right"]}
+    write(tmp_path, lambda folder, _: torch.save(content, folder / "mine.pth"), original)
+    told = refusal(tmp_path)
+    assert "names 2 classes under 'labels', and its head answers 10" in told
+    assert told.endswith("or take that key out of it")
+
+
 NOTES = {
     "unit": ({"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}, "divide by 255"),
     "length": ({"mean": [0.5, 0.5], "std": [0.5, 0.5]}, "1 for grey or 3 for RGB"),

@@ -1,0 +1,35 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from slimline import params
+from slimline.training import determinism
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    strict = torch.are_deterministic_algorithms_enabled()
+    warns, threads = torch.is_deterministic_algorithms_warn_only_enabled(), torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(strict, warn_only=warns)
+    torch.set_num_threads(threads)
+
+
+def without_repeating_kernel() -> None:
+    """Call what torch has no deterministic kernel for, on a CPU either."""
+    torch.zeros(3).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]), accumulate=False)
+
+
+def test_a_cpu_refuses_what_does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(determinism, "device", lambda: torch.device("cpu"))
+    determinism.start(params.load_run())
+    with pytest.raises(RuntimeError, match="deterministic"):
+        without_repeating_kernel()
+
+
+def test_a_gpu_warns_of_what_does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(determinism, "device", lambda: torch.device("cuda"))
+    determinism.start(params.load_run())
+    with pytest.warns(UserWarning, match="put_ .*does not have a deterministic implementation"):
+        without_repeating_kernel()
