@@ -49,7 +49,7 @@ def _save_jpeg(photo: Image.Image, path: Path, kind: int) -> None:
     elif kind == 5:
         photo = photo.convert("L")
     elif kind == 7:  # large enough to be decoded small, and noisy enough to be kept so
-        photo, quality = _noisy(photo.resize((6 * photo.width, 6 * photo.height))), 95
+        photo, quality = _noisy(photo.resize((6 * photo.width, 6 * photo.height))), 98
     elif kind == 8:
         photo = photo.transpose(Image.Transpose.ROTATE_90)
         exif[ExifTags.Base.Orientation] = 6  # to be turned by 90 degrees clockwise
@@ -59,7 +59,7 @@ def _save_jpeg(photo: Image.Image, path: Path, kind: int) -> None:
 def _noisy(photo: Image.Image) -> Image.Image:
     """Return a photo with what a camera adds in the dark."""
     pixels = np.asarray(photo, np.float32)
-    noise = np.random.default_rng(pixels.shape[0]).normal(0, 20, pixels.shape)
+    noise = np.random.default_rng(pixels.shape[0]).normal(0, 30, pixels.shape)
     return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
 
 
