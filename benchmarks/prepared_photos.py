@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from slimline.data import split_files, splitting
+from slimline.data import resized_copies, split_files, splitting
 from slimline.data.splitting import DataParams
 
 
@@ -33,5 +33,6 @@ def prepare(
         near_copies=near_copies,
     )
     parts = splitting.prepare(folder / "raw", settings, seed=1, scratch=folder)
+    copies = resized_copies.of if store == "resized" else None
     for name, split in parts.items():
-        split_files.save(folder / "prepared" / name, split, resized=store == "resized")
+        split_files.save(folder / "prepared" / name, split, copies=copies)

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.data import split_files, splitting
+from slimline.data import resized_copies, split_files, splitting
 from slimline.repository import untracked
 
 
@@ -14,8 +14,9 @@ def main(raw: Path, target: Path) -> None:
     untracked.warn(raw / settings.source)
     with tempfile.TemporaryDirectory() as scratch:
         parts = splitting.prepare(raw, settings, seed=settings.seed, scratch=Path(scratch))
+        copies = resized_copies.of if settings.store == "resized" else None
         for name, split in parts.items():
-            split_files.save(target / name, split, resized=settings.store == "resized")
+            split_files.save(target / name, split, copies=copies)
             print(f"{name}: {len(split)} images of {len(split.classes)} classes")
 
 

@@ -10,7 +10,7 @@ in `slimline.training.loader`.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline import files
-from slimline.data import packed_files, preprocessing, resized_copies
+from slimline.data import packed_files, preprocessing
 from slimline.data.packed_files import Member, PackedFiles
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import DataError
@@ -30,6 +30,7 @@ MANIFEST = "manifest.json"
 _ARRAY, _LABELS, _FOLDER = "images.npy", "labels.npy", "images"
 
 Rows: TypeAlias = "slice | Sequence[int] | NDArray[np.int64]"
+Copies: TypeAlias = Callable[[Iterable[Member], Preprocessing], Iterator[Member]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,10 @@ class Split:
         return len(self.labels)
 
 
-def save(folder: Path, split: Split, *, resized: bool = False) -> None:
+def save(folder: Path, split: Split, *, copies: Copies | None = None) -> None:
     """Write images, labels and manifest, at once.
 
-    With `resized` large JPEGs are stored as `slimline.data.resized_copies` has them.
+    `copies` gives what is packed in place of the files, as many, in their order.
     """
     with files.replacing(folder) as partial:
         manifest: dict[str, Any] = {
@@ -130,8 +131,8 @@ def save(folder: Path, split: Split, *, resized: bool = False) -> None:
         np.save(partial / _LABELS, split.labels)
         if isinstance(split.images, ImageFiles):
             members = _members(split.images)
-            if resized:
-                members = resized_copies.of(members, split.images.frame)
+            if copies is not None:
+                members = copies(members, split.images.frame)
             packed_files.write(partial / _FOLDER, members, len(split))
         else:
             np.save(partial / _ARRAY, split.images)

@@ -14,11 +14,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from slimline import files
 from slimline.errors import SlimlineError
 from slimline.repository import experiments, refs
 from slimline.search.settings import Value
@@ -37,6 +39,7 @@ _SKIPPED = re.compile(
     r"(?:Stage )?'(?P<stage>.+)' (?:didn't change, skipping|is cached - skipping)"
 )
 _FAILED = re.compile(r"failed to reproduce '(?P<stage>[^']+)'")
+_ENDS = "Ran experiment"
 _EXIT = re.compile(r"exited with (?P<code>-?\d+)")
 _OF_ITS_OWN = {"1", "2"}
 """Exit codes of a stage that refused or crashed; any other is of the machine: killed, no memory."""
@@ -50,21 +53,32 @@ class StageError(SlimlineError):
     """A stage ended in an error that these settings led to; the sentence is its own."""
 
 
+Described: TypeAlias = Callable[[str], Mapping[str, Any]]
+"""A model's `model.json`, by its variant."""
+
+
 @dataclass
 class Ran:
     """What `dvc exp run` did."""
 
     commit: str = ""
+    """Of the experiment; nothing where it did not come to its end."""
+    stopped: str = ""
+    """Why it was stopped on the way."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each stage that ran."""
     reused: list[str] = field(default_factory=list)
     """Stages that did not run."""
 
-    def add(self, later: Ran) -> None:
-        """Take in a second run of the same experiment, which went further."""
-        self.commit = later.commit
-        self.seconds |= {k: v for k, v in later.seconds.items() if k not in self.seconds}
-        self.reused += [each for each in later.reused if each not in (*self.reused, *self.seconds)]
+
+@dataclass(frozen=True)
+class Check:
+    """What is looked at on the way, so that no more is run than is worth it."""
+
+    stage: str
+    """Behind which one looks."""
+    why_not: Callable[[Described], str]
+    """Says why the rest need not run; nothing where it may be worth it."""
 
 
 def run(
@@ -73,9 +87,12 @@ def run(
     written: Mapping[str, Any],
     targets: Sequence[str],
     *,
+    check: Check | None = None,
     is_pulling: bool = False,
 ) -> Ran:
     """Run an experiment of HEAD up to some stages; return its commit and what ran.
+
+    What `check` stops leaves no experiment, and its stages in the run cache.
 
     Raises:
         StageError: a stage refused these settings, or crashed.
@@ -90,8 +107,7 @@ def run(
     command += ["--name", name, *pull, *changes, *targets]
     LOGS.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
-    ran, running, began = Ran(), "", time.monotonic()
-    path = LOGS / f"{name}.log"
+    told, path = _Told(), LOGS / f"{name}.log"
     with (
         path.open("a", encoding="utf-8") as log,
         subprocess.Popen(
@@ -108,19 +124,20 @@ def run(
             log.write(line)
             log.flush()
             lines = [*lines[-50:], line.rstrip()]
-            begins, skipped = _BEGINS.match(line), _SKIPPED.match(line)
-            if running and (begins or skipped or line.startswith("Ran experiment")):
-                ran.seconds[running] = round(time.monotonic() - began, 2)
-                running = ""
-            if begins:
-                running, began = begins["stage"], time.monotonic()
-            elif skipped:
-                ran.reused.append(skipped["stage"])
+            done = told.read(line)
+            if check is not None and done == check.stage:
+                told.ran.stopped = check.why_not(partial(_described_in, name))
+            if told.ran.stopped:
+                process.kill()
+                break
+    if told.ran.stopped:
+        clear_dead()
+        return told.ran
     commit = find(name)
     if process.returncode or commit is None:
-        raise _told(lines, running, path)
-    ran.commit = commit
-    return ran
+        raise _error(lines, told.stage if told.is_running else "", path)
+    told.ran.commit = commit
+    return told.ran
 
 
 def clear_dead() -> None:
@@ -129,13 +146,9 @@ def clear_dead() -> None:
     For whoever holds the clone: of its own search no other experiment can be running then.
     """
     folders = _FOLDERS.resolve()
-    for path in _RUNS.glob("*/*.run"):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:
-            continue  # Killed while DVC wrote it: whose it was is not known.
-        folder = Path(content["root_dir"])
-        if str(content["name"]).startswith(experiments.SEARCH) and folder.parent == folders:
+    for path, running in _running().items():
+        folder = Path(running["root_dir"])
+        if str(running["name"]).startswith(experiments.SEARCH) and folder.parent == folders:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(path.parent, ignore_errors=True)
 
@@ -166,10 +179,10 @@ def product_figures(commit: str, variants: Variants) -> dict[str, float]:
     }
 
 
-def pruned_figures(commit: str, variants: Variants) -> dict[str, float]:
+def pruned_figures(described: Described, variants: Variants) -> dict[str, float]:
     """Return what is known once the model that is quantized is there, of no test image."""
-    parent = described_model(commit, variants[variants.product].parent)
-    baseline = described_model(commit, variants.baseline)
+    parent = described(variants[variants.product].parent)
+    baseline = described(variants.baseline)
     return {
         "pruned_top1": float(parent["validation_top1"]),
         "baseline_top1": float(baseline["validation_top1"]),
@@ -196,6 +209,50 @@ def _evaluated(commit: str, variant: str) -> dict[str, Any]:
     assert text is not None, f"{commit} has no figures of {variant}"
     content: dict[str, Any] = json.loads(text)
     return content
+
+
+@dataclass
+class _Told:
+    """What DVC's lines tell of a run."""
+
+    ran: Ran = field(default_factory=Ran)
+    stage: str = ""
+    """What the latest of them was of."""
+    is_running: bool = False
+    began: float = 0.0
+
+    def read(self, line: str) -> str:
+        """Take in a line; return the stage that is done by it, nothing where none is."""
+        begins, skipped = _BEGINS.match(line), _SKIPPED.match(line)
+        if not (begins or skipped or line.startswith(_ENDS)):
+            return ""
+        done = self.stage
+        if self.is_running:
+            self.ran.seconds[done] = round(time.monotonic() - self.began, 2)
+        elif done:
+            self.ran.reused.append(done)
+        self.is_running, self.began = begins is not None, time.monotonic()
+        this = begins or skipped
+        self.stage = this["stage"] if this else ""
+        return done
+
+
+def _running() -> dict[Path, dict[str, Any]]:
+    """Return what DVC says of the experiments that it runs in temporary folders, by its file."""
+    found = {}
+    for path in _RUNS.glob("*/*.run"):
+        try:
+            found[path] = files.read_json(path)
+        except json.JSONDecodeError:
+            continue  # Killed while DVC wrote it: whose it was is not known.
+    return found
+
+
+def _described_in(name: str, variant: str) -> dict[str, Any]:
+    """Return the `model.json` of a model of an experiment that is running."""
+    running = next(each for each in _running().values() if each["name"] == name)
+    project = Path(running["root_dir"], running["dvc_dir"]).parent
+    return files.read_json(project / "models" / variant / "model.json")
 
 
 def _is(ref: str, name: str) -> bool:
@@ -227,7 +284,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
-def _told(lines: Sequence[str], running: str, log: Path) -> SlimlineError:
+def _error(lines: Sequence[str], running: str, log: Path) -> SlimlineError:
     """Return the error that DVC's last lines tell of."""
     failed = next((at for at, line in enumerate(lines) if _FAILED.search(line)), None)
     told = [line for line in lines[: failed if failed is not None else None] if line.strip()]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from slimline.pruning import record as pruning_record
 from slimline.repository import experiments
 from slimline.search import experiment, judgement, latency, records, space
-from slimline.search.experiment import Ran, StageError
+from slimline.search.experiment import Check, Described, Ran, StageError
 from slimline.search.records import Record
 from slimline.search.settings import SearchParams
 from slimline.search.space import Settings
@@ -45,13 +46,14 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
     name = f"{experiments.SEARCH}{bench.study}-{records.run_name(trial, seed)}"
     values = {**settings, **({} if seed is None else {"seed": seed})}
     found: dict[str, Any] = {"state": "complete"}
-    ran = Ran(commit=bench.base)
+    ran = Ran()
     refused = bench.refuse(space.with_settings(bench.written, values))
     if refused:
         found |= {"state": "refused", "reason": refused[0]}
     else:
         try:
-            found |= _run(bench, name, values, ran, is_stoppable=seed is None)
+            ran, came_of_it = _run(bench, name, values, is_stoppable=seed is None)
+            found |= came_of_it
         except StageError as error:
             found |= {"state": "failed", "reason": str(error)}
     record = Record(
@@ -68,39 +70,40 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
         experiment=name if found["state"] == "complete" else "",
         **found,
     )
-    records.write(record, parent=ran.commit)
-    if not record.experiment:
-        # Else `dvc exp show` had it with the figures of the commit that it began from.
-        experiment.forget(name)
+    records.write(record, parent=ran.commit or bench.base)
     return record
 
 
 def _run(
-    bench: Bench, name: str, values: Settings, ran: Ran, *, is_stoppable: bool
-) -> dict[str, Any]:
-    """Run up to the model that is quantized, and if it is worth it up to the product."""
+    bench: Bench, name: str, values: Settings, *, is_stoppable: bool
+) -> tuple[Ran, dict[str, Any]]:
+    """Run up to the product, or to the model that is quantized if the rest isn't worth it."""
     variants, search = bench.variants, bench.search
-    baseline, product = (f"evaluate@{each}" for each in (variants.baseline, variants.product))
+    parent = variants[variants.product].parent
     figures: dict[str, float] = {}
 
-    def go_on(*targets: str) -> None:
-        done = experiment.run(name, values, bench.written, targets, is_pulling=bench.is_pulling)
-        ran.add(done)
-
-    def take_time() -> None:
+    def take_time(described: Described) -> None:
         """Read what the table says of the pruned model; QAT and export leave its widths alone."""
         if search.needs_latency:
-            pruned = experiment.described_model(ran.commit, variants[variants.product].parent)
-            figures["latency_ms"] = latency.milliseconds(pruning_record.layers(pruned))
+            layers = pruning_record.layers(described(parent))
+            figures["latency_ms"] = latency.milliseconds(layers)
 
-    if is_stoppable and search.recovers is not None:
-        go_on(variants[variants.product].parent)
-        figures |= experiment.pruned_figures(ran.commit, variants)
-        take_time()
-        hopeless = judgement.hopeless(figures, search)
-        if hopeless:
-            return {"state": "stopped", "reason": hopeless, "figures": figures}
-    go_on(product, baseline)
+    def why_not(described: Described) -> str:
+        figures.update(experiment.pruned_figures(described, variants))
+        take_time(described)
+        return judgement.hopeless(figures, search)
+
+    is_checked = is_stoppable and search.recovers is not None
+    ran = experiment.run(
+        name,
+        values,
+        bench.written,
+        [f"evaluate@{each}" for each in (variants.baseline, variants.product)],
+        check=Check(parent, why_not) if is_checked else None,
+        is_pulling=bench.is_pulling,
+    )
+    if ran.stopped:
+        return ran, {"state": "stopped", "reason": ran.stopped, "figures": figures}
     figures |= experiment.product_figures(ran.commit, variants)
-    take_time()
-    return {"figures": figures}
+    take_time(partial(experiment.described_model, ran.commit))
+    return ran, {"figures": figures}

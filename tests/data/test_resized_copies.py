@@ -65,7 +65,7 @@ def saved(
     settings = toy.DATA.model_copy(update=changes | counts)
     split = splitting.prepare(tmp_path / "raw", settings, seed=1, scratch=tmp_path)["train"]
     split_files.save(tmp_path / "original", split)
-    split_files.save(tmp_path / "resized", split, resized=True)
+    split_files.save(tmp_path / "resized", split, copies=resized_copies.of)
     return split_files.load(tmp_path / "original"), split_files.load(tmp_path / "resized")
 
 
