@@ -42,7 +42,9 @@ _MADE_UP = '''\
 """Models that are a few figures."""
 
 import json
+import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -66,6 +68,8 @@ if stage == "baseline_train":
     write("models/baseline_train/model.json", {"validation_top1": 90.0})
 elif stage == "prune":
     time.sleep(SECONDS)
+    if threshold == KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
     if threshold > 0.8:
         print("training ends in numbers that are not finite", file=sys.stderr)
         sys.exit(2)
@@ -89,26 +93,33 @@ else:
     )
 '''
 
+KILLED = 0.85
+"""The threshold at which a stage is killed, as where memory runs out."""
 SPACE: dict[str, Any] = {
     "prune.threshold": {"low": 0.1, "high": 0.9, "step": 0.1},
     "prune.recover.epochs": {"low": 0.5, "high": 2.0, "step": 0.5},
 }
 
 
-def make(folder: Path, *, seconds: float = 0.0, **search: Any) -> Path:
-    """Return a repository with one commit; `search` is what its section has besides."""
+def make(folder: Path, *, seconds: float = 0.0, root: Path | None = None, **search: Any) -> Path:
+    """Return a repository with one commit; `search` is what its section has besides.
+
+    With `root` it is a folder of the repository there.
+    """
     folder.mkdir(parents=True)
     for name in ("params.yaml", "variants.yaml", ".dvcignore"):
         shutil.copy2(toy.ROOT / name, folder)
     (folder / "dvc.yaml").write_text(_PIPELINE)
-    (folder / "made_up.py").write_text(_MADE_UP.replace("SECONDS", str(seconds)))
+    (folder / "made_up.py").write_text(
+        _MADE_UP.replace("SECONDS", str(seconds)).replace("KILLED", str(KILLED))
+    )
     (folder / "models").mkdir()
     (folder / "models" / ".gitignore").write_text("*\n!.gitignore\n")
     values = {"space": SPACE, "trials": 6, "confirm": {"candidates": 2, "seeds": 2}} | search
     toy.set_params(folder, {f"search.{key}": value for key, value in values.items()})
-    toy.git(folder, "init", "--quiet", "--initial-branch=main")
+    toy.git(root or folder, "init", "--quiet", "--initial-branch=main")
     name_user(folder)
-    dvc(folder, "init", "--quiet")
+    dvc(folder, "init", "--quiet", *(["--subdir"] if root else []))
     for key in ("analytics", "check_update"):
         dvc(folder, "config", f"core.{key}", "false")
     toy.commit(folder, "Begin")

@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _search(arguments: Namespace, bench: Bench) -> int:
-    from slimline.search import experiment, judgement, latency, loop, records, remotes
+    from slimline.search import judgement, latency, loop, own_clone, records, remotes
     from slimline.search.study import SearchError, Study
 
     def after(record: Record) -> None:
@@ -92,7 +92,7 @@ def _search(arguments: Namespace, bench: Bench) -> int:
     is_worker = arguments.action == "work"
     if is_worker and not (arguments.storage and arguments.remote):
         raise SearchError("search work needs --storage and --remote, as in docs/search.md")
-    experiment.clear_dead()
+    own_clone.prepare()
     if bench.search.needs_latency:
         latency.check()
     if arguments.remote:

@@ -1,17 +1,38 @@
-"""DVC as a child of a search: `python -m slimline.search.dvc_child exp run ...`.
+"""DVC as a child of a search: `python -m slimline.search.dvc_child PARENT exp run ...`.
 
-It dies with the search, and its stages with it, so that after `kill -9` nothing writes on.
+It dies with the search, and its stages with it, so that after `kill -9` nothing writes on. PARENT
+is the number of the search's process; this one leads a group of its own.
 """
 
 import ctypes
+import os
 import signal
 import sys
-
-from dvc.cli import main
+import time
+from threading import Thread
 
 _PR_SET_PDEATHSIG = 1
 
-if __name__ == "__main__":
+
+def die_with(parent: int) -> None:
+    """See to it that this process and its group end when the parent does, or has."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    sys.exit(main(sys.argv[1:]))
+    else:
+        Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:
+        os.killpg(0, signal.SIGKILL)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    die_with(int(sys.argv[1]))
+    # Takes a second, in which the parent may die.
+    from dvc.cli import main
+
+    sys.exit(main(sys.argv[2:]))

@@ -1,8 +1,7 @@
 """One trial as a DVC experiment: run up to the stages that are needed, read by git.
 
-It runs in a temporary folder (`dvc exp run --temp`), so the workspace stays as it is. What is read
-of it are figures on validation; `evaluate` writes those of the test split beside them, at which
-nothing here looks.
+What is read of it are figures on validation; `evaluate` writes those of the test split beside them,
+at which nothing here looks.
 """
 
 from __future__ import annotations
@@ -10,19 +9,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from slimline import files
 from slimline.errors import SlimlineError
-from slimline.repository import experiments, refs
+from slimline.repository import refs
+from slimline.search import own_clone
 from slimline.search.settings import Value
 from slimline.search.space import Settings
 from slimline.variants import Variants
@@ -31,12 +31,11 @@ LOGS = Path(".dvc/tmp/slimline-search")
 """What DVC and the stages printed, a file for each trial."""
 
 _EXPERIMENTS = "refs/exps/"
-_RUNS, _FOLDERS = Path(".dvc/tmp/exps/run"), Path(".dvc/tmp/exps/standalone")
-"""Where DVC says what it runs in a temporary folder, and those folders."""
 
 _BEGINS = re.compile(r"Running stage '(?P<stage>.+)':")
 _SKIPPED = re.compile(
-    r"(?:Stage )?'(?P<stage>.+)' (?:didn't change, skipping|is cached - skipping)"
+    r"(?:(?:Stage )?|Pulling data for stage: )'(?P<stage>.+?)'"
+    r"(?: didn't change, skipping| is cached - skipping|$)"
 )
 _FAILED = re.compile(r"failed to reproduce '(?P<stage>[^']+)'")
 _ENDS = "Ran experiment"
@@ -49,8 +48,8 @@ class ExperimentError(SlimlineError):
     """An experiment could not be run, for a reason that is not of its settings."""
 
 
-class StageError(SlimlineError):
-    """A stage ended in an error that these settings led to; the sentence is its own."""
+class StageKilledError(ExperimentError):
+    """A stage was killed, as where memory ran out."""
 
 
 Described: TypeAlias = Callable[[str], Mapping[str, Any]]
@@ -71,6 +70,15 @@ class Ran:
     """Stages that did not run."""
 
 
+class StageError(SlimlineError):
+    """A stage ended in an error that these settings led to; the sentence is its own."""
+
+    def __init__(self, sentence: str, ran: Ran) -> None:
+        """Keep what had run before."""
+        super().__init__(sentence)
+        self.ran = ran
+
+
 @dataclass(frozen=True)
 class Check:
     """What is looked at on the way, so that no more is run than is worth it."""
@@ -86,39 +94,32 @@ def run(
     settings: Settings,
     written: Mapping[str, Any],
     targets: Sequence[str],
+    base: str,
     *,
     check: Check | None = None,
     is_pulling: bool = False,
 ) -> Ran:
-    """Run an experiment of HEAD up to some stages; return its commit and what ran.
+    """Run an experiment of a commit up to some stages; return its own commit and what ran.
 
     What `check` stops leaves no experiment, and its stages in the run cache.
 
     Raises:
         StageError: a stage refused these settings, or crashed.
-        ExperimentError: DVC is busy or failed itself, or a stage was killed.
+        StageKilledError: a stage was killed.
+        ExperimentError: DVC failed itself.
     """
-    forget(name)
+    _forget(name)
+    own_clone.reset(base)
     changes = [
         part for key, value in settings.items() for part in ("-S", _change(key, value, written))
     ]
     pull = ["--pull"] if is_pulling else []
-    command = [sys.executable, "-m", "slimline.search.dvc_child", "exp", "run", "--temp"]
+    command = [sys.executable, "-m", "slimline.search.dvc_child", str(os.getpid()), "exp", "run"]
     command += ["--name", name, *pull, *changes, *targets]
     LOGS.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     told, path = _Told(), LOGS / f"{name}.log"
-    with (
-        path.open("a", encoding="utf-8") as log,
-        subprocess.Popen(
-            command,
-            env=_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        ) as process,
-    ):
+    with path.open("a", encoding="utf-8") as log, _child(command) as process:
         assert process.stdout is not None
         for line in process.stdout:
             log.write(line)
@@ -126,31 +127,15 @@ def run(
             lines = [*lines[-50:], line.rstrip()]
             done = told.read(line)
             if check is not None and done == check.stage:
-                told.ran.stopped = check.why_not(partial(_described_in, name))
+                told.ran.stopped = check.why_not(_described)
             if told.ran.stopped:
-                process.kill()
-                break
-    if told.ran.stopped:
-        clear_dead()
-        return told.ran
-    commit = find(name)
+                return told.ran
+        process.wait()
+    commit = own_clone.bring(name)
     if process.returncode or commit is None:
-        raise _error(lines, told.stage if told.is_running else "", path)
+        raise _error(lines, told, path)
     told.ran.commit = commit
     return told.ran
-
-
-def clear_dead() -> None:
-    """Remove the temporary folders of trials that were killed: each has a copy of the data.
-
-    For whoever holds the clone: of its own search no other experiment can be running then.
-    """
-    folders = _FOLDERS.resolve()
-    for path, running in _running().items():
-        folder = Path(running["root_dir"])
-        if str(running["name"]).startswith(experiments.SEARCH) and folder.parent == folders:
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def find(name: str) -> str | None:
@@ -159,7 +144,7 @@ def find(name: str) -> str | None:
     return next(iter(found.values()), None)
 
 
-def forget(name: str) -> None:
+def _forget(name: str) -> None:
     """Remove an experiment from `dvc exp show`; its record may still hold its commit."""
     for ref in refs.commits(_EXPERIMENTS):
         if _is(ref, name):
@@ -226,33 +211,24 @@ class _Told:
         begins, skipped = _BEGINS.match(line), _SKIPPED.match(line)
         if not (begins or skipped or line.startswith(_ENDS)):
             return ""
+        this = begins or skipped
+        if this and this["stage"] == self.stage:
+            # It could not be pulled, and runs, or comes from the run cache.
+            self.is_running, self.began = begins is not None, time.monotonic()
+            return ""
         done = self.stage
         if self.is_running:
             self.ran.seconds[done] = round(time.monotonic() - self.began, 2)
         elif done:
             self.ran.reused.append(done)
         self.is_running, self.began = begins is not None, time.monotonic()
-        this = begins or skipped
         self.stage = this["stage"] if this else ""
         return done
 
 
-def _running() -> dict[Path, dict[str, Any]]:
-    """Return what DVC says of the experiments that it runs in temporary folders, by its file."""
-    found = {}
-    for path in _RUNS.glob("*/*.run"):
-        try:
-            found[path] = files.read_json(path)
-        except json.JSONDecodeError:
-            continue  # Killed while DVC wrote it: whose it was is not known.
-    return found
-
-
-def _described_in(name: str, variant: str) -> dict[str, Any]:
-    """Return the `model.json` of a model of an experiment that is running."""
-    running = next(each for each in _running().values() if each["name"] == name)
-    project = Path(running["root_dir"], running["dvc_dir"]).parent
-    return files.read_json(project / "models" / variant / "model.json")
+def _described(variant: str) -> dict[str, Any]:
+    """Return the `model.json` of a model of the experiment that is running."""
+    return files.read_json(own_clone.project() / "models" / variant / "model.json")
 
 
 def _is(ref: str, name: str) -> bool:
@@ -278,25 +254,48 @@ def _quoted(value: Value) -> str:
     return repr(value)
 
 
+@contextmanager
+def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Give a process whose lines are read; if it is left before it has ended, nothing of it stays.
+
+    It is of a group of its own, so that its stage is killed with it, on macOS too.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=own_clone.project(),
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 def _environment() -> dict[str, str]:
     """Return ours, with the Python that runs this one first on the path: stages call `python`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
-def _error(lines: Sequence[str], running: str, log: Path) -> SlimlineError:
+def _error(lines: Sequence[str], told: _Told, log: Path) -> SlimlineError:
     """Return the error that DVC's last lines tell of."""
     failed = next((at for at, line in enumerate(lines) if _FAILED.search(line)), None)
-    told = [line for line in lines[: failed if failed is not None else None] if line.strip()]
+    said = [line for line in lines[: failed if failed is not None else None] if line.strip()]
+    last = said[-1].removeprefix("ERROR: ") if said else "it said nothing"
     if failed is None:
-        reason = told[-1].removeprefix("ERROR: ") if told else "it said nothing"
-        return ExperimentError(f"`dvc exp run` failed: {reason} (all that it said: {log})")
+        return ExperimentError(f"`dvc exp run` failed: {last} (all that it said: {log})")
     code = _EXIT.search(lines[failed])
     stage = _FAILED.search(lines[failed])
     assert stage is not None
-    if code is None or code["code"] not in _OF_ITS_OWN:
-        return ExperimentError(
-            f"stage {running or stage['stage']} was killed or could not be run: "
-            f"{lines[failed].removeprefix('ERROR: ')} (all that it said: {log})"
-        )
-    return StageError(f"{stage['stage']}: {told[-1] if told else 'it said nothing'}")
+    told_all = f"{lines[failed].removeprefix('ERROR: ')} (all that it said: {log})"
+    if code is None:
+        return ExperimentError(f"stage {stage['stage']} could not be run: {told_all}")
+    if code["code"] not in _OF_ITS_OWN:
+        return StageKilledError(f"stage {stage['stage']} was killed: {told_all}")
+    return StageError(f"{stage['stage']}: {last}", told.ran)

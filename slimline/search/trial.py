@@ -11,7 +11,7 @@ from typing import Any
 from slimline.pruning import record as pruning_record
 from slimline.repository import experiments
 from slimline.search import experiment, judgement, latency, records, space
-from slimline.search.experiment import Check, Described, Ran, StageError
+from slimline.search.experiment import Check, Described, Ran, StageError, StageKilledError
 from slimline.search.records import Record
 from slimline.search.settings import SearchParams
 from slimline.search.space import Settings
@@ -39,7 +39,8 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
     """Run settings, with another seed where one is given, and keep what came of it.
 
     Raises:
-        ExperimentError: the machine or DVC failed: this is no result, and nothing is kept.
+        ExperimentError: the machine or DVC failed: this is no result, and nothing is kept; but a
+            trial of which a stage was killed twice has failed.
     """
     begun = time.monotonic()
     trial = space.name(settings)
@@ -55,7 +56,12 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
             ran, came_of_it = _run(bench, name, values, is_stoppable=seed is None)
             found |= came_of_it
         except StageError as error:
-            found |= {"state": "failed", "reason": str(error)}
+            ran, found = error.ran, {"state": "failed", "reason": str(error)}
+        except StageKilledError as error:
+            # Once may be chance; settings that need too much memory would stop each search.
+            if not _was_killed_before(name):
+                raise
+            found = {"state": "failed", "reason": f"twice {error}"}
     record = Record(
         study=bench.study,
         trial=trial,
@@ -72,6 +78,14 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
     )
     records.write(record, parent=ran.commit or bench.base)
     return record
+
+
+def _was_killed_before(name: str) -> bool:
+    """Say whether a trial was killed on this machine before, and remember that it was now."""
+    mark = experiment.LOGS / f"{name}.killed"
+    is_known = mark.exists()
+    mark.touch()
+    return is_known
 
 
 def _run(
@@ -99,6 +113,7 @@ def _run(
         values,
         bench.written,
         [f"evaluate@{each}" for each in (variants.baseline, variants.product)],
+        bench.base,
         check=Check(parent, why_not) if is_checked else None,
         is_pulling=bench.is_pulling,
     )

@@ -47,7 +47,6 @@ def test_a_search_that_is_killed_ends_as_if_it_had_not_been(
     again = small_study.search(killed)
     assert again.returncode == 0, again.stderr
     assert "trial 1 " not in again.stderr
-    assert not list((killed / ".dvc" / "tmp" / "exps" / "standalone").glob("tmp*"))
     assert "not confirmed with other seeds yet" in (killed / "metrics/search.html").read_text()
 
     whole = small_study.make(tmp_path / "whole", trials=TRIALS, confirm=none)
@@ -82,6 +81,20 @@ def test_the_best_is_confirmed_and_applied_as_a_plain_change(tmp_path: Path) -> 
     assert "prune.threshold: 0.3 -> 0.4" in applied.stdout
     changed = toy.git(folder, "diff", "--unified=0", "params.yaml").splitlines()
     assert [line for line in changed if line.startswith("+ ")] == ["+  threshold: 0.4"]
+
+
+def test_what_is_killed_twice_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"prune.threshold": {"choices": [small_study.KILLED, 0.9]}}
+    folder = small_study.make(tmp_path / "small", trials=2, space=space)
+    killed = small_study.search(folder)
+    assert killed.returncode == 2
+    assert "stage prune was killed: failed to reproduce 'prune'" in killed.stderr
+    again = small_study.search(folder)
+    assert again.returncode == 1
+    monkeypatch.chdir(folder)
+    reasons = [each["reason"] for each in refs.read(RECORDS).values() if each["state"] == "failed"]
+    assert len(reasons) == 2
+    assert sum(each.startswith("twice stage prune was killed") for each in reasons) == 1
 
 
 def test_what_cannot_begin_is_a_sentence(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
-"""What a stopped trial runs and leaves behind, and a killed one."""
+"""What a trial runs, where it ends on the way, and what a killed one leaves behind."""
 
-import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,52 +13,135 @@ import small_study
 import toy
 
 from slimline import params
-from slimline.search import experiment
-from slimline.search.experiment import Check
+from slimline.repository import refs
+from slimline.search import experiment, own_clone
+from slimline.search.experiment import Check, Ran, StageError
+from slimline.search.space import Settings
+
+NAME, TARGETS = "search-1-2", ["evaluate@int8_export"]
 
 
-def test_a_trial_ends_where_the_rest_is_not_worth_it_and_goes_on_from_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = small_study.make(tmp_path / "here")
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, one of a larger repository, as a search finds it."""
+    folder = small_study.make(tmp_path / "all" / "part", root=tmp_path / "all")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(toy.ROOT))
-    name, settings, written = (
-        "search-1-2",
-        {"prune.threshold": 0.5},
-        params.read(Path("params.yaml")),
-    )
-    targets = ["evaluate@int8_export"]
+    own_clone.prepare()
+    return folder
+
+
+def run(settings: Settings, check: Check | None = None) -> Ran:
+    base = refs.git("rev-parse", "HEAD").strip()
+    written = params.read(Path("params.yaml"))
+    return experiment.run(NAME, settings, written, TARGETS, base, check=check)
+
+
+@pytest.mark.slow
+def test_a_trial_ends_where_the_rest_is_not_worth_it_and_goes_on_from_there(study: Path) -> None:
+    (study / "notes.txt").write_text("Mine, and not committed")
+    settings = {"prune.threshold": 0.5}
     stopping = Check("prune", lambda described: f"cut {described('prune')['threshold']}")
-    ran = experiment.run(name, settings, written, targets, check=stopping)
+    ran = run(settings, stopping)
     assert (ran.stopped, ran.commit) == ("cut 0.5", "")
     assert list(ran.seconds) == ["baseline_train", "prune"]
-    assert experiment.find(name) is None
-    assert not list(Path(".dvc/tmp/exps/standalone").glob("*/dvc.yaml"))
-    assert not Path("models/prune").exists()
+    assert experiment.find(NAME) is None
 
-    going_on = Check("prune", lambda _: "")
-    again = experiment.run(name, settings, written, targets, check=going_on)
+    again = run(settings, Check("prune", lambda _: ""))
     assert again.reused == ["baseline_train", "prune"]
     assert list(again.seconds) == ["int8_export", "evaluate@int8_export"]
-    assert again.commit == experiment.find(name)
+    assert again.commit == experiment.find(NAME)
+    assert "threshold: 0.5" in (refs.file_at(again.commit, "params.yaml") or "")
+    # The user's own clone has nothing of it but the experiment.
+    assert refs.git("symbolic-ref", "HEAD").strip() == "refs/heads/main"
+    assert refs.git("status", "--porcelain").split() == ["??", "part/notes.txt"]
+    assert not (study / "models" / "prune").exists()
 
 
-def test_folders_of_killed_trials_are_removed_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    exps = tmp_path / ".dvc" / "tmp" / "exps"
-    names = {"search-1-2": "standalone/a", "mine": "standalone/b", "search-1-3": "elsewhere/c"}
-    for at, (name, place) in enumerate(names.items()):
-        (exps / place).mkdir(parents=True)
-        (exps / place / "images.npy").write_bytes(b"0")
-        info = exps / "run" / str(at) / f"{at}.run"
-        info.parent.mkdir(parents=True)
-        info.write_text(json.dumps({"name": name, "root_dir": str(exps / place)}))
-    (exps / "run" / "2" / "2.run").write_text("{")
-    experiment.clear_dead()
-    assert [path.name for path in sorted(exps.rglob("*/images.npy"))] == ["images.npy"] * 2
-    assert not (exps / "standalone" / "a").exists()
-    assert sorted(path.name for path in (exps / "run").iterdir()) == ["1", "2"]
-    experiment.clear_dead()
+@pytest.mark.slow
+@pytest.mark.usefixtures("study")
+def test_a_failed_trial_says_what_had_run() -> None:
+    with pytest.raises(StageError, match="prune: training ends in numbers that are not") as failed:
+        run({"prune.threshold": 0.9})
+    assert list(failed.value.ran.seconds) == ["baseline_train"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("study")
+def test_what_a_killed_trial_left_in_the_clone_is_thrown_away() -> None:
+    clone = own_clone.ROOT
+    (own_clone.project() / "params.yaml").write_text("half of")
+    (clone / "rest.txt").write_text("")
+    (clone / ".git" / "index.lock").touch()
+    tmp = own_clone.project() / ".dvc" / "tmp"
+    tmp.mkdir(exist_ok=True)
+    (tmp / "rwlock").write_text("{")
+    toy.git(clone, "update-ref", "refs/exps/stash", "HEAD")
+    assert run({"prune.threshold": 0.4}).commit
+    (clone / ".git" / "HEAD").write_text("cut of")
+    own_clone.prepare()
+    assert run({"prune.threshold": 0.3}).commit
+
+
+@pytest.mark.usefixtures("study")
+def test_nothing_of_a_child_lives_on_where_a_look_fails() -> None:
+    code = (
+        "import subprocess as s; p = s.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    )
+
+    def look() -> None:
+        with experiment._child([sys.executable, "-c", code]) as process:
+            assert process.stdout is not None
+            grandchildren.append(int(process.stdout.readline()))
+            raise KeyError
+
+    grandchildren: list[int] = []
+    with pytest.raises(KeyError):
+        look()
+    wait_for(lambda: not is_running(grandchildren[0]))
+
+
+def test_dvc_does_not_begin_where_the_search_is_dead() -> None:
+    command = [sys.executable, "-m", "slimline.search.dvc_child", "1", "--version"]
+    done = subprocess.run(
+        command, cwd=toy.ROOT, capture_output=True, start_new_session=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, b"")
+
+
+@pytest.mark.parametrize(
+    ("lines", "done"),
+    [
+        (["Running stage 'a':", "Stage 'b' didn't change, skipping"], ["", "a"]),
+        (
+            ["Stage 'b' is cached - skipping run, checking out outputs", "Running stage 'c':"],
+            ["", "b"],
+        ),
+        (
+            ["Pulling data for stage: 'a'", "Running stage 'a':", "Running stage 'b':"],
+            ["", "", "a"],
+        ),
+        (
+            ["Running stage 'a':", "> python -m stages.a", "\nRan experiment(s): x"[1:]],
+            ["", "", "a"],
+        ),
+    ],
+)
+def test_dvc_tells_what_is_done(lines: list[str], done: list[str]) -> None:
+    told = experiment._Told()
+    assert [told.read(f"{line}\n") for line in lines] == done
+
+
+def is_running(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{number}/status").read_text()
+
+
+def wait_for(is_so: Callable[[], bool], seconds: float = 60) -> None:
+    given_up = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < given_up
+        time.sleep(0.1)
