@@ -1,4 +1,4 @@
-// Drives Chromium by its DevTools protocol for benchmarks/browser.py:
+// Drives Chromium by its DevTools protocol, for benchmarks/browser.py.
 //   node browser.mjs SOCKET ADDRESS PICTURE PHOTO ...
 // chooses the photos on the page at ADDRESS, waits for an answer to each, and prints them as JSON.
 import fs from 'node:fs';

@@ -1,5 +1,5 @@
-// Reads a folder of `benchmarks.readers` with ONNX Runtime Web (WASM, one thread) in Node; what it
-// writes and prints is that of one_reader.py.
+// Reads a folder of `benchmarks.readers` with ONNX Runtime Web in Node.
+// WASM, one thread; what it writes and prints is that of one_reader.py.
 import fs from 'node:fs';
 import path from 'node:path';
 import * as ort from 'onnxruntime-web';

@@ -65,6 +65,7 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     from slimline.training import backbone_swap
 
     _check_batches(settings.recipes, len(train))
+    _report_small_cuts(settings.recipes, train)
     baseline = classifier.build(
         settings.baseline, train, weights_folder, unchanged=settings.baseline.recipe.epochs == 0
     )
@@ -88,6 +89,28 @@ def _check_batches(recipes: Mapping[str, Recipe], count: int) -> None:
                 f"train on (given {given})"
                 for key, given in mistakes.items()
             ]
+        )
+
+
+def _report_small_cuts(recipes: Mapping[str, Recipe], train: Split) -> None:
+    """Tell of random cuts for which large photos are stored too small (decision 24)."""
+    from slimline.data.split_files import ImageFiles
+    from slimline.training import augmentation
+
+    written, frame = params.read(PARAMS_PATH), train.preprocessing
+    if not isinstance(train.images, ImageFiles) or written["data"]["store"] != "resized":
+        return
+    size = max(frame.height, frame.width)
+    cuts = {
+        params.where(f"{place}.augment.crop", written): recipe.augment.crop
+        for place, recipe in recipes.items()
+        if augmentation.least_size(recipe.augment, size) > frame.least
+    }
+    for key, crop in cuts.items():
+        print(
+            f"{key}: the smallest random cuts of large JPEGs are enlarged, since they are stored "
+            f"with {frame.least} pixels a side or little more (given {crop:g}); data.store: "
+            "original keeps all pixels, which every epoch then decodes"
         )
 
 

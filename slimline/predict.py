@@ -6,7 +6,6 @@ numpy, Pillow and onnxruntime are all that this needs; `python -m slimline predi
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -131,11 +130,8 @@ def _answer(model: Model, pixels: Sequence[Pixels], top: int) -> list[list[Predi
 
 def _decode(images: Sequence[Path], frame: Preprocessing) -> Iterator[list[Pixels | DataError]]:
     """Yield images batch by batch; while one is answered, the next is decoded."""
-    if len(images) > 1:
-        # Left to themselves, threads race for it, and who is late knows too few formats.
-        Image.init()
     read = partial(_read_or_error, frame=frame)
-    with preprocessing.quiet(), ThreadPoolExecutor(_NUM_DECODERS) as threads:
+    with preprocessing.decoders(min(_NUM_DECODERS, len(images))) as threads:
         coming = threads.map(read, images[:_BATCH])
         for start in range(0, len(images), _BATCH):
             batch = list(coming)

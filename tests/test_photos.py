@@ -1,5 +1,6 @@
 """The documented way for one's own photos: from `dvc add` to the int8 model and a prediction."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -46,14 +47,19 @@ def test_the_photos_are_tracked_and_not_in_git(workspace: Path) -> None:
     assert not any(".jpg" in name or ".png" in name for name in tracked)
 
 
-def test_prepared_splits_are_the_files_themselves(workspace: Path) -> None:
+def test_prepared_splits_are_the_files_or_smaller_copies(workspace: Path) -> None:
     prepared = workspace / "data" / "prepared" / "test"
     assert files.read_json(prepared / "manifest.json")["classes"] == list(photos.CLASSES)
     members = list(packed_files.load(prepared / "images").members())
     assert len(members) == 60
     for each in members:
         original = (workspace / "data" / "raw" / "shoes" / each.name).read_bytes()
-        assert each.content == original
+        assert each.sha256 == hashlib.sha256(original).hexdigest()
+        if each.suffix == ".ppm":
+            assert len(each.content) < len(original)
+        else:
+            assert each.content == original
+    assert {".ppm", ".jpeg", ".png"} <= {each.suffix for each in members}
 
 
 def test_the_model_has_learned_and_says_how_to_feed_it(workspace: Path) -> None:

@@ -1,14 +1,16 @@
 """Write the generated parts of documents, between their markers, from what they are about.
 
-README.md has the results of metrics/, docs/architecture.md a line for each file, from the first
-line of its docstring. `python tools/documents.py` writes, `python tools/documents.py --check` exits
-1 if a part is stale. The table of results may be that of README.md and metrics/ as they are, or as
-they are committed: a run on another machine or with another seed makes nothing stale.
+README.md has the results of metrics/, docs/architecture.md a line for each file of code, from the
+first line of its docstring or comment. `python tools/documents.py` writes, `python
+tools/documents.py --check` exits 1 if a part is stale. The table of results may be that of
+README.md and metrics/ as they are, or as they are committed: a run on another machine or with
+another seed makes nothing stale.
 """
 
 import argparse
 import ast
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,9 @@ from slimline.report import images_seen  # noqa: E402
 from slimline.report import number_formatting as fmt  # noqa: E402
 
 _LISTED = ("stages", "slimline", "tools", "benchmarks")
+_CODE = {".py", ".sh", ".mjs", ".cjs", ".html", ".jinja2"}
+_COMMENT = re.compile(r"(?:#!.*\n|<!doctype html>\n)?(?:\{#|<!--|//|#) *(.+?)(?: *#\}| *-->)?\n")
+"""The first line of a comment at the beginning of a file, whatever its language."""
 
 
 def main() -> None:
@@ -103,7 +108,7 @@ def results(root: Path) -> str:
     lines += [
         f"| `{each.name}` | {fmt.count(seen[each.name]) if seen else 'not counted'} "
         f"| {fmt.percent(each.top1)} | {fmt.kib(each.size_kib)} "
-        f"| {fmt.millions(each.macs_m)} | {fmt.percent(each.int8_macs, 0)} "
+        f"| {fmt.millions(each.macs_m)} | {fmt.percent(each.int8_macs, 1)} "
         f"| {fmt.milliseconds(each.p50_ms)} | {fmt.times(each.speedup)} |"
         for each in rows
     ]
@@ -130,17 +135,17 @@ def files() -> str:
         text=True,
         check=True,
     ).stdout.split()
-    scripts = [Path(name) for name in listed if name.endswith(".py") and (ROOT / name).is_file()]
-    folders = sorted({path.parent for path in scripts}, key=lambda path: _place(path))
-    return "\n".join(_folder(each, scripts) for each in folders)
+    code = [path for path in map(Path, listed) if path.suffix in _CODE and (ROOT / path).is_file()]
+    folders = sorted({path.parent for path in code}, key=lambda path: _place(path))
+    return "\n".join(_folder(each, code) for each in folders)
 
 
 def _place(folder: Path) -> tuple[int, Path]:
     return _LISTED.index(folder.parts[0]), folder
 
 
-def _folder(folder: Path, scripts: list[Path]) -> str:
-    inside = sorted(path for path in scripts if path.parent == folder)
+def _folder(folder: Path, code: list[Path]) -> str:
+    inside = sorted(path for path in code if path.parent == folder)
     init = folder / "__init__.py"
     title = f"### `{folder.as_posix()}/`"
     told = [f"\n{first_line(ROOT / init)}"] if init in inside else []
@@ -149,9 +154,12 @@ def _folder(folder: Path, scripts: list[Path]) -> str:
 
 
 def first_line(path: Path) -> str:
-    """Return the first line of a module's docstring."""
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    return (text or "").partition("\n")[0]
+    """Return the first line of a module's docstring, or of another file's first comment."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    found = _COMMENT.match(text)
+    return found[1] if found else ""
 
 
 if __name__ == "__main__":

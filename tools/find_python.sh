@@ -1,6 +1,7 @@
 #!/bin/sh
-# Prints the Python to make .venv with: the one that $PYTHON names, else the newest supported one
-# that is here, else one that uv has or brings. Exits 2 with a sentence where there is none.
+# Prints the Python to make .venv with.
+# The one that $PYTHON names, else the newest supported one that is here, else one that uv has or
+# brings. Exits 2 with a sentence where there is none.
 set -eu
 
 # As requires-python in pyproject.toml says; newest first.

@@ -9,6 +9,8 @@ target nor a folder that it did not make is ever changed.
 import argparse
 import fcntl
 import hashlib
+import http.client
+import os
 import shutil
 import subprocess
 import sys
@@ -43,8 +45,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         # Of two at once, the second waits, and then finds all of it done.
-        # Opened for writing, as NFS wants it, and left as it is.
-        with Path("requirements.lock").open("a", encoding="utf-8") as lock:
+        # Opened for writing where that may be, as NFS wants it, and left as it is.
+        path = Path("requirements.lock")
+        with path.open("r+b" if os.access(path, os.W_OK) else "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if options.purpose == "remove":
                 remove(VENV)
@@ -86,8 +89,14 @@ def set_up(venv: Path, torch: str, torch_index: str = "", python: str = "") -> N
     wanted = f"{torch} {digest(LOCKS[torch])}"
     # A link to a Python that has been removed since does not exist.
     runs = (venv / "bin" / "python").exists()
-    if runs and read(venv / INSTALLED) == wanted and python in {"", python_of(venv)}:
+    is_complete = runs and read(venv / INSTALLED) == wanted
+    if is_complete and python in {"", python_of(venv)}:
         return
+    if is_complete and venv.is_symlink():
+        raise SetUpError(
+            f"{venv} is a link to {venv.readlink()}, of Python {python_of(venv)}, not {python}: "
+            "leave PYTHON out, or remove the link, and make sets up a folder of its own"
+        )
     refuse_what_is_not_ours(venv, LOCKS[torch])
     if torch == "cpu":
         refuse_unreachable(torch_index)
@@ -159,7 +168,7 @@ def refuse_unreachable(index: str) -> None:
     """Raise SetUpError where torch's own index does not answer."""
     try:
         urllib.request.urlopen(f"{index.rstrip('/')}/torch/", timeout=20).close()  # noqa: S310
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise SetUpError(
             f"TORCH=cpu takes torch from {index}, which cannot be reached ({error}): say "
             "TORCH_INDEX=... for a mirror of it, or leave TORCH out for the larger wheels of the "
@@ -177,7 +186,9 @@ def create(venv: Path) -> None:
             shutil.rmtree(entry)
         elif entry.name != MADE:
             entry.unlink()
-    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    command = [sys.executable, "-m", "venv", str(venv)]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise SetUpError(f"{' '.join(command)} failed; why, it says above")
 
 
 def install(venv: Path, lock: str, index: list[str] | None = None) -> None:

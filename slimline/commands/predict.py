@@ -111,7 +111,7 @@ def _kind(path: Path) -> str:
     if path.name.startswith("."):
         return "hidden"
     if path.is_dir():
-        return "linked folder"
+        return "linked folder" if path.is_symlink() else "system folder"
     return path.suffix.lower() or "without suffix"
 
 

@@ -8,6 +8,8 @@ from slimline.data.file_check import Bad, UserImage
 from slimline.data.part_names import PARTS
 
 _DIGEST_BYTES = 32
+_NAMED = 5
+"""Names in a sentence: each of many classes may have the picture that stands for lost ones."""
 
 
 def without_copies(images: Sequence[UserImage]) -> tuple[list[UserImage], list[Bad]]:
@@ -21,8 +23,10 @@ def without_copies(images: Sequence[UserImage]) -> tuple[list[UserImage], list[B
     for rows in _same_pixels(images):
         same = [images[row] for row in rows]
         if len({each.found.label for each in same}) > 1:
-            names = " and ".join(each.found.name for each in same)
-            bad.append(Bad(names, "are the same image in different classes"))
+            names = [each.found.name for each in same[:_NAMED]]
+            if len(same) > _NAMED:
+                names.append(f"{len(same) - _NAMED} more")
+            bad.append(Bad(" and ".join(names), "are the same image in different classes"))
             dropped.update(rows)
             continue
         first = min(same, key=lambda each: PARTS.index(each.found.part))

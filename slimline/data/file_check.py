@@ -4,7 +4,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -62,7 +61,7 @@ def check_all(found: Sequence[UserFile], *, looks: bool) -> list[UserImage | Bad
     """Decode all files, as many at once as there are CPUs."""
     check = partial(_check, looks=looks)
     checked: list[UserImage | Bad] = []
-    with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with preprocessing.decoders(os.cpu_count() or 1) as threads:
         for start in range(0, len(found), _AT_ONCE):
             checked += threads.map(check, found[start : start + _AT_ONCE])
     return checked
@@ -80,7 +79,8 @@ def _check(found: UserFile, *, looks: bool) -> UserImage | Bad:
             is_grey = preprocessing.is_grey(image)
             highest = preprocessing.highest_of_16_bits(image)
             seen = preprocessing.upright(image, channels=3)
-            pixels = hashlib.sha256(repr(seen.size).encode() + seen.tobytes()).digest()
+            pixels = hashlib.sha256(repr(seen.size).encode())
+            pixels.update(seen.tobytes())
             look = near_copies.look(seen) if looks else b""
     except UnidentifiedImageError:
         return Bad(found.name, image_search.why_unknown(found.path))
@@ -88,4 +88,4 @@ def _check(found: UserFile, *, looks: bool) -> UserImage | Bad:
     except Exception as error:
         return Bad(found.name, f"cannot be decoded: {preprocessing.reason(error)}")
     file = ImageFile(found.path, found.name, digest, suffix, look)
-    return UserImage(found, file, is_grey, highest, pixels)
+    return UserImage(found, file, is_grey, highest, pixels.digest())

@@ -14,35 +14,39 @@ ALLOWED = "train (or training), val (valid, validation, dev), test (testing)"
 _WORDS = {
     "train": TRAIN,
     "training": TRAIN,
-    "trainset": TRAIN,
     "val": VALIDATION,
     "valid": VALIDATION,
     "validation": VALIDATION,
-    "valset": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
     "testing": TEST,
-    "testset": TEST,
 }
 _FILLERS = {
     "data", "dataset", "image", "images", "img", "imgs", "photos", "pictures", "seg", "set",
     "split",
 }  # fmt: skip
 """Words that say nothing beside one of the others, as in `training_set` and `seg_train`."""
+_JOINED = {f"{word}{filler}": part for word, part in _WORDS.items() for filler in _FILLERS}
+_PART_OF_WORD = _WORDS | _JOINED
 
 
 def part_of(name: str) -> str | None:
     """Return the part that a name stands for, if it can mean nothing else."""
-    words = re.split(r"[ ._-]+", name.strip(" ").casefold())
-    parts = [_WORDS[word] for word in words if word in _WORDS]
-    is_plain = all(word in _WORDS or word in _FILLERS for word in words)
+    words = re.split(r"[ ._-]+", _apart(name.strip(" ")))
+    parts = [_PART_OF_WORD[word] for word in words if word in _PART_OF_WORD]
+    is_plain = all(word in _PART_OF_WORD or word in _FILLERS for word in words)
     return parts[0] if is_plain and len(parts) == 1 else None
 
 
 def resembles_part(name: str) -> str | None:
     """Return the first part that any word of a name stands for, as in `train2017`."""
-    words = re.findall(r"[^\W\d_]+", name.casefold())
-    return next((_WORDS[word] for word in words if word in _WORDS), None)
+    words = re.findall(r"[^\W\d_]+", _apart(name))
+    return next((_PART_OF_WORD[word] for word in words if word in _PART_OF_WORD), None)
+
+
+def _apart(name: str) -> str:
+    """Return a name in small letters, with `TrainImages` as two words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
 
 
 def among(folders: Iterable[PurePath]) -> list[str]:

@@ -7,6 +7,7 @@ and a deployment do. Random augmentation for training lives in `slimline.trainin
 import struct
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -43,8 +44,8 @@ DARK_BELOW = 2**12
 """A file of 16 bits in which no value reaches this is nearly black once it has 8."""
 
 MAX_PIXELS = 256 * 10**6
-"""Of one image. Phones take 200 megapixels and cameras 150; decoding 256 takes a gigabyte of RAM.
-What is larger is a scan or a panorama, which no classifier sees at one glance."""
+"""Of one image. Phones take 200 megapixels and cameras 150; 256 take two gigabytes of RAM. What is
+larger is a scan or a panorama, which no classifier sees at one glance."""
 
 # Pillow's own limit warns from 89 megapixels on; whether a warning is seen, printed or an error is
 # up to filters that all threads share. `opened` judges instead, and Pillow refuses twice as many.
@@ -163,6 +164,16 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def decoders(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Give so many threads that decode; their number changes no result."""
+    if count > 1:
+        # Left to themselves, threads race for it, and who is late knows too few formats.
+        Image.init()
+    with quiet(), ThreadPoolExecutor(count) as threads:
+        yield threads
+
+
 def reason(error: Exception) -> str:
     """Return what an exception of Pillow says, in one line."""
     return (str(error).splitlines() or [type(error).__name__])[0]
@@ -187,7 +198,8 @@ def upright(image: Image.Image, channels: int) -> Image.Image:
     if _may_be_transparent(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image)
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def to_array(image: Image.Image) -> NDArray[np.uint8]:

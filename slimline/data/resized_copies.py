@@ -7,7 +7,6 @@ take next to no time.
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -28,7 +27,7 @@ def of(members: Iterable[Member], frame: Preprocessing) -> Iterator[Member]:
     of the user's file.
     """
     left, smaller = iter(members), partial(_smaller, frame=frame)
-    with preprocessing.quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with preprocessing.decoders(os.cpu_count() or 1) as threads:
         while some := list(islice(left, _AT_ONCE)):
             yield from threads.map(smaller, some)
 

@@ -11,7 +11,6 @@ in `slimline.training.loader`.
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -66,12 +65,12 @@ class ImageFiles:
     def read(self, rows: Rows, *, threads: int) -> NDArray[np.uint8]:
         """Return the same, decoded by so many threads, whose number changes no result."""
         chosen = np.arange(len(self.files))[rows].tolist()
-        with preprocessing.quiet():
-            if threads == 1:
+        if threads == 1:
+            with preprocessing.quiet():
                 return np.stack([self._framed(row) for row in chosen])
-            # Decoding runs outside of Python's lock.
-            with ThreadPoolExecutor(threads) as several:
-                return np.stack(list(several.map(self._framed, chosen)))
+        # Decoding runs outside of Python's lock.
+        with preprocessing.decoders(threads) as several:
+            return np.stack(list(several.map(self._framed, chosen)))
 
     def whole(self, row: int, least: int | None = None) -> NDArray[np.uint8]:
         """Return an image uncut and upright; uint8 [any height, any width, channels].

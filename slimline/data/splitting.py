@@ -189,10 +189,15 @@ def _report_near_copies(parts: dict[str, Part], settings: DataParams) -> None:
     """Tell of photos that judge a model and have a near copy among those that made it.
 
     Raises:
-        DataError: there are any, and they shall be refused.
+        DataError: there are any, and they shall be refused, or they cannot be looked for.
     """
     if settings.near_copies == "ignore":
         return
+    if settings.near_copies == "refuse" and not _files(parts["train"]):
+        raise DataError(
+            "params.yaml: data.near_copies: near copies are looked for among photos in folders and "
+            f"lists, not in {settings.source}: say report or ignore (given refuse)"
+        )
     lines = []
     for number, judge in enumerate(_JUDGES):
         own = _files(parts[judge])

@@ -1,4 +1,4 @@
-"""From logits to shares, in float64: the only softmax there is outside of torch."""
+"""From logits to shares, in float64; a package's predict.py, which ships alone, has its own."""
 
 import numpy as np
 from numpy.typing import NDArray

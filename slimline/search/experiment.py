@@ -160,6 +160,7 @@ def product_figures(commit: str, variants: Variants) -> dict[str, float]:
     return found | {
         "top1": float(product["validation_top1"]),
         "baseline_top1": float(baseline["validation_top1"]),
+        "baseline_size_kib": float(baseline["size_kib"]),
         "images": float(described["parity"]["images"]),
     }
 

@@ -38,6 +38,9 @@ def misses(figures: Mapping[str, float], limits: LimitsParams) -> dict[str, floa
             found[key] = drop(figures) - limit
         elif key in _FLOORS:
             found[key] = limit - figures[_FLOORS[key]]
+        elif key == "min_size_ratio":
+            ratio = figures["baseline_size_kib"] / figures["size_kib"]
+            found[key] = 100 * (limit / ratio - 1)
         else:
             found[key] = 100 * (figures[_CEILINGS[key]] / limit - 1)
     return {key: round(each, DIGITS) for key, each in found.items()}

@@ -192,6 +192,9 @@ class LimitsParams(Params):
     max_size_kib: _Limit
     """Size of the .onnx file, KiB, at most."""
 
+    min_size_ratio: _Limit
+    """Times smaller than the baseline's file, at least."""
+
     max_macs_m: _Limit
     """Multiply-accumulates of one image, millions, at most."""
 

@@ -149,7 +149,10 @@ class _Samples(Dataset[_Raw]):
         frame = split.preprocessing
         self._changes = augmentation.of_image(augment, (frame.height, frame.width))
         self._reads_whole = augment.crop < 1 and isinstance(split.images, ImageFiles)
-        self._least = augmentation.least_size(augment, max(frame.height, frame.width))
+        # Evaluation's at least, as large JPEGs are stored: `data.store` then changes no other cuts
+        # than those that are smaller than a stored copy allows.
+        least = augmentation.least_size(augment, max(frame.height, frame.width))
+        self._least = max(least, frame.least)
 
     def __getitem__(self, key: tuple[int, int]) -> _Raw:
         return self.__getitems__([key])

@@ -75,7 +75,7 @@ def test_a_folder_is_all_images_in_it(
 ) -> None:
     photos = tmp_path / "photos"
     wanted = ["a.PNG", "b/a b.png", "b/c.png", "c.png"]
-    others = [".d.png", ".e/f.png", "Thumbs.db", "g.txt", "g.heic"]
+    others = [".d.png", ".e/f.png", "Thumbs.db", "g.txt", "g.heic", "__MACOSX/h.png"]
     for name in wanted + others:
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         (photos / name).write_bytes(image.read_bytes())
@@ -83,7 +83,9 @@ def test_a_folder_is_all_images_in_it(
     printed = capsys.readouterr()
     named = [line.split("\t")[0] for line in printed.out.splitlines()]
     assert named == [str(photos / name) for name in wanted] + [str(image)]
-    assert printed.err == f"{photos}: left out 5: 2 hidden, 1 .db, 1 .heic, 1 .txt\n"
+    assert (
+        printed.err == f"{photos}: left out 6: 2 hidden, 1 .db, 1 system folder, 1 .heic, 1 .txt\n"
+    )
 
 
 def test_a_folder_without_images_is_told(

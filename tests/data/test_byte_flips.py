@@ -9,8 +9,9 @@ import small_photos
 from PIL import Image
 
 from slimline import predict
-from slimline.data import file_check, folders, preprocessing
+from slimline.data import file_check, folders, preprocessing, resized_copies
 from slimline.data.file_check import Bad, UserFile
+from slimline.data.packed_files import Member
 from slimline.data.preprocessing import Preprocessing
 from slimline.errors import DataError
 
@@ -38,11 +39,19 @@ def damaged(kind: str, seed: int) -> bytes:
 
 
 def sound(kind: str) -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    # JPEGs large enough to be decoded at half their size, and to be stored so.
+    size = (96, 128) if kind in {"JPEG", "MPO"} else (24, 32)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     image = Image.fromarray(pixels).convert("L" if FORMATS[kind] == "F" else "RGB")
     file = io.BytesIO()
     image.convert(FORMATS[kind]).save(file, kind)
     return file.getvalue()
+
+
+def stored(content: bytes) -> bytes:
+    """Return what `prepare_data` packs of a file that it uses."""
+    (member,) = resized_copies.of([Member(content, "oak 1", "", ".jpeg")], FRAME)
+    return member.content
 
 
 def refusal(path: Path) -> str | None:
@@ -67,7 +76,7 @@ def test_there_are_twenty_formats() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_no_exception_escapes_and_each_refused_file_is_named(kind: str, tmp_path: Path) -> None:
-    used = refused = 0
+    used = refused = copies = 0
     with preprocessing.quiet():
         for seed in range(COUNT):
             path = tmp_path / f"{seed}.{kind.lower()}"
@@ -81,9 +90,11 @@ def test_no_exception_escapes_and_each_refused_file_is_named(kind: str, tmp_path
             else:
                 used += 1
                 assert told is None, "what is trained on can be predicted"
+                copies += stored(path.read_bytes()) != path.read_bytes()
             assert told is None or told.startswith(f"{path}: ")
     assert used + refused == COUNT
     assert refused, "some damage must be found"
+    assert (copies > 0) == (kind in {"JPEG", "MPO"})
 
 
 @pytest.mark.slow

@@ -106,6 +106,17 @@ def test_the_same_image_in_two_classes_is_in_none(folder: Path) -> None:
     assert len(read(folder, skip_bad=True).train) == 11
 
 
+def test_an_image_in_every_class_makes_no_endless_sentence(tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / f"class {number:02d}"
+        folder.mkdir()
+        Image.new("L", (8, 8), 255).save(folder / "not there.png")
+        Image.new("L", (8, 8), number).save(folder / "own.png")
+    told = next(line for line in refusal(tmp_path).splitlines() if "are the same image" in line)
+    assert "class 04/not there.png and 35 more: are the same image in different classes" in told
+    assert len(told) < 200
+
+
 def test_a_copy_in_the_same_class_is_used_once(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

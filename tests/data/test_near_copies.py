@@ -125,3 +125,8 @@ def test_the_same_pixels_in_another_format_never_stand_in_two_parts(tmp_path: Pa
     Image.open(folder / "test" / "oak" / "0.png").save(folder / "train" / "oak" / "copy.tiff")
     with pytest.raises(DataError, match=r"train/oak/copy\.tiff: is the same image as test/oak/0"):
         folders.read(folder, size=16, crop=1, skip_bad=False)
+
+
+def test_near_copies_cannot_be_refused_where_nobody_looks(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.near_copies: near copies are looked for among"):
+        toy.splits(tmp_path, near_copies="refuse")

@@ -17,6 +17,11 @@ from slimline.data import part_names
         ("Dev", "val"),
         ("testing", "test"),
         ("Test-Images", "test"),
+        ("TrainingData", "train"),
+        ("TestImages", "test"),
+        ("traindata", "train"),
+        ("ValSet", "val"),
+        ("testset", "test"),
     ],
 )
 def test_names_of_parts(name: str, part: str) -> None:
@@ -24,7 +29,19 @@ def test_names_of_parts(name: str, part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["train_station", "test tube", "invalid", "trainer", "train_test", "train2017", "data"]
+    "name",
+    [
+        "train_station",
+        "test tube",
+        "TestTube",
+        "invalid",
+        "trainer",
+        "contest",
+        "testament",
+        "train_test",
+        "train2017",
+        "data",
+    ],
 )
 def test_what_may_mean_something_else_is_no_part(name: str) -> None:
     assert part_names.part_of(name) is None
@@ -33,6 +50,7 @@ def test_what_may_mean_something_else_is_no_part(name: str) -> None:
 def test_some_names_resemble_a_part() -> None:
     assert part_names.resembles_part("train2017") == "train"
     assert part_names.resembles_part("my-test-2") == "test"
+    assert part_names.resembles_part("ValData2017") == "val"
     assert part_names.resembles_part("contest") is None
 
 

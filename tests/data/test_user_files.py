@@ -33,14 +33,14 @@ def refusal(folder: Path) -> str:
 def test_whatever_pillow_raises_is_of_one_file(
     folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = Image.Image.convert
+    good = ImageFile.ImageFile.load
 
-    def convert(image: Image.Image, mode: str) -> Image.Image:
+    def load(image: ImageFile.ImageFile) -> object:
         if image.height == 13:
             raise error
-        return good(image, mode)
+        return good(image)
 
-    monkeypatch.setattr(Image.Image, "convert", convert)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     small_photos.save(folder / "oak" / "odd.png", (12, 13))
     told = refusal(folder)
     assert "1 files cannot be used" in told

@@ -23,6 +23,7 @@ def trial(threshold: float, **changes: Any) -> Any:
         ({}, {"max_top1_drop": 0.06, "min_int8_macs": -10.0}),
         ({"max_top1_drop": 1.0, "min_int8_macs": "none"}, {"max_top1_drop": -0.44}),
         ({"max_size_kib": 100}, {"max_size_kib": 85.0}),
+        ({"min_size_ratio": 5}, {"min_size_ratio": 25.0}),
         ({"max_macs_m": 9.0}, {"max_macs_m": 0.0}),
         ({"min_top1": 90}, {"min_top1": 0.56}),
     ],

@@ -8,6 +8,7 @@ import toy
 from safetensors.torch import save_file
 
 from slimline.data import split_files
+from slimline.data.split_files import ImageFiles
 from slimline.errors import ParamsError, PretrainedError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
@@ -64,6 +65,18 @@ def test_what_does_not_fit_is_told_before_training(
         check(**changes)
     assert told.format(count=len(split_files.load(prepared))) in str(refused.value)
     assert not (tmp_path / "networks.ok").exists()
+
+
+def test_cuts_that_are_smaller_than_photos_are_stored_are_told(
+    check: Check, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(training__augment__crop=0.35)
+    assert check(training__augment__crop=0.08, data__store="original")
+    assert "cuts" not in capsys.readouterr().out
+    assert check(training__augment__crop=0.08)
+    told = "training.augment.crop: the smallest random cuts of large JPEGs are enlarged"
+    is_of_photos = isinstance(split_files.load(prepared).images, ImageFiles)
+    assert capsys.readouterr().out.count(told) == is_of_photos
 
 
 def test_patterns_that_fit_are_no_mistake(check: Check) -> None:

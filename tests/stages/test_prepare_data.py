@@ -68,6 +68,10 @@ def test_photos_that_nobody_keeps_are_told(
     Path("data/raw/my shoes.dvc").touch()
     untracked.warn(folder)
     Path("data/raw/my shoes.dvc").unlink()
+    (folder / "boot.dvc").touch()
+    (folder / ".gitignore").touch()
+    untracked.warn(folder)
+    assert capsys.readouterr().out.startswith("data/raw/my shoes: 4 files are in neither")
     toy.git(tmp_path, "add", "--all")
     untracked.warn(folder)
     assert capsys.readouterr().out == ""

