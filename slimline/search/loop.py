@@ -18,7 +18,9 @@ from slimline.search.trial import Bench
 
 _LOCK = Path(".dvc/tmp/slimline-search.lock")
 
-_POLL_SECONDS = 2.0
+_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
+"""Seconds until one looks again whether others are done: each time longer, since of fifty that wait
+each asks the git remote."""
 
 
 @contextmanager
@@ -59,6 +61,7 @@ def run(
         ExperimentError: the machine or DVC failed; begun anew, the search goes on.
     """
     search, begun, own = bench.search, time.monotonic(), 0
+    pause = _PAUSE
     while True:
         before()
         known = judgement.trials(records.read(bench.study), search)
@@ -77,7 +80,7 @@ def run(
                 with study.alive(proposal):
                     record = trial.run(bench, proposal.settings, number)
                     after(record)
-                own += 1
+                own, pause = own + 1, _PAUSE
                 study.tell(proposal, record)
                 say(_progress(bench, record, begun, own))
                 continue
@@ -88,7 +91,8 @@ def run(
                 say(_why_no_more(len(known), search))
             return
         # Another worker may die, and its trial must then be run here.
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE)
 
 
 def confirm(
