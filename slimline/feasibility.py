@@ -108,9 +108,9 @@ def _report_small_cuts(recipes: Mapping[str, Recipe], train: Split) -> None:
     }
     for key, crop in cuts.items():
         print(
-            f"{key}: the smallest random cuts of large JPEGs are enlarged, since they are stored "
-            f"with {frame.least} pixels a side or little more (given {crop:g}); data.store: "
-            "original keeps all pixels, which every epoch then decodes"
+            f"{key}: the smallest random cuts of large JPEGs are enlarged (given {crop:g}); where "
+            f"the set has any, they are stored with {frame.least} pixels a side or little more: "
+            "data.store: original keeps all pixels, which every epoch then decodes"
         )
 
 

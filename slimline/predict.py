@@ -131,7 +131,7 @@ def _answer(model: Model, pixels: Sequence[Pixels], top: int) -> list[list[Predi
 def _decode(images: Sequence[Path], frame: Preprocessing) -> Iterator[list[Pixels | DataError]]:
     """Yield images batch by batch; while one is answered, the next is decoded."""
     read = partial(_read_or_error, frame=frame)
-    with preprocessing.decoders(min(_NUM_DECODERS, len(images))) as threads:
+    with preprocessing.decoders(max(1, min(_NUM_DECODERS, len(images)))) as threads:
         coming = threads.map(read, images[:_BATCH])
         for start in range(0, len(images), _BATCH):
             batch = list(coming)

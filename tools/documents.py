@@ -159,7 +159,9 @@ def first_line(path: Path) -> str:
     if path.suffix == ".py":
         return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
     found = _COMMENT.match(text)
-    return found[1] if found else ""
+    if found is None:
+        sys.exit(f"{path.relative_to(ROOT)}: say in a comment at its beginning what it is for")
+    return found[1]
 
 
 if __name__ == "__main__":

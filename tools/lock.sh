@@ -1,6 +1,7 @@
 #!/bin/sh
 # Compiles the lock files from pyproject.toml.
-# What holds for all of them stands there, under [tool.uv.pip]. Pins that still fit stay as they are; remove the files first to renew them all.
+# What holds for all of them stands there, under [tool.uv.pip]. Pins that still fit stay as they
+# are; remove the files first to renew them all.
 #   tools/lock.sh PYTHON UV TORCH_INDEX
 set -eu
 python=$1 uv=$2 torch_index=$3

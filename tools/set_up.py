@@ -94,8 +94,8 @@ def set_up(venv: Path, torch: str, torch_index: str = "", python: str = "") -> N
         return
     if is_complete and venv.is_symlink():
         raise SetUpError(
-            f"{venv} is a link to {venv.readlink()}, of Python {python_of(venv)}, not {python}: "
-            "leave PYTHON out, or remove the link, and make sets up a folder of its own"
+            f"{venv} is a link to {venv.readlink()}, of Python {python_of(venv) or '?'}, not "
+            f"{python}: leave PYTHON out, or remove the link, and make sets up a folder of its own"
         )
     refuse_what_is_not_ours(venv, LOCKS[torch])
     if torch == "cpu":

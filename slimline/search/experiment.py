@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,9 +34,9 @@ _EXPERIMENTS = "refs/exps/"
 
 _BEGINS = re.compile(r"Running stage '(?P<stage>.+)':")
 _SKIPPED = re.compile(
-    r"(?:(?:Stage )?|Pulling data for stage: )'(?P<stage>.+?)'"
-    r"(?: didn't change, skipping| is cached - skipping|$)"
+    r"(?:Stage )?'(?P<stage>.+)' (?:didn't change, skipping|is cached - skipping)"
 )
+_PULLED = re.compile(r"Pulling data for stage: '(?P<stage>.+)'$")
 _FAILED = re.compile(r"failed to reproduce '(?P<stage>[^']+)'")
 _ENDS = "Ran experiment"
 _EXIT = re.compile(r"exited with (?P<code>-?\d+)")
@@ -209,7 +209,7 @@ class _Told:
 
     def read(self, line: str) -> str:
         """Take in a line; return the stage that is done by it, nothing where none is."""
-        begins, skipped = _BEGINS.match(line), _SKIPPED.match(line)
+        begins, skipped = _BEGINS.match(line), _SKIPPED.match(line) or _PULLED.match(line)
         if not (begins or skipped or line.startswith(_ENDS)):
             return ""
         this = begins or skipped
@@ -274,8 +274,10 @@ def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         try:
             yield process
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            # Where it was killed itself, its stage may live on; where all is over, no group is.
+            if process.returncode != 0:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:

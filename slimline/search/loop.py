@@ -25,7 +25,7 @@ each asks the git remote."""
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold this clone: two searches in one would wait for each other's DVC.
+    """Hold this clone: two searches in one would throw away each other's trials.
 
     Raises:
         SearchError: another search runs here.

@@ -10,16 +10,28 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from slimline.errors import SlimlineError
 from slimline.repository import refs
 from slimline.repository.refs import RefError
 
 ROOT = Path(".dvc/tmp/slimline-search/clone")
 
 _EXPERIMENTS = "refs/exps/"
+_AGE = "btime"
+"""The file by whose time DVC knows what it has hashed in a folder already."""
+
+
+class CloneError(SlimlineError):
+    """The search cannot have a clone of its own."""
 
 
 def prepare() -> None:
-    """Make the clone, or bring what has been committed since to the one that is there."""
+    """Make the clone, or bring what has been committed since to the one that is there.
+
+    Raises:
+        CloneError: DVC's settings cannot be read.
+        RefError: git cannot make it.
+    """
     head = refs.git("rev-parse", "HEAD").strip()
     if ROOT.exists():
         try:
@@ -40,7 +52,11 @@ def reset(base: str) -> None:
     """Make its files those of a commit, whatever a trial made of them; DVC's outputs stay."""
     # Locks, of git and DVC, that were being held or written.
     (ROOT / ".git" / "index.lock").unlink(missing_ok=True)
-    shutil.rmtree(project() / ".dvc" / "tmp", ignore_errors=True)
+    for path in (project() / ".dvc" / "tmp").glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _AGE:
+            path.unlink()
     _git("checkout", "--quiet", "--force", "--detach", base)
     _git("clean", "--quiet", "--force", "-d")
     for ref in _git("for-each-ref", "--format=%(refname)", _EXPERIMENTS).split():
@@ -62,7 +78,8 @@ def bring(name: str) -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    return refs.git("-C", str(ROOT), *arguments)
+    # Its folder is said: of a broken clone git would else climb to the user's around it.
+    return refs.git("-C", str(ROOT), "--git-dir=.git", "--work-tree=.", *arguments)
 
 
 def _top() -> str:
@@ -80,10 +97,14 @@ def _name_committer() -> None:
 def _configure_dvc() -> None:
     """Let it share cache and remotes with the user's clone, wherever these are said to be."""
     from dvc.config import Config, merge
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(".") as repository, Config(str(project() / ".dvc")).edit("local") as settings:
-        settings.clear()
-        for level in ("repo", "local"):
-            merge(settings, repository.config.read(level))
-        merge(settings, {"cache": {"dir": repository.cache.local_cache_dir}})
+    try:
+        with Repo(".") as repository, Config(str(project() / ".dvc")).edit("local") as settings:
+            settings.clear()
+            for level in ("repo", "local"):
+                merge(settings, repository.config.read(level))
+            merge(settings, {"cache": {"dir": repository.cache.local_cache_dir}})
+    except DvcException as error:
+        raise CloneError(f"DVC's settings of this clone cannot be used: {error}") from None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from slimline.pruning import record as pruning_record
@@ -55,6 +56,7 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
         try:
             ran, came_of_it = _run(bench, name, values, is_stoppable=seed is None)
             found |= came_of_it
+            _mark(name).unlink(missing_ok=True)
         except StageError as error:
             ran, found = error.ran, {"state": "failed", "reason": str(error)}
         except StageKilledError as error:
@@ -82,10 +84,13 @@ def run(bench: Bench, settings: Settings, number: int, seed: int | None = None) 
 
 def _was_killed_before(name: str) -> bool:
     """Say whether a trial was killed on this machine before, and remember that it was now."""
-    mark = experiment.LOGS / f"{name}.killed"
-    is_known = mark.exists()
-    mark.touch()
+    is_known = _mark(name).exists()
+    _mark(name).touch()
     return is_known
+
+
+def _mark(name: str) -> Path:
+    return experiment.LOGS / f"{name}.killed"
 
 
 def _run(

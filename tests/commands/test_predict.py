@@ -96,6 +96,8 @@ def test_a_folder_without_images_is_told(
     printed = capsys.readouterr()
     assert "empty: has no file that is an image by its name" in printed.err
     assert printed.out.startswith(str(image))
+    assert main(["predict", str(model), str(tmp_path / "empty")]) == 1
+    assert capsys.readouterr().out == ""
 
 
 def test_json_is_an_object_per_file(

@@ -1,6 +1,6 @@
 """What a trial runs, where it ends on the way, and what a killed one leaves behind."""
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,9 +78,34 @@ def test_what_a_killed_trial_left_in_the_clone_is_thrown_away() -> None:
     (tmp / "rwlock").write_text("{")
     toy.git(clone, "update-ref", "refs/exps/stash", "HEAD")
     assert run({"prune.threshold": 0.4}).commit
-    (clone / ".git" / "HEAD").write_text("cut of")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["HEAD", "config", ""])
+def test_a_broken_clone_is_made_anew_and_the_user_s_stays(lost: str, study: Path) -> None:
+    """Git looks for a repository above a folder that is none, and that would be the user's."""
+    origin = study.parent.parent / "origin.git"
+    toy.git(study, "clone", "--quiet", "--bare", str(study.parent), str(origin))
+    toy.git(study, "remote", "add", "origin", str(origin))
+    first = run({"prune.threshold": 0.4}).commit
+    (study / "made_up.py").write_text("edited")
+    broken = own_clone.ROOT / ".git" / lost
+    shutil.rmtree(broken) if broken.is_dir() else broken.write_text("cut of")
     own_clone.prepare()
+    assert (study / "made_up.py").read_text() == "edited"
+    assert refs.git("symbolic-ref", "HEAD").strip() == "refs/heads/main"
+    assert experiment.find(NAME) == first
     assert run({"prune.threshold": 0.3}).commit
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("study")
+def test_dvc_need_not_hash_again_what_it_knows() -> None:
+    run({"prune.threshold": 0.4})
+    age = own_clone.project() / ".dvc" / "tmp" / "btime"
+    before = age.stat().st_mtime_ns
+    own_clone.reset(refs.git("rev-parse", "HEAD").strip())
+    assert age.stat().st_mtime_ns == before
 
 
 @pytest.mark.usefixtures("study")
@@ -102,7 +127,7 @@ def test_nothing_of_a_child_lives_on_where_a_look_fails() -> None:
 
 
 def test_dvc_does_not_begin_where_the_search_is_dead() -> None:
-    command = [sys.executable, "-m", "slimline.search.dvc_child", "1", "--version"]
+    command = [sys.executable, "-m", "slimline.search.dvc_child", "-1", "--version"]
     done = subprocess.run(
         command, cwd=toy.ROOT, capture_output=True, start_new_session=True, check=False
     )
@@ -133,11 +158,9 @@ def test_dvc_tells_what_is_done(lines: list[str], done: list[str]) -> None:
 
 
 def is_running(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in Path(f"/proc/{number}/status").read_text()
+    listed = ["ps", "-o", "stat=", "-p", str(number)]
+    state = subprocess.run(listed, capture_output=True, text=True, check=False).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 def wait_for(is_so: Callable[[], bool], seconds: float = 60) -> None:

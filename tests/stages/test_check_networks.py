@@ -73,7 +73,7 @@ def test_cuts_that_are_smaller_than_photos_are_stored_are_told(
     assert check(training__augment__crop=0.35)
     assert check(training__augment__crop=0.08, data__store="original")
     assert "cuts" not in capsys.readouterr().out
-    assert check(training__augment__crop=0.08)
+    assert check(training__augment__crop=0.08, data__store="resized")
     told = "training.augment.crop: the smallest random cuts of large JPEGs are enlarged"
     is_of_photos = isinstance(split_files.load(prepared).images, ImageFiles)
     assert capsys.readouterr().out.count(told) == is_of_photos
