@@ -1,9 +1,11 @@
 """Conventions that DESIGN fixes, held by looking at dvc.yaml, params.yaml and the imports."""
 
+import ast
 import io
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,29 @@ def test_a_choice_of_code_is_noticed() -> None:
     paths = (path.relative_to(ROOT) for path in (ROOT / "slimline").rglob("*.py"))
     tables = (table for path in paths for table in source.module(path).tables.values())
     assert {key for table in tables for key in table.chosen_by} == set(block("code")["params"])
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """But for the watchers, each of which is the same thing for another tool."""
+    names = Counter(
+        each.name
+        for path in (ROOT / "slimline").rglob("*.py")
+        if path.parent.name != "watchers"
+        for each in ast.parse(path.read_text()).body
+        if isinstance(each, ast.ClassDef) and not each.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_function_body_stands_twice() -> None:
+    bodies = Counter(
+        "".join(map(ast.dump, each.body))
+        for folder in ("slimline", "stages")
+        for path in (ROOT / folder).rglob("*.py")
+        for each in ast.walk(ast.parse(path.read_text()))
+        if isinstance(each, ast.FunctionDef) and len(each.body) > 2
+    )
+    assert [body for body, count in bodies.items() if count > 1] == []
 
 
 def test_a_shared_section_is_listed_where_it_is_shared() -> None:

@@ -29,7 +29,7 @@ _AT_ONCE = 2**21
 
 
 @dataclass(frozen=True)
-class Pair:
+class NearPair:
     """A photo and the one among others that it is nearest to."""
 
     photo: int
@@ -50,7 +50,7 @@ def look(image: Image.Image) -> bytes:
     return np.packbits(bits).tobytes() + small.reduce(_HASHED // _THUMBNAIL).tobytes()
 
 
-def find(photos: Sequence[bytes], others: Sequence[bytes]) -> Iterator[Pair]:
+def find(photos: Sequence[bytes], others: Sequence[bytes]) -> Iterator[NearPair]:
     """Yield each of the photos that has a near copy among the others, with the nearest one.
 
     Both are given by what `look` returned. Takes some 5 ns for each of the photos times the others.
@@ -66,7 +66,7 @@ def find(photos: Sequence[bytes], others: Sequence[bytes]) -> Iterator[Pair]:
             candidates = np.flatnonzero(is_near[row])
             nearest = _nearest(photos[start + row], others, candidates)
             if nearest is not None:
-                yield Pair(start + row, nearest)
+                yield NearPair(start + row, nearest)
 
 
 def _nearest(photo: bytes, others: Sequence[bytes], candidates: NDArray[np.int64]) -> int | None:

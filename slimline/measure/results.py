@@ -27,7 +27,7 @@ _ROUNDING = 0.001
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """How the times were taken, see `slimline.measure.benchmark_figures.run`."""
 
     blocks: int
@@ -55,7 +55,7 @@ class Results:
     test_sha256: str
     """Of the test images and labels; empty where a commit did not keep it."""
     blocks: Mapping[str, Times]
-    run: Run | None
+    run: BenchmarkRun | None
     """None where a commit did not keep it."""
     control: NDArray[np.int64] | None = None
     """[images]: the class that the control of pruning answers with; None where it was not asked
@@ -133,10 +133,10 @@ def load(metrics: Path, declared: Variants, *, newer: Results | None = None) -> 
     return found
 
 
-def _run(path: Path) -> Run:
+def _run(path: Path) -> BenchmarkRun:
     content = variant_figures.read_json(path)
     try:
-        return Run(**content)
+        return BenchmarkRun(**content)
     except TypeError as error:
         raise ResultsError(f"{path}: is of another version; run `dvc repro`: {error}") from None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slimline.report.comparison import Comparison, VariantChange
     from slimline.report.gates import Gate
     from slimline.report.recall import ClassChange
-    from slimline.report.waterfall import Step, StepChange
+    from slimline.report.waterfall import StepChange, WaterfallStep
 
 _NONE = "\N{EN DASH}"
 
@@ -157,19 +157,19 @@ def setting(value: Any) -> str:
     return _NONE if value is None else fmt.cell(str(value))
 
 
-def _step_top1(step: Step) -> str:
+def _step_top1(step: WaterfallStep) -> str:
     return fmt.points(step.top1)
 
 
-def _step_size(step: Step) -> str:
+def _step_size(step: WaterfallStep) -> str:
     return fmt.signed(step.size_kib, fmt.kib)
 
 
-def _step_macs(step: Step) -> str:
+def _step_macs(step: WaterfallStep) -> str:
     return fmt.signed(step.macs_m, fmt.millions)
 
 
-def _step_time(step: Step) -> str:
+def _step_time(step: WaterfallStep) -> str:
     told = fmt.signed(step.p50_ms, fmt.milliseconds)
     if step.slower is None:
         return told

@@ -12,7 +12,7 @@ from slimline.measure import block_times, device_figures, newly_wrong, results
 from slimline.measure.device_figures import Device
 from slimline.measure.newly_wrong import NewlyWrong
 from slimline.measure.paired_answers import Paired
-from slimline.measure.results import Results, Run
+from slimline.measure.results import BenchmarkRun, Results
 from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
 from slimline.pruning import record
@@ -91,7 +91,7 @@ class Report:
         return self.results.product
 
     @property
-    def run(self) -> Run:
+    def run(self) -> BenchmarkRun:
         """How latency was measured."""
         assert self.results.run is not None, "only an older commit may lack it"
         return self.results.run

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slimline.measure.variant_figures import Variant
     from slimline.report.content import Report
     from slimline.report.curves import LearningCurve
-    from slimline.report.waterfall import Step, Waterfall
+    from slimline.report.waterfall import Waterfall, WaterfallStep
 
 _KEY_CHARACTERS = 18
 """Of a line beside bars, as many as its margin has room for."""
@@ -269,14 +269,14 @@ def _change(before: float, after: float) -> float:
     return 100 * (after / before - 1)
 
 
-def _top1_bounds(step: Step) -> _Bounds:
+def _top1_bounds(step: WaterfallStep) -> _Bounds:
     if step.paired is None:
         return None
     low, high = step.paired.gain_bounds()
     return step.before.top1 + low, step.before.top1 + high
 
 
-def _time_bounds(step: Step) -> _Bounds:
+def _time_bounds(step: WaterfallStep) -> _Bounds:
     """Return the bounds of the time after a step, given that before it."""
     if step.slower is None or isinf(step.slower[2]):
         return None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slimline.measure.device_figures import Device
     from slimline.measure.newly_wrong import NewlyWrong
     from slimline.measure.paired_answers import Paired
-    from slimline.measure.results import Run
+    from slimline.measure.results import BenchmarkRun
     from slimline.measure.variant_figures import Variant
     from slimline.pruning.record import LayerChange, Round
     from slimline.quantization.mixed_record import LayerChoice
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slimline.report.drawings import Drawing
     from slimline.report.gates import Gate
     from slimline.report.recall import ClassChange
-    from slimline.report.waterfall import Step
+    from slimline.report.waterfall import WaterfallStep
 
 _NONE = "\N{EN DASH}"
 _ARROW = "\N{RIGHTWARDS ARROW}"
@@ -97,7 +97,7 @@ def level_cells(each: Variant) -> list[str]:
     ]
 
 
-def step_cells(step: Step) -> list[str]:
+def step_cells(step: WaterfallStep) -> list[str]:
     """What a stage gains and loses: points, images won and lost, KiB, MACs, ms; all in percent."""
     before, after, found = step.before, step.after, step.paired
     counts = f"{found.won} won, {found.lost} lost" if found else _NONE
@@ -254,7 +254,7 @@ def gain_sentence(found: Paired) -> str:
     )
 
 
-def run_sentence(run: Run) -> str:
+def run_sentence(run: BenchmarkRun) -> str:
     """How sure the times are, and what else the machine did."""
     known = (
         "too few to bound a speedup"
@@ -292,7 +292,7 @@ def _share(before: float, after: float) -> str:
     return fmt.change(100 * (after / before - 1)) if before else _NONE
 
 
-def _time_bounds(step: Step) -> str:
+def _time_bounds(step: WaterfallStep) -> str:
     if step.slower is None:
         return _NONE
     _, low, high = step.slower

@@ -15,7 +15,7 @@ _PRUNED = "prune"
 
 
 @dataclass(frozen=True)
-class Step:
+class WaterfallStep:
     """What one stage, or the chain as a whole, changed; negative is less than before."""
 
     name: str
@@ -63,9 +63,9 @@ class Step:
 class Waterfall:
     """The steps in order; each figure's steps add up to that of `total`."""
 
-    steps: Sequence[Step]
-    total: Step
-    control: tuple[Step, Step] | None = None
+    steps: Sequence[WaterfallStep]
+    total: WaterfallStep
+    control: tuple[WaterfallStep, WaterfallStep] | None = None
     """Of the step to `prune` what its recovery gains with nothing cut, and then what the cut does;
     None where the control was not asked for."""
 
@@ -74,9 +74,9 @@ class Waterfall:
 class StepChange:
     """One step in two commits."""
 
-    before: Step | None
+    before: WaterfallStep | None
     """None if the base has not both variants of it."""
-    after: Step
+    after: WaterfallStep
     is_same_machine: bool
     """Whether the times may be put side by side."""
 
@@ -111,7 +111,7 @@ def compare(then: Waterfall, now: Waterfall) -> list[StepChange]:
     ]
 
 
-def _control(found: Results, pruned: Step) -> tuple[Step, Step]:
+def _control(found: Results, pruned: WaterfallStep) -> tuple[WaterfallStep, WaterfallStep]:
     """Return a step in two halves; with nothing cut the network is what it was but for weights."""
     assert found.control is not None
     labels = found.labels
@@ -120,18 +120,18 @@ def _control(found: Results, pruned: Step) -> tuple[Step, Step]:
     between = replace(pruned.before, name="control", top1=first.top1_after)
     same = (pruned.times[0], pruned.times[0]) if pruned.times else None
     return (
-        Step("of it more training", pruned.before, between, first, same),
-        Step("of it the cut", between, pruned.after, second, pruned.times),
+        WaterfallStep("of it more training", pruned.before, between, first, same),
+        WaterfallStep("of it the cut", between, pruned.after, second, pruned.times),
     )
 
 
-def _step(found: Results, before: str, after: str, *, is_labelled: bool) -> Step:
+def _step(found: Results, before: str, after: str, *, is_labelled: bool) -> WaterfallStep:
     compared = found.paired(before, after) if is_labelled else None
     times = found.blocks
     pair = (times[before], times[after]) if {before, after} <= set(times) else None
-    return Step(after, found.variants[before], found.variants[after], compared, pair)
+    return WaterfallStep(after, found.variants[before], found.variants[after], compared, pair)
 
 
-def _change(then: Step | None, now: Step) -> StepChange:
+def _change(then: WaterfallStep | None, now: WaterfallStep) -> StepChange:
     is_same = then is not None and then.after.machine == now.after.machine
     return StepChange(then, now, is_same)

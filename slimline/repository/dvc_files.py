@@ -23,7 +23,7 @@ _IGNORED = {"__pycache__", ".DS_Store"}
 
 
 @dataclass(frozen=True)
-class Record:
+class Recorded:
     """The hash of a file or folder, as DVC wrote it down."""
 
     path: str
@@ -49,12 +49,12 @@ class Lock:
     stages: Mapping[str, Mapping[str, Any]]
 
     @property
-    def outs(self) -> list[Record]:
+    def outs(self) -> list[Recorded]:
         """All outputs."""
         return list(self._records("outs"))
 
     @property
-    def deps(self) -> list[Record]:
+    def deps(self) -> list[Recorded]:
         """All dependencies, code as well."""
         return list(self._records("deps"))
 
@@ -63,13 +63,13 @@ class Lock:
         found = (each.md5 for each in (*self.outs, *self.deps) if each.path == path)
         return next(found, None)
 
-    def of(self, kind: str, stage: str) -> list[Record]:
+    def of(self, kind: str, stage: str) -> list[Recorded]:
         """Return the `deps` or `outs` of one stage, none if it never ran."""
         told = f"{LOCK}, stage {stage}"
         content = self.stages.get(stage, {}).get(kind, [])
         return [_record(each, each["path"], told) for each in content if "md5" in each]
 
-    def _records(self, kind: str) -> Iterator[Record]:
+    def _records(self, kind: str) -> Iterator[Recorded]:
         for stage in self.stages:
             yield from self.of(kind, stage)
 
@@ -91,9 +91,9 @@ def inside(path: str, told: str) -> str:
     return path
 
 
-def _record(entry: Mapping[str, Any], path: str, source: str) -> Record:
+def _record(entry: Mapping[str, Any], path: str, source: str) -> Recorded:
     path = inside(path, source)
-    return Record(path, entry["md5"], source, entry.get("size"), entry.get("nfiles"))
+    return Recorded(path, entry["md5"], source, entry.get("size"), entry.get("nfiles"))
 
 
 def read_lock(root: Path) -> Lock:
@@ -105,7 +105,7 @@ def read_lock(root: Path) -> Lock:
     return Lock(params.read(root / LOCK).get("stages", {}))
 
 
-def read_added(root: Path) -> list[Record]:
+def read_added(root: Path) -> list[Recorded]:
     """Return what `dvc add` tracks, from all `.dvc` files.
 
     Raises:
@@ -142,7 +142,7 @@ class Verification:
     """What is wrong with each file or object that is not what DVC recorded."""
     _hashed: dict[Path, str] = field(default_factory=dict)
 
-    def check(self, record: Record) -> None:
+    def check(self, record: Recorded) -> None:
         """Hash what a record tells of, in the workspace and in the cache."""
         path = self.root / record.path
         listing = self._check_objects(record)
@@ -173,7 +173,7 @@ class Verification:
         for path in sorted(self.cache.glob("??/*")):
             self.check_object(path.parent.name + path.name, "another commit's file")
 
-    def _check_objects(self, record: Record) -> dict[str, str] | None:
+    def _check_objects(self, record: Recorded) -> dict[str, str] | None:
         """Hash a record's objects; return the files of a folder, None if the list is not there."""
         path = self.check_object(record.md5, record.path)
         if path is None or not record.is_folder:
@@ -183,7 +183,7 @@ class Verification:
             self.check_object(md5, f"{record.path}/{name}")
         return listing
 
-    def _check_folder(self, path: Path, listing: Mapping[str, str], record: Record) -> None:
+    def _check_folder(self, path: Path, listing: Mapping[str, str], record: Recorded) -> None:
         for name, md5 in listing.items():
             if (path / name).is_file():
                 self._check_file(path / name, md5, record.source)
@@ -192,7 +192,7 @@ class Verification:
         for name in sorted(set(_names_under(path)) - set(listing)):
             self._differs(f"{record.path}/{name}", f"is unknown to {record.source}")
 
-    def _check_whole_folder(self, path: Path, record: Record) -> None:
+    def _check_whole_folder(self, path: Path, record: Recorded) -> None:
         """Without the list of its files only the folder as a whole can be judged."""
         hashes = {name: self._md5(path / name) for name in _names_under(path)}
         self.num_files += len(hashes)

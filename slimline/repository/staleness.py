@@ -19,7 +19,7 @@ from slimline import code_hashes, params
 from slimline.errors import SlimlineError
 from slimline.repository import declared_stages, dvc_files
 from slimline.repository.declared_stages import Out, Stage
-from slimline.repository.dvc_files import LOCK, Lock, Record, inside, within
+from slimline.repository.dvc_files import LOCK, Lock, Recorded, inside, within
 
 _CODE, _CODE_HASHES, _SCRIPTS = ("slimline", "stages", "own"), "metrics/code", "stages"
 """Our code is compared by its hashes, which a comment does not change (decision 18)."""
@@ -116,7 +116,7 @@ class _Comparison:
         self.notes: list[str] = []
         self._outs = {out.path: (stage, out) for stage in declared for out in stage.outs}
         self._files: dict[str, Mapping[str, Any]] = {}
-        self._differences: dict[Record, str | None] = {}
+        self._differences: dict[Recorded, str | None] = {}
         self._hashed: dict[str, str] = {}
 
     def reasons(self, stage: Stage) -> Iterator[str]:
@@ -184,7 +184,7 @@ class _Comparison:
                 more = f" and {len(names) - 3} more" if len(names) > 3 else ""
                 yield f"its code changed: {', '.join(names[:3])}{more}"
 
-    def _dep(self, path: str, recorded: Record | None) -> Iterator[str]:
+    def _dep(self, path: str, recorded: Recorded | None) -> Iterator[str]:
         if recorded is None:
             yield f"it ran without {path}"
             return
@@ -194,7 +194,7 @@ class _Comparison:
         if difference is not None:
             yield f"{path} {difference}"
 
-    def _difference(self, recorded: Record) -> str | None:
+    def _difference(self, recorded: Recorded) -> str | None:
         """Return how what a stage read differs from what is here, None where it does not."""
         made_by = self._maker(recorded.path)
         if made_by is None:
@@ -220,7 +220,7 @@ class _Comparison:
                 return self._outs[made]
         return None
 
-    def _out(self, out: Out, made: Record | None) -> Iterator[str]:
+    def _out(self, out: Out, made: Recorded | None) -> Iterator[str]:
         if made is None:
             yield f"{LOCK} has no hash of {out.path}"
         elif not out.is_cached:
@@ -235,7 +235,7 @@ class _Comparison:
             self._hashed[path] = dvc_files.hash_path(self.root / path)
         return self._hashed[path]
 
-    def _data_difference(self, recorded: Record) -> str | None:
+    def _data_difference(self, recorded: Recorded) -> str | None:
         """Compare data that no stage makes, by hash; as far as it is here, or not too large."""
         path, other = self.root / recorded.path, "is another than the one it ran with"
         absent = [each for each in self._added if not (self.root / each.path).exists()]
@@ -264,7 +264,7 @@ class _Comparison:
         return None
 
     @cached_property
-    def _added(self) -> list[Record]:
+    def _added(self) -> list[Recorded]:
         return dvc_files.read_added(self.root)
 
 

@@ -22,7 +22,7 @@ _NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ReadyChoice:
     """A trial that answers a question, by what is asked."""
 
     name: str
@@ -60,7 +60,7 @@ class Page:
     lead: str
     effort: str
     """What the trials cost, and what they would have cost without the run cache."""
-    choices: Sequence[Choice]
+    choices: Sequence[ReadyChoice]
     confirmations: Sequence[ConfirmationRow]
     drawings: Sequence[Drawing]
     has_importances: bool
@@ -69,7 +69,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Point:
+class TrialPoint:
     """A product of a trial, for the front."""
 
     record: Record
@@ -80,7 +80,7 @@ def content(bench: Bench, found: Sequence[Record], importances: Mapping[str, flo
     """Return the page of a study."""
     search = bench.search
     known = judgement.trials(found, search)
-    made = [Point(each, each.figures["top1"]) for each in known if each.state == "complete"]
+    made = [TrialPoint(each, each.figures["top1"]) for each in known if each.state == "complete"]
     ranked = judgement.ranked(known, search)
     confirmed = judgement.confirmed(found, search)
     best = confirmed.trial if confirmed else ranked[0] if ranked else None
@@ -159,14 +159,19 @@ def _lead(
 
 
 def _front(
-    made: Sequence[Point], best: Record | None, figure: str, title: str, label: str, bench: Bench
+    made: Sequence[TrialPoint],
+    best: Record | None,
+    figure: str,
+    title: str,
+    label: str,
+    bench: Bench,
 ) -> Drawing | None:
     """Return accuracy against a figure; None where no trial has it."""
     there = [each for each in made if each.record.figures.get(figure)]
     if not there:
         return None
 
-    def price(point: Point) -> float:
+    def price(point: TrialPoint) -> float:
         return point.record.figures[figure]
 
     edge = pareto_front.front(there, price)
@@ -188,7 +193,7 @@ def _front(
     return drawings.many(marks, max(floors) if floors else None, title=title, label=label)
 
 
-def _choices(made: Sequence[Point]) -> list[Choice]:
+def _choices(made: Sequence[TrialPoint]) -> list[ReadyChoice]:
     """Return the best trial for each common question that a trial answers."""
     is_timed = all("latency_ms" in each.record.figures for each in made)
     found = [
@@ -209,15 +214,15 @@ def _choices(made: Sequence[Point]) -> list[Choice]:
     return [each for each in found if each is not None]
 
 
-def _choice(name: str, fit: Sequence[Point], figure: str) -> Choice | None:
+def _choice(name: str, fit: Sequence[TrialPoint], figure: str) -> ReadyChoice | None:
     """Return the trial with least of a figure, the more accurate of equal ones."""
     if not fit:
         return None
     ranked = sorted(fit, key=lambda e: (e.record.figures[figure] if figure else 0.0, -e.top1))
-    return Choice(name, [ranked[0].record.trial, *_cells(ranked[0].record)])
+    return ReadyChoice(name, [ranked[0].record.trial, *_cells(ranked[0].record)])
 
 
-def _within(made: Sequence[Point], points: float) -> list[Point]:
+def _within(made: Sequence[TrialPoint], points: float) -> list[TrialPoint]:
     return [each for each in made if judgement.drop(each.record.figures) <= points]
 
 

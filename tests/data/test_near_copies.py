@@ -10,7 +10,7 @@ import toy
 from PIL import Image
 
 from slimline.data import folders, near_copies, splitting
-from slimline.data.near_copies import Pair
+from slimline.data.near_copies import NearPair
 from slimline.data.split_files import Split
 from slimline.errors import DataError
 
@@ -39,7 +39,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
 def test_a_copy_is_found_with_its_original(pictures: list[Image.Image], copy) -> None:
     originals = [near_copies.look(picture) for picture in pictures]
     copies = [near_copies.look(copy(picture)) for picture in pictures[:20]]
-    assert list(near_copies.find(copies, originals)) == [Pair(row, row) for row in range(20)]
+    assert list(near_copies.find(copies, originals)) == [NearPair(row, row) for row in range(20)]
 
 
 def test_other_photos_are_no_copies(pictures: list[Image.Image]) -> None:
@@ -58,7 +58,7 @@ def test_many_photos_are_compared_in_parts(
 ) -> None:
     looks = [near_copies.look(picture) for picture in pictures]
     monkeypatch.setattr(near_copies, "_AT_ONCE", 70)
-    assert list(near_copies.find(looks, looks)) == [Pair(row, row) for row in range(len(looks))]
+    assert list(near_copies.find(looks, looks)) == [NearPair(row, row) for row in range(len(looks))]
     assert list(near_copies.find([], looks)) == list(near_copies.find(looks, [])) == []
 
 
