@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 import toy
 
-NOT_WATCHED = {"__init__", "code", "validate_params", "device_export", "device_evaluate"}
-"""The last two run where `targets` names a runtime, whose packages a test run may lack."""
+from slimline.targets.executorch import installed
+
+ON_DEMAND = ("device_export", "device_evaluate")
+"""They run where `targets` names a runtime, whose packages a test run may lack."""
+NOT_WATCHED = {"__init__", "code", "validate_params", *ON_DEMAND}
 STAGES = sorted(
     path.stem for path in (toy.ROOT / "stages").glob("*.py") if path.stem not in NOT_WATCHED
 )
@@ -23,6 +26,24 @@ def test_every_file_that_a_stage_opens_is_hashed(
 ) -> None:
     assert f"stages/{stage}.py" in opened[stage], "the stage was not watched"
     assert opened[stage] - hashed(pipeline, stage) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not installed.versions()["executorch"], reason="requirements-executorch.lock is not installed"
+)
+def test_nor_does_what_another_runtime_runs(pipeline: Path, tmp_path: Path) -> None:
+    folder = toy.clone(pipeline, tmp_path / "toy")
+    toy.set_params(folder, {"targets": ["executorch"]})
+    watched = tmp_path / "opened"
+    watched.mkdir()
+    watch = {"PYTHONPATH": str(toy.ROOT / "tests" / "watch"), "WATCH_TARGET": str(watched)}
+    toy.dvc(folder, "repro", "device_evaluate@executorch", environment=watch)
+    for stage in ON_DEMAND:
+        found = set((watched / f"{stage}.txt").read_text().splitlines())
+        assert f"stages/{stage}.py" in found
+        assert "slimline/targets/executorch/runtime.py" in found
+        assert found - hashed(folder, stage) == set()
 
 
 def test_templates_were_watched_too(opened: dict[str, set[str]]) -> None:
