@@ -169,6 +169,8 @@ def _print(bench: Bench, workers: int, rounds: int) -> None:
         for name, run in loops.items():
             if bench.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats()
+            # Our loop takes it back after each step.
+            determinism.allow_tf32(bench.recipe.step.precision == "tf32")
             found[name].append(run(bench))
             if bench.device.type == "cuda":
                 memory[name] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f}"

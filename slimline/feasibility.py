@@ -133,10 +133,13 @@ def _check_images(model: Classifier, section: str) -> None:
 
 
 def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
+    from slimline.networks import reparameterisation
     from slimline.networks.registry import REGISTRY
     from slimline.quantization import mixed_precision
 
-    if settings.prune.layers:
+    is_known = model.architecture.backbone in REGISTRY
+    model = reparameterisation.merged(model)  # as it is pruned and quantized
+    if settings.prune.layers or not (is_known or settings.prune.is_idle):
         rows = slice(0, _FEW)
         few = replace(train, images=train.images[rows], labels=train.labels[rows])
         names = [
@@ -146,7 +149,7 @@ def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
             settings.prune.layers, names, key="prune.layers", kind="layer that can be pruned"
         )
     are_named = any(each.mixed.float_layers for each in settings.quantizers.values())
-    if not are_named and model.architecture.backbone in REGISTRY:
+    if not are_named and is_known:
         return
     # That a network which nobody has tried can be followed at all is found out here as well.
     names = list(mixed_precision.layers(model))

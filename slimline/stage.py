@@ -40,3 +40,14 @@ def _die_with_parent() -> None:
     """Ask the kernel to kill this process when DVC dies: no stage writes behind its back."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _is_stage() -> bool:
+    """Return whether this process runs a stage, and not something that imports one."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    return module is not None and module.name.startswith("stages.")
+
+
+# Stages import this before torch, which takes seconds, in which DVC may die as well.
+if _is_stage():
+    _die_with_parent()

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import toy
@@ -48,3 +50,35 @@ def test_too_few_arguments(tmp_path: Path) -> None:
     done = run(tmp_path, "pass")
     assert done.returncode == 1
     assert "usage: python -m __main__ source others" in done.stderr
+
+
+def test_no_stage_outlives_dvc_while_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").touch()
+    (tmp_path / "stages/slow.py").write_text(
+        "import os, time\nfrom slimline import stage\n"
+        "print(os.getpid(), flush=True)\ntime.sleep(60)  # as torch does\n"
+    )
+    started = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'stages.slow'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", started],
+        cwd=tmp_path,
+        env=toy.of_stages() | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(toy.ROOT)])},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        stage = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while is_alive(stage) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(stage)
+
+
+def is_alive(process: int) -> bool:
+    """Return whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import repository
 import toy
+from ruamel.yaml import YAML
 
 from slimline import code_hashes, files, params
 from slimline.__main__ import main
@@ -182,3 +183,18 @@ def test_what_is_not_understood_is_refused(tmp_path: Path) -> None:
     files.write_text(tmp_path / "dvc.yaml", "stages:\n  a:\n    matrix: {b: [1]}\n    cmd: c\n")
     with pytest.raises(ValueError, match=r"stages.a: matrix is not understood; use foreach"):
         declared_stages.read(tmp_path)
+
+
+def test_a_frozen_stage_is_compared_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`dvc repro` left it alone, and its figures are of the params before."""
+    pipeline = params.read(folder / "dvc.yaml")
+    pipeline["stages"]["int8_export"]["frozen"] = True
+    YAML().dump(pipeline, folder / "dvc.yaml")
+    toy.set_params(folder, {"prune.threshold": 0.9})
+    lock = json.loads((folder / "dvc.lock").read_text())
+    given = params.read(folder / "params.yaml")
+    lock["stages"]["validate_params"]["params"]["params.yaml"] = given
+    (folder / "dvc.lock").write_text(json.dumps(lock))
+    assert main(["gate"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("stage int8_export is stale: it is frozen: `dvc unfreeze` lets it run;")

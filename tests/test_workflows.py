@@ -76,3 +76,10 @@ def test_what_is_judged_is_what_the_comment_shows() -> None:
     )
     assert "pull_request.head.sha" in checkout["with"]["ref"]
     assert "workflow_run.head_sha" in str(steps("comment", "render"))
+
+
+@pytest.mark.parametrize(("name", "job"), [("tests", "test"), ("nightly", "test-all")])
+def test_what_executorch_runs_is_tested(name: str, job: str) -> None:
+    install = "python -m pip install --no-deps --requirement requirements-executorch.lock"
+    assert install in commands(name, job)
+    assert install in (toy.ROOT / "README.md").read_text()

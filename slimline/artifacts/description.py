@@ -123,8 +123,12 @@ def check(path: Path) -> None:
 
 def differing(folder: Path) -> list[str]:
     """Return what is wrong with the files of a folder, a sentence each."""
+    try:
+        names = list(_own(folder, read(folder)).values())
+    except ArtifactError as error:
+        return [str(error)]
     found = []
-    for name in _own(folder, read(folder)).values():
+    for name in names:
         try:
             check(folder / name)
         except ArtifactError as error:

@@ -10,6 +10,8 @@ writes
   model.json     how an image becomes the input, step by step, and what the model was made from
   predict.py     answers; one file that needs numpy, Pillow and onnxruntime
   model_card.md  what it is for, its figures, how to run it
+  preprocessing.md
+                 the same steps to the byte, for a program in another language
   SHA256SUMS     checked by `sha256sum --check SHA256SUMS`
 
 and with --browser, which needs npm and a network once,

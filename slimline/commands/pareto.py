@@ -13,6 +13,7 @@ the params, data and code that are here is refused, and the stage named.
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,6 +38,10 @@ def run(arguments: Namespace) -> int:
 
     shown = _over_experiments.shown(arguments)
     found = pareto_front.points(shown, variants.read())
+    others = pareto_front.of_others(shown)
+    if others:
+        told = f"{len(others)} left out, scored on other validation images: {', '.join(others)}"
+        print(told, file=sys.stderr)
     if not found:
         raise ArtifactError("there are no figures yet; run `dvc repro`")
     timed = pareto_front.comparable(found)

@@ -23,6 +23,8 @@ from slimline.commands import _over_experiments
 if TYPE_CHECKING:
     from slimline.report.seeds import Setting
 
+_OTHER = "other code or images"
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
@@ -106,4 +108,4 @@ def _print_differences(first: Setting, others: list[Setting]) -> None:
 def _named(each: Setting, first: Setting, differing: list[str]) -> str:
     from slimline.report import number_formatting as fmt
 
-    return fmt.cell(each.sources[0] if each is first else ", ".join(differing))
+    return fmt.cell(each.sources[0] if each is first else ", ".join(differing) or _OTHER)

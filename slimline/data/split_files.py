@@ -114,6 +114,15 @@ class Split:
         """Return the number of images."""
         return len(self.labels)
 
+    @property
+    def stored(self) -> str:
+        """`digest`, and what of packed photos is a smaller copy, of which cuts are other ones."""
+        if not isinstance(self.images, ImageFiles):
+            return self.digest
+        packed = self.images.files
+        sizes = packed.places[packed.rows].tobytes() if isinstance(packed, PackedFiles) else b""
+        return hashlib.sha256(self.digest.encode() + sizes).hexdigest()
+
 
 def save(folder: Path, split: Split, *, copies: Copies | None = None) -> None:
     """Write images, labels and manifest, at once.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from slimline import files
 from slimline.measure import significance
+from slimline.measure.variant_figures import ResultsError
 
 Times: TypeAlias = NDArray[np.float64]
 """[blocks], ms."""
@@ -22,9 +23,16 @@ _FEWEST_BATCHES = 6
 
 
 def read(path: Path) -> dict[str, Times]:
-    """Return the times of each variant."""
-    rows = files.read_table(path)
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    """Return the times of each variant.
+
+    Raises:
+        ResultsError: the file is damaged, as after a merge with conflicts.
+    """
+    try:
+        rows = files.read_table(path)
+        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    except (IndexError, ValueError) as error:
+        raise ResultsError(f"{path}: is no table of times: {error}; run `dvc repro`") from None
 
 
 def speedup_bounds(reference: Times, times: Times, sure: float) -> tuple[float, float]:

@@ -123,14 +123,19 @@ def detectable(variance: float, count: int, sure: float) -> float:
 
     `variance` is that of one value. The bound at `sure` then lies beyond no difference in 80 % of
     all samples, by the normal approximation (Fleiss, Statistical Methods for Rates and Proportions,
-    1981, section 3.3).
+    1981, section 3.3). A difference of shares has a variance of about itself at least, as it takes
+    so many values that differ; half a value is for the correction for continuity.
     """
-    return (quantile(sure) + quantile(_POWER)) * sqrt(variance / count)
+    z = quantile(sure) + quantile(_POWER)
+    return max(z * sqrt(variance / count), z**2 / count) + 0.5 / count
 
 
 def images_needed(variance: float, difference: float, sure: float) -> int:
     """Return how many values show a true difference in 8 of 10 cases; the inverse of the above."""
-    return ceil(variance * ((quantile(sure) + quantile(_POWER)) / difference) ** 2)
+    z = quantile(sure) + quantile(_POWER)
+    spread = z * sqrt(variance)
+    few = (z**2 + 0.5) / difference
+    return ceil(max(few, (sqrt(spread**2 + 2 * difference) - spread) ** -2))
 
 
 def median_bounds(values: NDArray[np.float64], sure: float) -> tuple[float, float]:

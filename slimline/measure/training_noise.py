@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ FEWEST_SEEDS = 3
 """Of fewer, their spread says nearly nothing."""
 
 SEED = "seed"
-_IDLE = ("gates.", "benchmark.", "search.")
+_IDLE = ("gates.", "benchmark.", "progress.", "search.")
 """Sections that change no answer."""
 
 
@@ -120,10 +120,11 @@ def read(path: Path) -> TrainingNoise | None:
         return None
     try:
         noise = TrainingNoise(**files.read_json(path))
+        is_known = noise.seeds >= FEWEST_SEEDS and 0 <= noise.deviation < inf
     except (TypeError, ValueError) as error:
         raise ResultsError(
             f"{path}: is not what `python -m slimline seeds --write` writes: {error}"
         ) from None
-    if not (noise.seeds >= FEWEST_SEEDS and noise.deviation >= 0):
+    if not is_known:  # NaN is not
         raise ResultsError(f"{path}: needs {FEWEST_SEEDS} seeds and a deviation of at least 0")
     return noise

@@ -35,14 +35,18 @@ _MADE = {"relu": nn.ReLU, "relu6": nn.ReLU6}
 def exchange(network: nn.Module, wanted: Activation) -> dict[str, int]:
     """Exchange every activation in place; return how many there were, by the name of their class.
 
-    The gates of squeeze-excitation are none and stay. ReLU needs its output for the gradient, so
-    that no dropout may change it in place.
+    The gates of squeeze-excitation are none and stay. One module may stand in many places. What was
+    not changed in place may be read again, or be a part of something, and is not changed in place.
+    ReLU needs its output for the gradient, so that no dropout may change it in place.
     """
     found: Counter[str] = Counter()
-    for path, module in list(network.named_modules()):
+    for path, module in list(network.named_modules(remove_duplicate=False)):
+        if network.get_submodule(path) is not module:
+            continue  # A block that stands in several places has it exchanged already.
         if type(module).__name__ in _NAMES:
             found[type(module).__name__] += 1
-            network.set_submodule(path, _MADE[wanted](inplace=True))
+            is_in_place = bool(getattr(module, "inplace", False))
+            network.set_submodule(path, _MADE[wanted](inplace=is_in_place))
         elif isinstance(module, nn.Dropout):
             module.inplace = False
     return dict(found)

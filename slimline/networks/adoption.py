@@ -22,7 +22,7 @@ from slimline.networks import (
     pretrained,
     state,
 )
-from slimline.networks.architecture import Architecture
+from slimline.networks.architecture import Architecture, of_channels
 from slimline.networks.checkpoint_folder import Notes
 
 if TYPE_CHECKING:
@@ -402,14 +402,7 @@ def _change_channels(network: nn.Module, name: str, channels: int) -> None:
     old = network.get_submodule(name)
     assert isinstance(old, nn.Conv2d)
     kernel = int(old.kernel_size[0])
-    stem = nn.Conv2d(
-        channels,
-        old.out_channels,
-        kernel,
-        stride=old.stride,  # type: ignore[arg-type]
-        padding=old.padding,  # type: ignore[arg-type]
-        bias=old.bias is not None,
-    )
+    stem = of_channels(old, channels)
     weight = pretrained.resize_stem(old.weight.detach(), channels=channels, kernel=kernel)
     stem.weight = nn.Parameter(weight)
     stem.bias = old.bias

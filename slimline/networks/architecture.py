@@ -6,6 +6,7 @@ A family's file says in a line per network where it comes from; all that is done
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,7 +122,7 @@ class Backbone:
         else:
             network = self.publish(architecture.num_classes)
         if not (self.is_found and _has_stem(network, self.stem, architecture)):
-            _replace_stem(network, self.stem, architecture)
+            _replace_stem(network, self.stem, architecture, is_found=self.is_found)
         if architecture.activation != "keep":
             from slimline.networks import activations
 
@@ -187,13 +188,18 @@ def _stride_and_kernel(stem: nn.Conv2d) -> tuple[int, int]:
     return int(stem.stride[0]), int(stem.kernel_size[0])
 
 
-def _replace_stem(model: nn.Module, name: str, architecture: Architecture) -> None:
+def _replace_stem(
+    model: nn.Module, name: str, architecture: Architecture, *, is_found: bool
+) -> None:
     """Exchange the first convolution for one of the architecture's stride, kernel and channels."""
     from torch import nn
 
     old = model.get_submodule(name)
     assert isinstance(old, nn.Conv2d)
     kernel = architecture.stem_kernel
+    if is_found and _stride_and_kernel(old) == (architecture.stem_stride, kernel):
+        model.set_submodule(name, of_channels(old, architecture.channels))
+        return
     is_patch = old.stride == old.kernel_size
     stem = nn.Conv2d(
         architecture.channels,
@@ -204,3 +210,18 @@ def _replace_stem(model: nn.Module, name: str, architecture: Architecture) -> No
         bias=old.bias is not None,
     )
     model.set_submodule(name, stem)
+
+
+def of_channels(layer: nn.Conv2d, channels: int) -> nn.Conv2d:
+    """Return a convolution like this one but for its input channels, with new weights.
+
+    Its class stays, by which timm pads as TensorFlow does, and all else that it was made with.
+    """
+    from torch import nn
+
+    made = copy.deepcopy(layer)
+    made.in_channels = channels
+    outputs, _, height, width = layer.weight.shape
+    made.weight = nn.Parameter(layer.weight.new_empty(outputs, channels, height, width))
+    made.reset_parameters()
+    return made

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     _Source = tuple[Callable[..., nn.Module], PretrainedWeights | None]
 
-_SIZES = (96, 224, 240, 256, 64, 48, 32, 28)
-"""Image sizes that are tried in order; most networks take any. Pixels."""
+_SIZES = (
+    96, 224, 240, 256, 64, 48, 32, 28, 128, 112, 150, 160, 180, 192, 200, 227, 299, 300, 320, 384,
+    448, 512
+)  # fmt: skip
+"""Image sizes that are tried in order; most networks take the first. Pixels."""
 
 _NUM_CLASSES = 7
 """Of the network that is looked into."""
@@ -78,7 +81,10 @@ def _looked_into(
             image_size=size,
         )
     # What is said of the size that it asks for tells more than that it takes no other.
-    raise NetworkError(f"{name}: {reasons[-1 if own else 0]}")
+    reason = reasons[-1 if own else 0]
+    if not own:
+        reason += "; where it takes one size alone, say it in an attribute `image_size` of it"
+    raise NetworkError(f"{name}: {reason}")
 
 
 def _own_sizes(network: nn.Module) -> list[int]:

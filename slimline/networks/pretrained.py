@@ -255,17 +255,26 @@ def _refuse_another_network(
     """
     from torch import nn
 
+    own = network.state_dict()
+    other_heads = {
+        name for name, tensor in tensors.items() if _is_other_head(name, tensor, own, head)
+    }
     layers = [
         f"{name}.weight"
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and not f"{name}.".startswith(head)
+        if isinstance(module, nn.Conv2d | nn.Linear)
+        and not f"{name}.".startswith(head)
+        and f"{name}.weight" not in other_heads
     ]
     filled = [name for name in layers if name in fitting]
     parts = {name for name, _ in network.named_children()} - {head.rstrip(".")}
     over = [
         name
         for name, tensor in tensors.items()
-        if tensor.dim() in {2, 4} and name.partition(".")[0] in parts and name not in fitting
+        if tensor.dim() in {2, 4}
+        and name.partition(".")[0] in parts
+        and name not in fitting
+        and name not in other_heads
     ]
     if len(filled) >= _LEAST_SHARE * len(layers) and not over:
         return
@@ -276,6 +285,16 @@ def _refuse_another_network(
         f"{listed(tensors)}, the network with {listed(network.state_dict())}; is the setting "
         "backbone the one it was trained as?"
     )
+
+
+def _is_other_head(name: str, tensor: Tensor, own: Mapping[str, Tensor], head: str) -> bool:
+    """Is it a head beside the one that answers last, for other classes? DeiT and LeViT have two."""
+    if name not in own or not tensor.dim() or tensor.shape == own[name].shape:
+        return False
+    if tensor.shape[1:] != own[name].shape[1:]:
+        return False
+    num_classes = {len(each) for key, each in own.items() if key.startswith(head) and each.dim()}
+    return len(own[name]) in num_classes
 
 
 def _can_be_resized(weight: Tensor, wanted: Sequence[int]) -> bool:

@@ -8,6 +8,7 @@ free; the answers are the same within float rounding, which is looked at.
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,8 @@ def merge(network: nn.Module) -> list[str]:
         is_inside = any(name.startswith(f"{each}.") for each in found)
         if is_inside or getattr(module, _MERGED, None) is not None:
             continue
-        method = next((each for each in _METHODS if callable(getattr(module, each, None))), None)
+        method = next((each for each in _METHODS if _is_command(module, each)), None)
+        is_trained = any(each.requires_grad for each in module.parameters())
         if method is not None and name:
             before = _weights(module)
             getattr(module, method)()
@@ -74,7 +76,19 @@ def merge(network: nn.Module) -> list[str]:
             fused: Any = module.fuse
             network.set_submodule(name, fused())
             found.append(name)
+        if name in found:  # Much published code detaches what it has just merged.
+            network.get_submodule(name).requires_grad_(is_trained)
     return found
+
+
+def _is_command(module: nn.Module, name: str) -> bool:
+    """Is it a method that is told nothing? A layer, or what joins two maps, may be called alike."""
+    method = getattr(module, name, None)
+    if not inspect.ismethod(method):
+        return False
+    told = inspect.signature(method).parameters.values()
+    optional = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    return all(each.default is not each.empty or each.kind in optional for each in told)
 
 
 def _fuses_branches(module: nn.Module) -> bool:
@@ -83,7 +97,7 @@ def _fuses_branches(module: nn.Module) -> bool:
     So RepViT's blocks do, and LeViT's layers do not.
     """
     convolutions = [each for each in module.modules() if isinstance(each, nn.Conv2d)]
-    return callable(getattr(module, "fuse", None)) and len(convolutions) > 1
+    return _is_command(module, "fuse") and len(convolutions) > 1
 
 
 def _weights(module: nn.Module) -> list[tuple[str, tuple[int, ...]]]:

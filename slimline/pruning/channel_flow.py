@@ -168,6 +168,9 @@ class _ChannelFlow(fx.Interpreter):
         self._pinned: list[int] = []
         self._blocks: list[tuple[int, int]] = []
         self._moved: set[int] = set()
+        self._by_place: set[int] = set()
+        self._by_channel: set[int] = set()
+        self._joined_flat: set[int] = set()
         self._ports: dict[str, Ports] = {}
         self._repeats: dict[str, int] = {}
         self._opaque: set[str] = set()
@@ -239,19 +242,39 @@ class _ChannelFlow(fx.Interpreter):
             return self._call_layer(target, module, channels)
         if isinstance(channels, Tensor) and not isinstance(channels, _Opaque):
             if isinstance(module, nn.Flatten):
-                return channels.flatten(module.start_dim, module.end_dim)
-            if isinstance(module, PrunableLayer):
-                self._note(target, module, channels.flatten(), channels.flatten())
-                return channels
+                flat = channels.flatten(module.start_dim, module.end_dim)
+                self._note_places(channels, flat)
+                return flat
+            if isinstance(module, Normalisation | nn.PReLU):
+                return self._call_channelwise(target, module, channels)
             if isinstance(module, operators.CHANNELWISE_MODULES):
                 return channels
             if isinstance(module, nn.Softmax):
                 return self._move(torch.softmax, (channels, module.dim), {}, super().call_function)
         return self._lose((args, kwargs))
 
+    def _call_channelwise(
+        self, name: str, layer: Normalisation | nn.PReLU, channels: Tensor
+    ) -> Tensor | _Opaque:
+        width = layer.num_parameters if isinstance(layer, nn.PReLU) else layer.num_features
+        if self._like is None and width > 1 and not self._is_even(channels, width):
+            return self._lose(channels)
+        numbers = channels.flatten()
+        if width > 1:
+            numbers = self._repeated(name, numbers, width)
+        self._note(name, layer, numbers, numbers)
+        return channels
+
+    def _note_places(self, before: Tensor, after: Tensor) -> None:
+        """Note of flattened maps whether all channels of a place stand together, or all places."""
+        if before.dim() > 2 and after.dim() == 2:
+            is_by_place = before.shape[-1] == before.numel()
+            order = self._by_place if is_by_place else self._by_channel
+            order.update(before.flatten().tolist())
+
     def _call_layer(self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any) -> Tensor:
         width = layer.weight.shape[1] * getattr(layer, "groups", 1)
-        if self._like is None and not _can_read(layer, channels, width):
+        if self._like is None and not self._can_read(layer, channels, width):
             self._lose(channels)
         if self._was_lost() or self._node in self._opaque:
             channels = _OPAQUE
@@ -267,12 +290,31 @@ class _ChannelFlow(fx.Interpreter):
             return outputs.view(*channels.shape[:-1], -1)
         return outputs.view(1, -1, 1, 1)
 
+    def _can_read(self, layer: nn.Conv2d | nn.Linear, channels: Any, width: int) -> bool:
+        """Return whether what a layer reads are channels, each once or equally often."""
+        if isinstance(channels, _Opaque):
+            return True
+        place = -1 if isinstance(layer, nn.Linear) else -3
+        is_in_place = channels.dim() >= -place and channels.shape[place] == channels.numel()
+        return is_in_place and self._is_even(channels, width)
+
+    def _is_even(self, channels: Tensor, width: int) -> bool:
+        """Return whether so many features are these channels, each as often, in a known order."""
+        if width == channels.numel():
+            return True
+        numbers = channels.flatten().tolist()
+        # Vectors that were joined may have had different numbers of places.
+        has_order = self._joined_flat.isdisjoint(numbers)
+        has_order &= (self._by_place & self._by_channel).isdisjoint(numbers)
+        return width % len(numbers) == 0 and has_order
+
     def _repeated(self, name: str, inputs: Tensor, width: int) -> Tensor:
         """Return a number for each input of a layer: of a flattened map, each channel has many."""
         times = width // len(inputs) if self._like is None else self._like.repeats.get(name, 1)
         if times > 1:
             self._repeats[name] = times
-        return inputs.repeat_interleave(times)
+        is_by_place = self._by_place.issuperset(inputs.tolist())
+        return inputs.repeat(times) if is_by_place else inputs.repeat_interleave(times)
 
     def _own(self, name: str, layer: nn.Conv2d | nn.Linear) -> Tensor:
         """Return the numbers that a layer makes: those of its first call."""
@@ -336,10 +378,15 @@ class _ChannelFlow(fx.Interpreter):
             return self._lose(given)
         if not tensors:  # sizes
             return result
+        if isinstance(result, Tensor):
+            self._note_places(tensors[0], result)
         if target in operators.STACKS:
             self._tie(result.flatten().tolist())
         elif target in operators.CATS:
-            self._tie(number for number in result.flatten().tolist() if number in self._moved)
+            numbers = result.flatten().tolist()
+            self._tie(number for number in numbers if number in self._moved)
+            if result.dim() == 2:
+                self._joined_flat.update(numbers)
         elif target in operators.MOVES:
             numbers = tensors[0].flatten().tolist()
             self._moved.update(numbers)
@@ -467,16 +514,6 @@ class _ChannelFlow(fx.Interpreter):
     def _new(self, count: int) -> Tensor:
         self._maker_of += self._makers.add(1).tolist() * count
         return self._numbers.add(count)
-
-
-def _can_read(layer: nn.Conv2d | nn.Linear, channels: Tensor | _Opaque, width: int) -> bool:
-    """Return whether what a layer reads are channels, each once or equally often."""
-    if isinstance(channels, _Opaque):
-        return True
-    place = -1 if isinstance(layer, nn.Linear) else -3
-    count = channels.numel()
-    is_in_place = channels.dim() >= -place and channels.shape[place] == count
-    return is_in_place and width % count == 0
 
 
 def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Family | None:

@@ -24,7 +24,8 @@ from slimline.pruning.groups import Group
 
 Scores = Mapping[str, tuple[Tensor, Tensor]]
 """How much each output and each input channel of a layer matters, by the layer's name; float64
-[outputs] and [inputs], not negative. A layer with weights per channel has outputs alone."""
+[outputs] and [inputs], not negative. A layer with weights per channel has outputs alone, and a
+BatchNorm without weights has none."""
 
 _MORE_CHANNELS = (1, 2, 3, 4, 8)
 """Times the multiple that is tried where the code takes not every width, as a sum of quarters."""
@@ -190,6 +191,8 @@ def _importance(flow: Flow, scores: Scores) -> dict[int, float]:
     """
     found: dict[int, list[float]] = defaultdict(list)
     for name, port in flow.ports.items():
+        if name not in scores:
+            continue
         rows, columns = scores[name]
         if len(rows) == len(port.outputs):  # else one weight for all channels
             _note(found, port.outputs, rows)

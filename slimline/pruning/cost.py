@@ -89,8 +89,10 @@ def count(network: nn.Module, example: Tensor) -> Cost:
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
     is_training = network.training
-    network.cpu().eval()(example[:1])
-    network.train(is_training)
-    for hook in hooks:
-        hook.remove()
+    try:
+        network.cpu().eval()(example[:1])
+    finally:
+        network.train(is_training)
+        for hook in hooks:
+            hook.remove()
     return Cost(sum(weight.numel() for weight in network.parameters()), found)

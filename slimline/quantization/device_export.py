@@ -1,5 +1,6 @@
 """The product for another runtime than ONNX Runtime's: the same trained ranges, checked alike."""
 
+import copy
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,9 @@ def save(
     """
     runtime = device_runtimes.RUNTIMES[target]
     trained = int8_export.load_prepared(source)
+    assert isinstance(trained.network, fx.GraphModule)
+    # Where it is scored on a GPU, it stays there; it is looked into on the CPU.
+    network = copy.deepcopy(trained.network)
     expected = loop.predict(trained.network, validation, trained.preprocessing).numpy()
     model = int8_export.load_prepared(source, device_schemes.SCHEMES[target])
     assert isinstance(model.network, fx.GraphModule)
@@ -49,11 +53,8 @@ def save(
         compared = int8_parity.compare(expected, logits, logits, validation.labels)
         rows = int8_parity.to_look_into(expected, logits, logits)
         images = trained.preprocessing.normalise(validation.images[rows])
-        assert isinstance(trained.network, fx.GraphModule)
         stage = f"device_export@{target}"
-        int8_export.check_logits(
-            trained.network, images, expected, logits, runtime=target, stage=stage
-        )
+        int8_export.check_logits(network, images, expected, logits, runtime=target, stage=stage)
         int8_export.check_accuracy(compared, settings, runtime=target, stage=stage)
         content = model_folder.describe(
             model, data=validation, settings=settings, parent=source, target=target

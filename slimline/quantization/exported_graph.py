@@ -40,9 +40,9 @@ _VIEWS = MOVES | SPLITS | {_aten.select.int, _aten.expand.default, _aten.alias.d
 """What hands on a part of a value, or all of it, without a copy."""
 
 _RESHAPED_TO = {
-    _aten.view.default: _aten.view.default,
+    _aten.view.default: _aten.reshape.default,
     _aten.reshape.default: _aten.reshape.default,
-    _aten.view_as.default: _aten.view.default,
+    _aten.view_as.default: _aten.reshape.default,
     _aten.reshape_as.default: _aten.reshape.default,
     _aten.unflatten.int: _aten.reshape.default,
 }

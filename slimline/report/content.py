@@ -284,8 +284,14 @@ class Report:
             f"{each.name} is slower than the float model that it came from, on this CPU: "
             f"{each.p50_ms:.3f} ms against {before.p50_ms:.3f} ms."
             for each, before in pairs
-            if each.is_int8 and each.p50_ms > before.p50_ms
+            if each.is_int8 and self._is_slower(each, before)
         ]
+
+    def _is_slower(self, each: Variant, before: Variant) -> bool:
+        """Whether one variant takes longer than another beyond noise, block by block."""
+        times = self.results.blocks
+        _, low, _ = block_times.slowdown_in_turns(times[before.name], times[each.name], SURE_95)
+        return low > 0
 
     def _in_float(self) -> list[str]:
         """Layers that were quantized, and work that has no int8 form which gains."""

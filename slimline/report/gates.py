@@ -119,6 +119,8 @@ class Figure:
     high: float
     sampled: Sampled | None = None
     """The test images that it was measured on, where it is an accuracy."""
+    is_open: bool = False
+    """Whether it has noise that the bounds do not know: nothing is proven by it."""
 
     @property
     def is_exact(self) -> bool:
@@ -188,7 +190,8 @@ class Gate:
         if not self._allows(best):
             return "broken"
         if self.burden == "prove":
-            return "kept" if self._allows(worst) else "not proven"
+            is_proven = self._allows(worst) and not self.figure.is_open
+            return "kept" if is_proven else "not proven"
         return "kept" if self._allows(self.figure.value) else "within noise"
 
     @property
@@ -363,7 +366,8 @@ def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
         return figure, told
     told += f"; trained anew{f' {base.trained_elsewhere}' if base.trained_elsewhere else ''}"
     if base.training_noise is None:
-        return figure, f"{told}, and the noise of that is unknown: {_how_noise_is_known(base)}"
+        told += f", and the noise of that is unknown: {_how_noise_is_known(base)}"
+        return replace(figure, is_open=True), told
     noise = base.training_noise
     extra = noise.of_difference(sure)
     low = figure.value - hypot(figure.value - figure.low, extra)

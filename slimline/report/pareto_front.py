@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from slimline.repository import experiments
 
+_VALIDATION = "data/prepared/validation"
+
 
 class Scored(Protocol):
     """Whatever has an accuracy; its price is up to the caller."""
@@ -45,12 +47,23 @@ def points(shown: Sequence[Mapping[str, Any]], variants: Iterable[str]) -> list[
     """Return the points of what `dvc exp show --json` prints, each model once, the first of them.
 
     The workspace comes first, so that a model that is there as well is shown as the workspace's.
+    What was scored on other validation images than the workspace is left out, see `of_others`.
     """
+    others = of_others(shown)
     found: dict[tuple[object, ...], Point] = {}
     for name, data in experiments.revisions(shown):
+        if name in others:
+            continue
         for point in _points(name, data.get("metrics") or {}, variants):
             found.setdefault(point.identity, point)
     return list(found.values())
+
+
+def of_others(shown: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what was scored on other validation images than the workspace, as far as is known."""
+    images = {name: _images(data) for name, data in experiments.revisions(shown)}
+    own = images.get(experiments.WORKSPACE)
+    return [name for name, each in images.items() if own and each and each != own]
 
 
 def front(found: Sequence[T], price: Callable[[T], float]) -> list[T]:
@@ -64,6 +77,12 @@ def comparable(found: Sequence[Point]) -> list[Point]:
         each.machine for each in found if each.source == experiments.WORKSPACE and each.p50_ms
     ]
     return [each for each in found if each.p50_ms and each.machine in machines[:1]]
+
+
+def _images(data: Mapping[str, Any]) -> str | None:
+    """Return the hash of the validation images that a revision's figures are of."""
+    found: str | None = ((data.get("deps") or {}).get(_VALIDATION) or {}).get("hash")
+    return found
 
 
 def _dominates(one: T, other: T, price: Callable[[T], float]) -> bool:

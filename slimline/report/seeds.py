@@ -6,7 +6,11 @@ from typing import Any
 
 from slimline import params
 from slimline.measure import training_noise
-from slimline.repository import experiments
+from slimline.repository import dvc_files, experiments
+
+_MADE_OF = ("metrics/code", "data/prepared")
+_IDLE = ("metrics/code/benchmark.txt", "metrics/code/report.txt")
+"""Code that changes no answer."""
 
 
 @dataclass
@@ -49,10 +53,20 @@ def gather(shown: Sequence[Mapping[str, Any]], product: str) -> list[Setting]:
         if scored.get("validation_top1") is None or training_noise.SEED not in flat:
             continue
         seed, kept = flat[training_noise.SEED], training_noise.that_train(flat)
-        setting = found.setdefault(repr(sorted(kept.items())), Setting(kept))
+        made_of = _made_of(data.get("deps") or {})
+        setting = found.setdefault(repr((sorted(kept.items()), made_of)), Setting(kept))
         setting.seeds.setdefault(seed, (scored["validation_top1"], scored["top1"]))
         setting.sources.append(name)
     return list(found.values())
+
+
+def _made_of(deps: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the hashes of code and images that a revision's figures are of, by path."""
+    return sorted(
+        (path, str(each.get("hash")))
+        for path, each in deps.items()
+        if dvc_files.within(path, _MADE_OF) and path not in _IDLE
+    )
 
 
 def differing(one: Setting, other: Setting) -> list[str]:

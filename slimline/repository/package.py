@@ -11,7 +11,8 @@ from slimline.repository import browser, dvc_files, one_file, torch_files
 from slimline.repository.dvc_files import Lock
 
 COMPRESSED = f"{description.ONNX}.gz"
-CARD, SUMS, PREDICT = "model_card.md", "SHA256SUMS", "predict.py"
+CARD, SUMS, PREDICT, PAGE = "model_card.md", "SHA256SUMS", "predict.py", "preprocessing.md"
+_PAGE = Path(__file__).parents[2] / "docs" / PAGE
 
 
 def pack(
@@ -54,6 +55,7 @@ def pack(
         _compress(partial / description.ONNX, partial / COMPRESSED)
         description.write_labels(partial, classes)
         files.write_text(partial / PREDICT, one_file.predict_source())
+        shutil.copyfile(_PAGE, partial / PAGE)
         if with_page:
             browser.add(partial)
         if with_torch:

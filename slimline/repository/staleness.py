@@ -66,9 +66,9 @@ def find(root: Path, lock: Lock) -> Staleness:
     found = Staleness(notes=comparison.notes)
     by_name = {stage.name: stage for stage in declared}
     for stage in declared:
-        reasons = [] if stage.is_frozen else list(comparison.reasons(stage))
+        reasons = list(comparison.reasons(stage))
         if reasons:
-            found.stages[stage.name] = reasons
+            found.stages[stage.name] = [*_of_frozen(stage), *reasons]
     # What checks all params and hashes code makes no figure: others are named, where there are any.
     figures = {name for name in found.stages if not _is_check(by_name[name])}
     if figures:
@@ -100,6 +100,10 @@ def of_commit(root: Path, lock: Lock) -> list[str]:
 def _told(reasons: Sequence[str]) -> str:
     more = len(reasons) - _MOST_REASONS
     return "; ".join([*reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _of_frozen(stage: Stage) -> list[str]:
+    return ["it is frozen: `dvc unfreeze` lets it run"] if stage.is_frozen else []
 
 
 def _is_check(stage: Stage) -> bool:

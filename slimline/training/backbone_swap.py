@@ -115,6 +115,8 @@ def swap(
     is_kept = settings.backbone == KEEP
     student = begin(teacher, train, settings, weights_folder)
     fixed = [each for each in student.network.parameters() if not each.requires_grad]
+    begun = {} if is_kept or not student.pretrained else student.pretrained
+    random = set(begun.get("random", ()))
     rows, phases = [], []
     plan: list[tuple[str, Recipe, Unfreeze, nn.Module | None]] = [
         ("frozen", settings.frozen, 0, None),
@@ -128,6 +130,9 @@ def swap(
     score = None if is_kept or student.pretrained else UNTRAINED
     for name, recipe, unfreeze, asked in plan:
         freeze(student.network, student.architecture.backbone, unfreeze)
+        for place, weight in student.network.named_parameters():
+            if place in random:  # As the second head of DeiT, beside the one that is known.
+                weight.requires_grad = True
         _fix(fixed)
         if recipe.epochs > 0:
             phases.append(_account(name, student.network))

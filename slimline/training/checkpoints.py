@@ -6,6 +6,7 @@ that decides the result, so that no other training takes it for its own. What is
 is in `slimline.training.run_state`, why so in docs/decisions/0028-checkpoints.md.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -72,7 +73,7 @@ class Checkpoints:
     def remove_others(self) -> None:
         """Remove what is of a run with other settings, code or data."""
         for folder in self._others():
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def say_if_others(self) -> None:
         """Say once that an interrupted run left checkpoints which are not of this one."""
@@ -89,7 +90,7 @@ class Checkpoints:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _others(self) -> list[Path]:
-        return [path for path in self._folder.glob("*") if path not in self._own]
+        return [path for path in self._folder.glob("*/") if path not in self._own]
 
 
 class TrainingCheckpoints:
@@ -141,10 +142,12 @@ class TrainingCheckpoints:
             path = partial.with_name(f"{step:09d}.{files.hash_file(partial)[:32]}.safetensors")
             partial.replace(path)
         except (OSError, SafetensorError) as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()  # what is left of the disk is for the model
             print(f"{self._phase}: no checkpoint could be written: {error}; training goes on")
         else:
             for older in self._by_step()[1 if is_last else _KEPT :]:
-                older.unlink()
+                older.unlink(missing_ok=True)
             self._stage.remove_others()
         self._stage.count_anew()
 

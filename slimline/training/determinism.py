@@ -38,6 +38,17 @@ def start(run: RunParams) -> None:
     # Filling fresh memory with NaN is for finding bugs, and costs time in every layer.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    allow_tf32(False)
+
+
+def allow_tf32(is_allowed: bool) -> None:
+    """Say whether a GPU may shorten the factors of float32 products; torch begins with yes.
+
+    torch's newer switches, one for each kind of product, leave the older ones as they are, and
+    torch.export refuses to work where they differ.
+    """
+    torch.backends.cudnn.allow_tf32 = is_allowed
+    torch.backends.cuda.matmul.allow_tf32 = is_allowed
 
 
 def device() -> torch.device:

@@ -19,7 +19,14 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import TrainingError
 from slimline.training import checkpoints as saved_states
-from slimline.training import determinism, divergence, loader, processes, progress
+from slimline.training import (
+    determinism,
+    divergence,
+    loader,
+    memory_order,
+    processes,
+    progress,
+)
 from slimline.training import optimizer as optimizers
 from slimline.training.checkpoints import Checkpoints, TrainingCheckpoints
 from slimline.training.losses import Lesson
@@ -27,8 +34,6 @@ from slimline.training.run_state import RunState
 from slimline.training.scores import UNTRAINED, HistoryRow, Score
 from slimline.training.settings import Recipe, Selection
 from slimline.training.stepping import Stepper
-
-_LAYOUT = determinism.MEMORY_FORMAT
 
 _PATIENCE = 20
 """Steps of an accelerator between two looks at its losses."""
@@ -104,7 +109,7 @@ def fit(
             ),
         )
     device = determinism.device()
-    network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
+    layout = _lay_out(network, preprocessing, device)
     steps = loader.num_steps(train, recipe)
     if steps == 0:
         start = _known(start, network, validation, preprocessing, score or measure, phase)
@@ -129,15 +134,15 @@ def fit(
     _set_mode(network)
     processes.begin_own_random(seed, done=run.step)
     for step, (images, labels) in progress.steps_of(batches, run, recipe, phase):
-        run.losses.append(stepper.take(images.to(memory_format=_LAYOUT), labels, step))
+        run.losses.append(stepper.take(images.to(memory_format=layout), labels, step))
         schedule.step()
         keep_zeros()
         processes.average(_statistics(network))
-        stepper.follow()
         run.step = step
         watch.see(run.losses[-1], step)
         if after_step is not None:
             after_step(step, steps)
+        stepper.follow()
         if step in progress.milestones(steps, recipe.validations):
             watch.check(network)
             found = (score or measure)(stepper.judged, validation, preprocessing)
@@ -208,7 +213,7 @@ def _decided_by(
         "network": saved_states.digest(network.state_dict()),
         "trained": trained,
         "teacher": saved_states.digest(teacher.state_dict()) if teacher else None,
-        "data": [train.digest, validation.digest],
+        "data": [train.stored, validation.stored],
         "recipe": recipe.model_dump(mode="json", exclude={"num_workers"}),
         "preprocessing": preprocessing.to_dict(),
         "seed": seed,
@@ -223,17 +228,29 @@ def _decided_by(
 def predict(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Tensor:
     """Return the logits of a whole split, float32 [count, classes], on the CPU."""
     device = determinism.device()
-    network.to(device, memory_format=_LAYOUT)  # type: ignore[call-overload]
-    _set_eval(network)
+    layout = _lay_out(network, preprocessing, device)
     rank, count = processes.rank(), processes.count()
     batches = loader.fixed_batches(split, preprocessing, rank=rank, count=count, device=device)
-    parts = [network(images.to(memory_format=_LAYOUT)).float().cpu() for images, _ in batches]
+    parts = [network(images.to(memory_format=layout)).float().cpu() for images, _ in batches]
     if count == 1:
         return torch.cat(parts)
     logits = torch.zeros(len(split), len(split.classes))
     for batch, rows in zip(parts, loader.rows_of(split, rank=rank, count=count), strict=True):
         logits[rows] = batch
     return processes.total(logits)
+
+
+def _lay_out(
+    network: nn.Module, preprocessing: Preprocessing, device: torch.device
+) -> torch.memory_format:
+    """Bring a network to a device, in evaluation mode; return the order of bytes it is run in."""
+    network.to(device)
+    _set_eval(network)
+    frame = preprocessing
+    images = torch.zeros(1, frame.channels, frame.height, frame.width, device=device)
+    layout = memory_order.of(network, images)
+    network.to(memory_format=layout)
+    return layout
 
 
 def measure(network: nn.Module, split: Split, preprocessing: Preprocessing) -> Score:

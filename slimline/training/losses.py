@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimline.training import determinism, divergence, loader
+from slimline.training import divergence, loader, memory_order
 from slimline.training.settings import Distill, DistilledRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Lesson:
             assert teacher is not None, "a recipe with distillation needs a teacher"
             self._distill, self._teacher = recipe.distill, teacher.eval()
             divergence.refuse_infinite(self._teacher, what="the teacher")
-            layout = determinism.MEMORY_FORMAT
-            self._teacher.to(device, memory_format=layout)  # type: ignore[call-overload]
+            self._teacher.to(device)
+            self._layout: torch.memory_format | None = None
             self._first_step = steps - round(recipe.distill.last * steps) + 1
 
     def loss(self, logits: Tensor, images: Tensor, labels: Tensor, step: int) -> Tensor:
@@ -45,8 +45,11 @@ class Lesson:
         loss = weighted_loss(logits, labels, self._class_weights, self._smoothing)
         if self._distill is None or step < self._first_step:
             return loss
+        if self._layout is None:
+            self._layout = memory_order.of(self._teacher, images[:1])
+            self._teacher.to(memory_format=self._layout)
         with torch.no_grad():
-            answers = self._teacher(images)
+            answers = self._teacher(images.to(memory_format=self._layout))
         return (
             self._distill.weight * distillation_loss(logits, answers, self._distill.temperature)
             + (1 - self._distill.weight) * loss

@@ -97,7 +97,12 @@ def wrap(network: nn.Module) -> nn.Module:
         return network
     # The strides of a 1x1 convolution can be written in two ways; its memory is the same.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-    return nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False)
+    # Without looking for unused parameters DDP regroups its sums after the first step: of three
+    # processes and more a training that goes on would add up in another order than one that was
+    # not interrupted. And a network may have parameters that its forward doesn't use.
+    return nn.parallel.DistributedDataParallel(
+        network, forward_sync_buffers=False, find_unused_parameters=True
+    )
 
 
 def mean(value: Tensor) -> Tensor:
@@ -213,11 +218,15 @@ def _launch(wanted: int) -> None:
     They end with this one, which is their parent, as this one ends with DVC (`slimline.stage`). A
     mistake of the user is told by one of them, in a sentence; of a bug its traceback is printed.
     """
+    if torch.cuda.is_available():
+        _refuse_too_few_gpus(wanted)
     from torch.distributed import run as launcher
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     # Of itself the launcher would say one, and tell so.
     os.environ.setdefault("OMP_NUM_THREADS", str(params.load_run().num_threads))
+    # Else DDP tells each process that it need not have looked for unused parameters.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     launch = ["--standalone", "--nproc-per-node", str(wanted), "--module", _module()]
     try:
@@ -242,11 +251,30 @@ def _refuse_other_number(given: int, wanted: int) -> None:
         )
 
 
+def _refuse_too_few_gpus(wanted: int) -> None:
+    known = torch.cuda.device_count()
+    if known < wanted:
+        raise ParamsError(
+            [
+                f"{params.PARAMS_PATH}: processes: each has a GPU of its own, and this machine "
+                f"has {known} of the {wanted} that it needs (given {params.load_run().processes})"
+            ]
+        )
+
+
+def _own_gpu(local: int) -> int:
+    """Return the number of the GPU of a process of this machine, by its own number there."""
+    if torch.cuda.device_count() == 1:
+        return 0  # Launchers such as Slurm's may show each process nothing but its own.
+    _refuse_too_few_gpus(local + 1)
+    return local
+
+
 def _join() -> None:
     """Become one of several; all but the first keep quiet."""
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ[_LOCAL_RANK]))
+        torch.cuda.set_device(_own_gpu(int(os.environ.get(_LOCAL_RANK, "0"))))
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend)
     if rank() > 0:

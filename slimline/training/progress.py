@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _LINES = 10
 """Lines of a training in a log, where a terminal has a bar."""
 
+_LONGEST = 300
+"""Seconds without a line in a log, however long the training."""
+
 _SECONDS = 1
 """Between two figures for whoever watches; asking an accelerator for a loss makes it wait."""
 
@@ -35,20 +38,24 @@ def steps_of(
     is_terminal = sys.stderr.isatty() and processes.rank() == 0
     told = milestones(run.steps, min(run.steps, _LINES))
     begun, first = time.monotonic(), run.step
+    said = begun
     bar = tqdm(
         batches,
         total=run.steps,
         initial=run.step,
         desc=phase,
-        unit="step",
+        unit=" images",
+        unit_scale=recipe.batch_size,
         disable=not is_terminal,
     )
     watched = _Watched(run, recipe.batch_size, phase)
     for step, batch in enumerate(bar, start=run.step + 1):
         yield step, batch
         watched.follow()
-        if step not in told:
+        waits = _SECONDS if is_terminal else _LONGEST
+        if step not in told and time.monotonic() - said < waits:
             continue
+        said = time.monotonic()
         if is_terminal:
             bar.set_postfix_str(figures(run))
         else:

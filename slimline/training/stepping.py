@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,10 +33,12 @@ class Stepper:
         self._network, self._optimizer, self._lesson = network, optimizer, lesson
         self._settings, self._batch_size = recipe.step, recipe.batch_size
         self._device = determinism.device().type
-        _set_precision(recipe.step, self._device)
+        _refuse_missing(recipe.step, self._device)
         self._wrapped = processes.wrap(network)
         self._forward: Any = self._wrapped
         if recipe.step.compile:
+            # Else torch silently gives up at the ninth network of a kind, as in rounds of pruning.
+            torch.compiler.reset()
             self._forward = torch.compile(self._wrapped)
         self.average: AveragedModel | None = None
         """What the weights are on average, where `ema` asks for it."""
@@ -59,7 +62,7 @@ class Stepper:
         parts = list(zip(images.tensor_split(count), labels.tensor_split(count), strict=True))
         losses = []
         for place, (some, theirs) in enumerate(parts, start=1):
-            with self._summing(is_last=place == count):
+            with self._products(), self._summing(is_last=place == count):
                 loss = self._weighted_loss(some, theirs, number)
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
@@ -84,6 +87,15 @@ class Stepper:
         weight = len(images) * processes.count() / self._batch_size
         return loss if weight == 1 else loss * weight
 
+    @contextmanager
+    def _products(self) -> Iterator[None]:
+        """Multiply as `precision` says for a forward and backward pass; else in full float32."""
+        determinism.allow_tf32(self._settings.precision == "tf32")
+        try:
+            yield
+        finally:
+            determinism.allow_tf32(False)
+
     def _summing(self, *, is_last: bool) -> AbstractContextManager[None]:
         """Return where processes wait for each other's gradients: at the last part alone."""
         if isinstance(self._wrapped, DistributedDataParallel) and not is_last:
@@ -92,16 +104,13 @@ class Stepper:
         return nullcontext()
 
 
-def _set_precision(step: Step, device: str) -> None:
-    if device != "cuda":
+def _refuse_missing(step: Step, device: str) -> None:
+    if device != "cuda" or step.precision != "bfloat16":
         return
-    if step.precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ParamsError(
             [
                 f"{PARAMS_PATH}: training.step.precision: {torch.cuda.get_device_name()} has no "
                 "bfloat16: float32 or tf32 (given bfloat16)"
             ]
         )
-    kind = "tf32" if step.precision == "tf32" else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = kind

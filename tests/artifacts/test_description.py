@@ -13,3 +13,9 @@ def test_a_file_of_another_target_must_be_named(tmp_path: Path, named: dict[str,
     (tmp_path / "model.pte").write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"does not name model\.pte as its 'file'; `dvc"):
         description.deployable(tmp_path)
+
+
+def test_a_description_that_is_no_json_differs(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "model.json", '{"format": 1,')
+    (told,) = description.differing(tmp_path)
+    assert "is no JSON" in told

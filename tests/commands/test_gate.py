@@ -74,7 +74,7 @@ def test_proof_is_owed_where_the_settings_say_so(folder: Path, capsys: Capsys) -
     toy.set_params(folder, {"gates.burden": "prove"})
     code, verdicts, told = gate(capsys, "--base", "main")
     assert (code, verdicts["max_top1_loss"]) == (1, "not proven")
-    assert "2,000 test images show a loss from 0.30 points on, one of 0.3 would take 2,0" in told
+    assert "2,000 test images show a loss from 0.33 points on, one of 0.3 would take 2,382" in told
     assert verdicts["max_size_growth"] == "kept"
 
 
@@ -407,3 +407,18 @@ def test_a_base_with_metrics_of_another_run_is_told(folder: Path, capsys: Capsys
     main(["gate", "--base", "main", "--no-measure"])
     told = "stage benchmark: metrics/latency is not the one that it wrote"
     assert told in capsys.readouterr().err
+
+
+def test_a_merge_conflict_in_the_blocks_is_one_sentence(folder: Path, capsys: Capsys) -> None:
+    path = folder / "metrics/benchmark/blocks.tsv"
+    path.write_text(path.read_text() + "<<<<<<< HEAD\n=======\n>>>>>>> topic\n")
+    assert main(["gate"]) == 2
+    assert "metrics/benchmark/blocks.tsv: is no table of times" in capsys.readouterr().err
+
+
+def test_with_an_unknown_noise_nothing_is_proven(folder: Path, capsys: Capsys) -> None:
+    repository.write(folder, State(lost=1))
+    toy.set_params(folder, {"gates.burden": "prove"})
+    assert main(["gate", "--base", "main", "--no-measure"]) == 1
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "max_top1_loss" in each)
+    assert line.startswith("not proven")

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from PIL import Image
 from slimline.__main__ import main
 from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
-from slimline.repository import browser, dvc_files
+from slimline.repository import browser, dvc_files, one_file
 from slimline.targets.onnxruntime import runtime
 
 _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
@@ -49,6 +50,7 @@ def test_all_that_is_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -
         "model.onnx.gz",
         "model_card.md",
         "predict.py",
+        "preprocessing.md",
     ]
     assert sorted(path.name for path in shipped.iterdir()) == names
     told = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
@@ -59,8 +61,26 @@ def test_all_that_is_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert (shipped / "labels.txt").read_text() == "boot\nhigh heel\nsandal\n<b>\n"
     check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     done = subprocess.run(check, cwd=shipped, capture_output=True, text=True, check=True)
-    assert done.stdout.count(": OK") == 6
+    assert done.stdout.count(": OK") == 7
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["v1"]
+
+
+def test_its_one_file_tells_what_cannot_be_printed_or_loaded(folder: Path) -> None:
+    tiny_model.write(folder / "m", ["袋", "high\nheel", "c", "d"])
+    (folder / "m/predict.py").write_text(one_file.predict_source(), encoding="utf-8")
+    for name, corner in (("é.png", (0, 0)), ("b.png", (4, 0))):
+        image = Image.new("L", (8, 8))
+        image.paste(255, (*corner, corner[0] + 4, corner[1] + 4))
+        image.save(folder / name)
+    command = [sys.executable, "m/predict.py", "é.png", "b.png"]
+    plain = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+    assert done.returncode == 0
+    lines = [line.split("\t")[:2] for line in done.stdout.splitlines()]
+    assert lines == [["\\xe9.png", "\\u888b"], ["b.png", "high\\nheel"]]
+    (folder / "m/model.json").unlink()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_what_is_shipped_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy
@@ -178,3 +179,19 @@ def test_what_dvc_could_not_read_is_left_out() -> None:
         {"rev": "a" * 40, "error": {"msg": "z"}, "experiments": [{"revs": [{"rev": "b"}]}]},
     ]
     assert pareto_front.points(shown, toy.VARIANTS) == []
+
+
+def test_other_images_are_on_no_front() -> None:
+    def scored(name: str, images: str, top1: float) -> dict[str, Any]:
+        figures = {"validation_top1": top1, "size_kib": 900, "macs_m": 1}
+        return {
+            "rev": name,
+            "data": {
+                "deps": {"data/prepared/validation": {"hash": images}},
+                "metrics": {"metrics/evaluate/int8_export.json": {"data": figures}},
+            },
+        }
+
+    shown = [scored("workspace", "shoes", 85.0), scored("a" * 40, "fashion", 93.0)]
+    found = pareto_front.points(shown, ["int8_export"])
+    assert [each.source for each in found] == ["workspace"]

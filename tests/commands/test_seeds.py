@@ -13,6 +13,7 @@ from slimline.__main__ import main
 from slimline.measure import accuracy, training_noise, trainings
 from slimline.measure.training_noise import TrainingNoise
 from slimline.measure.trainings import Training
+from slimline.report import seeds
 from slimline.repository import commit_results, experiments
 
 Capsys = pytest.CaptureFixture[str]
@@ -211,3 +212,27 @@ def test_damaged_spread_is_one_sentence(folder: Path, capsys: Capsys) -> None:
     path.write_text('{"seeds": 8, "mean": 90, "deviation": NaN}')
     assert main(["gate"]) == 2
     assert "and a deviation of at least 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dep", ["metrics/code/prune.txt", "data/prepared/train"])
+def test_other_code_or_images_are_no_other_seed(dep: str) -> None:
+    shown = [revision(f"{seed}" * 40, seed, 0.3, 90.0 - seed) for seed in (1, 2, 3)]
+    for each, md5 in zip(shown, ("1", "1", "2"), strict=True):
+        each["data"]["deps"] = {dep: {"hash": md5}}
+    assert [len(each.seeds) for each in seeds.gather(shown, "int8_export")] == [2, 1]
+
+
+def test_who_watches_is_no_other_setting() -> None:
+    given = {"epochs": 2.0, "progress.checkpoint_minutes": 5}
+    same = {**given, "progress.checkpoint_minutes": 0}
+    assert training_noise.settings_digest(given) == training_noise.settings_digest(same)
+
+
+@pytest.mark.parametrize("deviation", ['"0.3"', "null", "Infinity"])
+def test_a_spread_that_is_no_number_is_one_sentence(
+    folder: Path, capsys: Capsys, deviation: str
+) -> None:
+    path = folder / commit_results.TRAINING_NOISE
+    files.write_text(path, f'{{"seeds": 8, "mean": 90, "deviation": {deviation}}}')
+    assert main(["gate"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from slimline.data import resized_copies, split_files, splitting
 from slimline.data.packed_files import PackedFiles
 from slimline.data.split_files import ImageFiles, Split
-from slimline.training import loader
+from slimline.training import loader, loop
 from slimline.training.augmentation import Augment
 
 _LARGE, _SMALL = (700, 520), (60, 50)
@@ -106,3 +106,15 @@ def test_training_cuts_out_of_the_same_pixels(saved: tuple[Split, Split]) -> Non
     assert isinstance(resized, ImageFiles)
     for one, other in zip(*(batches(split) for split in saved), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_training_does_not_go_on_with_the_others(saved: tuple[Split, Split]) -> None:
+    """Smaller cuts than those above are not of the same pixels."""
+    network = torch.nn.Linear(1, 1)
+    keys = [
+        loop._decided_by(
+            network, split, split, cuts.RECOVER, split.preprocessing, 1, "", None, None, ()
+        )
+        for split in saved
+    ]
+    assert keys[0] != keys[1]

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from slimline.measure import significance
+from slimline.measure.paired_answers import Paired
+from slimline.report.gates import Sampled
 
 
 @pytest.mark.parametrize("tosses", [1, 2, 7, 30, 301])
@@ -53,8 +55,8 @@ def test_exact_bounds_of_a_share() -> None:
 
 
 def test_how_many_images_show_a_loss() -> None:
-    assert significance.images_needed(0.06, 0.005, 0.95) == 14839
-    assert significance.detectable(0.06, 14839, 0.95) == pytest.approx(0.005, abs=1e-6)
+    assert significance.images_needed(0.06, 0.005, 0.95) == 15038
+    assert significance.detectable(0.06, 15038, 0.95) == pytest.approx(0.005, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,29 @@ def test_how_many_images_show_a_loss() -> None:
 )
 def test_students_t_as_in_tables(degrees: int, point: float) -> None:
     assert significance.student(0.975, degrees) == pytest.approx(point, abs=5e-4)
+
+
+@pytest.mark.parametrize(("count", "changed"), [(50, 0.0), (200, 0.01), (2000, 0.0), (2000, 0.06)])
+def test_a_loss_of_the_size_that_is_told_is_shown(count: int, changed: float) -> None:
+    rng = np.random.default_rng(0)
+    seen = Sampled(count, (changed * count + 1) / (count + 1), 0.95)
+    loss = seen.smallest / 100
+    lost = (max(changed, loss) + loss) / 2
+    drawn = rng.multinomial(count, [lost - loss, lost, 1 - 2 * lost + loss], 500).tolist()
+    pairs = [Paired(count, count, count - down + up, up, down) for up, down, _ in drawn]
+    shown = sum(each.gain_bounds(0.95, is_cautious=True)[1] < 0 for each in pairs)
+    assert shown >= 0.76 * len(pairs)
+
+
+@pytest.mark.parametrize(("changed", "points"), [(0.001, 0.5), (0.01, 2.0), (0.06, 0.5)])
+def test_as_many_images_as_are_told_prove_it(changed: float, points: float) -> None:
+    rng = np.random.default_rng(0)
+    count = significance.images_needed(changed, points / 100, 0.95)
+    drawn = rng.multinomial(count, [changed / 2, changed / 2, 1 - changed], 500).tolist()
+    pairs = [Paired(count, count, count - down + up, up, down) for up, down, _ in drawn]
+    proven = sum(each.gain_bounds(0.95, is_cautious=True)[0] >= -points for each in pairs)
+    assert proven >= 0.76 * len(pairs)
+
+
+def test_a_test_set_without_a_mistake_shows_no_loss_of_0() -> None:
+    assert Sampled(50, 0.0, 0.95).smallest > 5

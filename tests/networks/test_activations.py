@@ -36,6 +36,22 @@ def test_activations_of_torch_and_timm_are_exchanged_and_gates_are_none() -> Non
     assert [type(each) for each in network] == [nn.ReLU6] * 6 + [nn.Sigmoid, nn.Hardsigmoid]
 
 
+def test_one_module_in_many_places_is_exchanged_in_each_and_not_made_in_place() -> None:
+    """Code may read again what went into an activation, as that of residual blocks does."""
+    act = nn.SiLU()
+    network = nn.Sequential(act, act, nn.SiLU(inplace=True))
+    assert activations.exchange(network, "relu") == {"SiLU": 3}
+    assert [type(each) for each in network] == [nn.ReLU] * 3
+    assert [each.inplace for each in network] == [False, False, True]
+
+
+def test_a_block_in_many_places_counts_once() -> None:
+    block = nn.Sequential(nn.Conv2d(3, 3, 1), nn.GELU())
+    network = nn.Sequential(block, block)
+    assert activations.exchange(network, "relu") == {"GELU": 1}
+    assert type(network[1][1]) is nn.ReLU
+
+
 def test_what_forward_calls_itself_is_named() -> None:
     network = Calls()
     activations.exchange(network, "relu")

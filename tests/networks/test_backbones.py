@@ -180,6 +180,18 @@ def test_of_a_network_that_demands_a_size_it_is_told_what_fails_with_that(tmp_pa
         backbones.find("own.mine:build")
 
 
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(("pixels", "is_found"), [(128, True), (299, True), (100, False)])
+def test_a_size_that_nobody_tries_is_asked_for(tmp_path: Path, pixels: int, is_found: bool) -> None:
+    text = FIXED.replace("    image_size = 40\n", "").replace("self.image_size", str(pixels))
+    (tmp_path / "own" / "mine.py").write_text(text)
+    if is_found:
+        assert backbones.find("own.mine:build").image_size == pixels
+        return
+    with pytest.raises(NetworkError, match="say it in an attribute `image_size`"):
+        backbones.find("own.mine:build")
+
+
 BODY = """
 import torch
 from torch import nn

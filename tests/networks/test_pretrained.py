@@ -3,13 +3,14 @@ import socket
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from torchvision.models import VisionTransformer
 
 from slimline.errors import PretrainedError
-from slimline.networks import classifier, pretrained
+from slimline.networks import backbones, classifier, pretrained
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
 
@@ -58,6 +59,34 @@ def test_a_grey_stem_answers_a_grey_image_as_the_rgb_one() -> None:
     images = torch.rand(2, 1, 32, 32)
     expected = rgb.eval()(images.expand(-1, 3, -1, -1))
     assert torch.allclose(grey.eval()(images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:tf_efficientnet_lite0"])
+def test_a_grey_stem_of_a_library_pads_as_the_rgb_one(name: str) -> None:
+    entry = backbones.find(name)
+    stem = entry.outline(5).get_submodule(entry.stem)
+    made = []
+    for channels in (3, 1):
+        torch.manual_seed(0)
+        shape = (channels, stem.stride[0], stem.kernel_size[0])
+        made.append(classifier.make(Architecture(name, 5, *shape)))
+    rgb, grey = made
+    pretrained.adopt(grey, rgb.state_dict(), source="", stem=entry.stem, head=entry.head)
+    images = torch.rand(2, 1, 64, 64)
+    expected = rgb.eval()(images.expand(-1, 3, -1, -1))
+    assert torch.allclose(grey.eval()(images), expected, atol=1e-4 * float(expected.detach().std()))
+
+
+def test_both_heads_of_a_network_are_left_out() -> None:
+    published, own = (
+        timm.create_model("deit_tiny_distilled_patch16_224", num_classes=count, depth=1)
+        for count in (1000, 5)
+    )
+    account = pretrained.adopt(
+        own, published.state_dict(), source="", stem="patch_embed.proj", head="head_dist."
+    )
+    heads = {f"{each}.{part}" for each in ("head", "head_dist") for part in ("weight", "bias")}
+    assert set(account.random) == set(account.left_out) == heads
 
 
 def vit(size: int) -> torch.nn.Module:

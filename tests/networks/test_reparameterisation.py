@@ -1,5 +1,6 @@
 """Branches that are merged answer as before, and what has none stays as it is."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,51 @@ def test_what_has_no_branches_is_the_same_model_and_says_nothing_of_it() -> None
     model = Classifier(classifier.make(architecture), architecture, ["a"] * 10, FRAME)
     assert reparameterisation.merged(model) is model
     assert "reparameterised" not in architecture.to_dict()
+
+
+class Detached(nn.Module):
+    """As published code does: what was merged is detached, and would never be trained again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.merged(x) if hasattr(self, "merged") else self.one(x) + self.other(x)
+
+    def switch_to_deploy(self) -> None:
+        self.merged = copy.deepcopy(self.one)
+        with torch.no_grad():
+            self.merged.weight[:, :, 1:2, 1:2] += self.other.weight
+            self.merged.bias += self.other.bias
+        for each in self.parameters():
+            each.detach_()
+        del self.one, self.other
+
+
+@pytest.mark.parametrize("is_trained", [True, False])
+def test_what_was_trained_is_trained_when_it_is_merged(is_trained: bool) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), Detached()).requires_grad_(is_trained)
+    assert reparameterisation.merge(network) == ["1"]
+    assert [each.requires_grad for each in network[1].parameters()] == [is_trained] * 2
+
+
+class Fuses(nn.Module):
+    """Parts that are called as what merges branches, and merge none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.fuse = nn.Conv2d(8, 8, 1), nn.Conv2d(16, 8, 1)
+
+    def reparameterize(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.fuse(torch.cat([x, y], 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reparameterize(x, self.one(x))
+
+
+def test_a_layer_may_be_called_as_what_merges() -> None:
+    assert reparameterisation.merge(nn.Sequential(nn.Conv2d(3, 8, 1), Fuses())) == []
 
 
 class Wrong(nn.Module):

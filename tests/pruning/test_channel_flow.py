@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 
 import cuts
+import flattened
 import pytest
 import torch
 import unusual
@@ -140,7 +141,7 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize("kind", unusual.KINDS)
+@pytest.mark.parametrize("kind", [*unusual.KINDS, *flattened.KINDS])
 def test_what_is_followed_in_part_is_exact_at_any_width(
     kind: type[nn.Module], share: float
 ) -> None:
@@ -169,7 +170,20 @@ def assert_same_with_the_rest_at_zero(
     assert torch.allclose(narrow(images), network(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+NARROWED = [flattened.ByPlace, flattened.Tokens, flattened.Normalised, flattened.Plain]
+
+
+@pytest.mark.parametrize("kind", NARROWED)
+def test_flattened_maps_are_narrowed(kind: type[nn.Module]) -> None:
+    narrow = made(kind)
+    plan = cuts.plan(narrow, EXAMPLE)
+    for group in plan.groups:
+        group.remove(group.full_width / 2)
+    plan.apply()
+    assert narrow.head.in_features == 16 * 9
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *flattened.KINDS])
 def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
     network = made(kind)
     plan = cuts.cut(network, EXAMPLE, 0.4)

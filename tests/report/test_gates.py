@@ -107,7 +107,9 @@ def test_a_class_that_loses_breaks_its_gate(
     assert dropped.verdict == verdict
     if lost:
         assert f"0 images won, {lost} lost" in dropped.note
-        assert "test images of class 3 show a loss from" in dropped.note
+        # Of the four lost images less is known than that the smallest class has few.
+        weakest = 3 if lost == 40 else 0
+        assert f"test images of class {weakest} show a loss from" in dropped.note
     mean = gates_by_key["min_mean_recall"].figure
     assert mean is not None
     assert mean.low < mean.value < mean.high

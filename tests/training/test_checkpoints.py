@@ -202,6 +202,25 @@ def test_a_disk_that_is_full_ends_no_training(
     assert same(model, fit(tmp_path / "whole")[0])
 
 
+def test_what_a_full_disk_took_half_of_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_half(_: Any, path: Path, **__: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", write_half)
+    fit(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_that_someone_left_there_ends_no_training(tmp_path: Path) -> None:
+    (tmp_path / ".DS_Store").touch()
+    fit(tmp_path)
+    assert kept(tmp_path) == [STEPS]
+    assert (tmp_path / ".DS_Store").exists()
+
+
 def test_no_minutes_no_checkpoints(tmp_path: Path) -> None:
     own = Checkpoints(tmp_path / "none", {}, minutes=0)
     loop.fit(

@@ -311,3 +311,22 @@ def test_an_accelerator_is_asked_now_and_then_and_the_right_step_is_told() -> No
 def test_a_validation_loss_that_is_not_finite_ends_it() -> None:
     with pytest.raises(TrainingError, match="step 10 of 30: the loss on validation is nan"):
         fit(network(), score=lambda *_: loop.Score(50.0, math.nan, 50.0))
+
+
+class Viewing(nn.Module):
+    """As PyTorch's tutorials have it: `view` wants the memory in the order of the dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(16, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.conv(images).relu()
+        return self.head(x.view(x.size(0), -1))
+
+
+def test_a_network_that_views_its_maps_is_trained_and_teaches() -> None:
+    distill = Distill(weight=0.5, temperature=2.0, last=1.0)
+    recipe = RECIPE.model_copy(update={"distill": distill})
+    assert fit(Viewing(), recipe, teacher=Viewing())[-1].validation_top1 > 90
+    assert fit(network(), recipe, teacher=Viewing())[-1].validation_top1 > 90

@@ -15,11 +15,12 @@ from slimline import errors, schema
 from slimline.training import processes
 
 SCRIPT = Path(__file__).parent / "several.py"
-LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+TWO = (*LAUNCHER, "2")
 
 
 def train(
-    folder: Path, *, launcher: tuple[str, ...] = LAUNCHER, stop_after: int = 0, batch_size: int = 20
+    folder: Path, *, launcher: tuple[str, ...] = TWO, stop_after: int = 0, batch_size: int = 20
 ) -> dict[str, Any]:
     paths = os.pathsep.join([str(toy.ROOT), str(toy.ROOT / "tests")])
     done = subprocess.run(
@@ -49,10 +50,13 @@ def test_two_do_what_one_does(tmp_path: Path, batch_size: int) -> None:
 
 
 @pytest.mark.slow
-def test_interrupted_and_gone_on(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole")
-    assert train(tmp_path / "parts", stop_after=6) == {}
-    assert train(tmp_path / "parts") == whole
+@pytest.mark.parametrize("count", ["2", "3"])
+def test_interrupted_and_gone_on(tmp_path: Path, count: str) -> None:
+    """From three on the order of a sum shows in its last bits."""
+    launcher = (*LAUNCHER, count)
+    whole = train(tmp_path / "whole", launcher=launcher)
+    assert train(tmp_path / "parts", launcher=launcher, stop_after=6) == {}
+    assert train(tmp_path / "parts", launcher=launcher) == whole
 
 
 def test_alone_nothing_is_asked_of_others() -> None:
@@ -67,6 +71,23 @@ def test_another_number_than_the_launcher_started_is_refused() -> None:
     with pytest.raises(errors.ParamsError, match="processes: the launcher started 4") as told:
         processes._refuse_other_number(4, 2)
     assert "start 2, or say 4" in str(told.value)
+
+
+def test_too_few_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(errors.ParamsError, match="has 2 of the 3 that it needs"):
+        processes._launch(3)
+    with pytest.raises(errors.ParamsError, match="has 2 of the 3 that it needs"):
+        processes._own_gpu(2)
+    assert [processes._own_gpu(local) for local in (0, 1)] == [0, 1]
+
+
+def test_where_each_process_sees_its_own_gpu_alone_that_is_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert [processes._own_gpu(local) for local in (0, 1)] == [0, 0]
 
 
 def test_batches_too_small_to_share_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,23 @@ def test_a_log_has_loss_accuracy_speed_and_time_left(
         f"validation {last.validation_top1:.2f} %, "
     ), lines[-1]
     assert lines[-1].endswith(" images/s, 0 s left")
+
+
+def test_a_long_training_says_something_now_and_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_LONGEST", 0)
+    test_checkpoints.fit(tmp_path)
+    assert capsys.readouterr().out.count(": step ") == test_checkpoints.STEPS
+
+
+def test_a_terminal_has_images_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    test_checkpoints.fit(tmp_path)
+    shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    last = [each for each in shown.split("\r") if each.strip()][-1]
+    assert re.search(r"240/240 .* images/s, loss \d\.\d{3}, validation ", last), last

@@ -9,8 +9,9 @@ from torch import nn
 from training.test_checkpoints import FRAME, TRAIN, VALIDATION
 
 from slimline.data.preprocessing import Preprocessing
+from slimline.data.split_files import Split
 from slimline.training import loop, optimizer
-from slimline.training.scores import UNTRAINED
+from slimline.training.scores import UNTRAINED, Score
 from slimline.training.settings import Distill, Recipe, TransferRecipe
 
 PLAIN: dict[str, Any] = {
@@ -110,6 +111,68 @@ def test_bfloat16_computes_coarsely_and_keeps_weights_in_float32() -> None:
     assert 1e-5 < apart < 0.1
     assert coarse.rows[-1].train_loss != done.rows[-1].train_loss
     assert coarse.kept.top1 > 85
+
+
+def test_only_steps_multiply_coarsely() -> None:
+    """Nothing of it needs a GPU: torch keeps for both kinds of product what it would be there."""
+    seen = []
+
+    def measure(network: nn.Module, split: Split, frame: Preprocessing) -> Score:
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return loop.measure(network, split, frame)
+
+    def look(layer: nn.Module, _: Any, __: Any) -> None:
+        if layer.training:
+            seen.append(torch.backends.cudnn.allow_tf32)
+
+    model = linear()
+    model[0].register_forward_hook(look)
+    loop.fit(
+        model, TRAIN, VALIDATION, recipe(precision="tf32"), preprocessing=FRAME, seed=1,
+        phase="test", score=measure,
+    )  # fmt: skip
+    steps = 12
+    assert seen == [False, *[True] * steps, False]
+
+
+def test_the_average_has_what_is_done_after_a_step() -> None:
+    """As the ranges of QAT, which are brought to those of all processes then."""
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 2))
+    seen = []
+
+    def mark(step: int, _: int) -> None:
+        model[1].running_var.fill_(step)  # type: ignore[operator, union-attr]
+
+    def measure(network: nn.Module, split: Split, frame: Preprocessing) -> Score:
+        seen.append(float(network[1].running_var[0]))  # type: ignore[index]
+        return loop.measure(network, split, frame)
+
+    loop.fit(
+        model, TRAIN, VALIDATION, recipe(ema=0.5), preprocessing=FRAME, seed=1, phase="test",
+        start=UNTRAINED, after_step=mark, score=measure,
+    )  # fmt: skip
+    assert seen == [12]
+
+
+@pytest.mark.slow
+def test_each_of_many_trainings_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch leaves the ninth network of a kind as it is; rounds of pruning have more."""
+    compiled = []
+
+    def count(graph: torch.fx.GraphModule, _: Any) -> torch.fx.GraphModule:
+        compiled[-1] += 1
+        return graph
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: real(network, backend=count))
+    for width in range(2, 13):
+        compiled.append(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 2))
+        loop.fit(
+            model, TRAIN, VALIDATION, recipe(compile=True), preprocessing=FRAME, seed=1,
+            phase="test", start=UNTRAINED,
+        )  # fmt: skip
+    assert all(compiled)
 
 
 @pytest.mark.slow

@@ -34,13 +34,13 @@ class StructuredMagnitude(PruneSettings):
 
 
 def magnitudes(network: nn.Module) -> Scores:
-    """Return the L2 norms of every layer's rows and columns."""
+    """Return the L2 norms of rows and columns of every layer that has weights."""
     from slimline.pruning.channel_flow import PrunableLayer
 
     return {
         name: _norms(layer.weight.detach().double())
         for name, layer in network.named_modules()
-        if isinstance(layer, PrunableLayer)
+        if isinstance(layer, PrunableLayer) and layer.weight is not None
     }
 
 

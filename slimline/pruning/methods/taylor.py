@@ -41,13 +41,13 @@ class Taylor(PruneSettings):
 
 
 def loss_changes(model: Classifier, calibration: Split) -> Scores:
-    """Return the root of the mean squared change per row and column of every layer."""
+    """Return the root of the mean squared change per row and column, of layers with weights."""
     from slimline.pruning.channel_flow import PrunableLayer
 
     layers = {
         name: layer
         for name, layer in model.network.named_modules()
-        if isinstance(layer, PrunableLayer)
+        if isinstance(layer, PrunableLayer) and layer.weight is not None
     }
     found = root_mean_squares(model, calibration, layers, _changes)
     return {name: (rows, columns) for name, (rows, columns) in found.items()}

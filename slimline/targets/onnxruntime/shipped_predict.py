@@ -3,11 +3,12 @@
     python predict.py photo.jpg another.png
 
 prints a line per file: file, class, and how likely the model thinks it is, separated by tabs. Exit
-code 1 if a file cannot be read, which is told on stderr. `prepare` and `classify` are for your own
-program.
+code 1 if a file cannot be read, 2 if the model cannot, which is told on stderr. `prepare` and
+`classify` are for your own program.
 """
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +28,12 @@ def main(paths: Sequence[str]) -> int:
     if not paths:
         print("usage: python predict.py IMAGE ...", file=sys.stderr)
         return 2
-    about = json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
-    session = load(_FOLDER / "model.onnx")
+    try:
+        about = json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
+        session = load(_FOLDER / "model.onnx")
+    except Exception as error:  # onnxruntime has classes of its own
+        print(f"{_FOLDER}: has no model that can be loaded: {reason(error)}", file=sys.stderr)
+        return 2
     failed = False
     for path in paths:
         try:
@@ -38,8 +43,16 @@ def main(paths: Sequence[str]) -> int:
             failed = True
             continue
         best = int(shares.argmax())
-        print(f"{path}\t{about['classes'][best]}\t{100 * shares[best]:.1f} %")
+        label = str(about["classes"][best])
+        print(_shown(str(path)), _shown(label), f"{100 * shares[best]:.1f} %", sep="\t")
     return 1 if failed else 0
+
+
+def _shown(text: str) -> str:
+    """Return text that stays on its line and in its column, and that stdout can encode."""
+    encoding = sys.stdout.encoding or "utf-8"
+    printable = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return printable.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def load(path: Path) -> Any:
@@ -75,4 +88,7 @@ def classify(session: Any, image: NDArray[Any]) -> NDArray[np.float64]:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        # `| head` closes our output: no mistake, and no traceback.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

@@ -53,3 +53,12 @@ def test_a_channel_that_nobody_reads_does_not_matter() -> None:
         assert rows[0] > 0
         assert rows[2] > 0
     assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_norm_without_weights_has_no_score() -> None:
+    network = Net().eval()
+    network.norm = nn.BatchNorm2d(3, affine=False).eval()
+    images = torch.randint(0, 256, (20, 4, 4, 1), dtype=torch.uint8).numpy()
+    model = Classifier(network, Architecture("resnet18", 2, 1, 1, 3), ["a", "b"], FRAME)
+    split = Split(images, torch.randint(0, 2, (20,)).numpy(), ["a", "b"], FRAME)
+    assert set(taylor.loss_changes(model, split)) == {"conv", "head"}
