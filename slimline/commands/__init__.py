@@ -10,6 +10,7 @@ from typing import Protocol
 
 from slimline.commands import (
     apply,
+    benchmark,
     diff,
     doctor,
     gate,
@@ -41,6 +42,7 @@ COMMANDS: Mapping[str, Command] = {
     "diff": diff,
     "verify": verify,
     "doctor": doctor,
+    "benchmark": benchmark,
     "predict": predict,
     "package": package,
     "pareto": pareto,

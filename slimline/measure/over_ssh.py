@@ -1,0 +1,120 @@
+"""Models on another machine, reached by ssh: timed in turns as here, and asked the same images.
+
+Nothing is installed there and nothing stays: models, images and the program that runs them
+(`slimline.targets.onnxruntime.remote_runner`) go through ssh's stdin, and what it found comes back
+through its stdout. The other machine needs python3 with numpy and onnxruntime.
+"""
+
+import io
+import json
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimline.errors import SlimlineError
+from slimline.measure.interleaved import Inputs, Runs
+
+_RUNNER = Path(__file__).parents[1] / "targets" / "onnxruntime" / "remote_runner.py"
+_COMMAND = (
+    "python3 -c 'import io, sys, zipfile; "
+    "packed = zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read())); "
+    'exec(packed.read("runner.py"))\''
+)
+"""What the other shell is told, whichever it is: sh, fish and csh change nothing within such
+quotes. No path or name of ours is ever written there."""
+_NOT_FOUND, _NOT_REACHED = 127, 255
+_WARM_UP = 5
+"""Images at the beginning of a turn that are not counted."""
+_KIB_OF_A_MIB = 1024
+
+
+class HostError(SlimlineError):
+    """Another machine cannot be reached, or has not what it needs."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What another machine found."""
+
+    machine: str
+    """CPU, cores and system, with the release of ONNX Runtime."""
+    milliseconds: dict[str, Runs]
+    """[blocks, runs] of one image on one thread, by model."""
+    answers: dict[str, NDArray[np.float32]]
+    """[images, classes], by model."""
+    peak_mib: dict[str, float]
+    """Largest memory of a process that loads the model and answers one image, MiB."""
+    base_mib: dict[str, float]
+    """What of it is Python, numpy and ONNX Runtime."""
+
+
+def measure(
+    host: str, models: Mapping[str, tuple[Path, Inputs]], *, blocks: int, runs: int
+) -> Remote:
+    """Return what a machine finds; of each model its .onnx, and the images as it takes them.
+
+    `host` is whatever `ssh` takes: a name of `~/.ssh/config`, or `user@address`. It must let us in
+    without a question.
+
+    Raises:
+        HostError: it cannot be reached, or has not what it needs.
+    """
+    if not host or host.startswith("-"):  # ssh would take it for an option
+        raise HostError(f"--host ssh:{host}: is no name of a machine")
+    program = ["ssh", "-T", "-o", "BatchMode=yes", "--", host, _COMMAND]
+    try:
+        done = subprocess.run(
+            program, input=_packed(models, blocks, runs), capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        raise HostError("--host: there is no `ssh` here; install an SSH client") from None
+    if done.returncode:
+        raise HostError(f"--host ssh:{host}: {_reason(done)}")
+    try:
+        found = json.loads(done.stdout.splitlines()[-1])  # a login shell may greet first
+    except (IndexError, ValueError):
+        raise HostError(f"--host ssh:{host}: answered nothing that can be read") from None
+    return _remote(found, list(models))
+
+
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
+    lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"]
+    if done.returncode == _NOT_REACHED:
+        return f"cannot be reached: {lines[-1]}; try `ssh` with that name, and with a key"
+    if done.returncode == _NOT_FOUND:
+        return f"has no python3: {lines[-1]}"
+    return f"needs python3 with numpy and onnxruntime, and a model that it can load: {lines[-1]}"
+
+
+def _packed(models: Mapping[str, tuple[Path, Inputs]], blocks: int, runs: int) -> bytes:
+    settings = {"models": len(models), "blocks": blocks, "runs": runs, "warm_up": _WARM_UP}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.write(_RUNNER, "runner.py")
+        packed.writestr("settings.json", json.dumps(settings))
+        for number, (path, images) in enumerate(models.values()):
+            packed.write(path, f"{number}.onnx")
+            own = io.BytesIO()
+            np.save(own, images)
+            packed.writestr(f"{number}.npy", own.getvalue())
+    return content.getvalue()
+
+
+def _remote(found: Mapping[str, Any], names: list[str]) -> Remote:
+    peaks = np.array(found["memory"]) / _KIB_OF_A_MIB
+    return Remote(
+        f"{found['machine']}, ONNX Runtime {found['onnxruntime']}",
+        dict(zip(names, map(np.array, found["milliseconds"]), strict=True)),
+        {
+            name: np.array(each, np.float32)
+            for name, each in zip(names, found["answers"], strict=True)
+        },
+        dict(zip(names, peaks[:, 1].tolist(), strict=True)),
+        dict(zip(names, peaks[:, 0].tolist(), strict=True)),
+    )
