@@ -33,7 +33,8 @@ def test_the_list_of_commands_says_what_each_does(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    assert [name for name in COMMANDS if f"    {name} " not in told] == []
+    begun = {line.split()[0] for line in told.splitlines() if line.startswith("    ")}
+    assert set(COMMANDS) <= begun
 
 
 def test_a_command_imports_no_more_than_it_needs(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _host(text: str) -> str:
 def run(arguments: Namespace) -> int:
     """Print the table."""
     from slimline import params
-    from slimline.artifacts import model_interface
+    from slimline.artifacts import description, model_interface
     from slimline.data import split_files
     from slimline.errors import ArtifactError
     from slimline.measure import latency, over_ssh
@@ -63,7 +63,7 @@ def run(arguments: Namespace) -> int:
     folders = {str(path): path for path in arguments.models} or _declared()
     if not folders:
         raise ArtifactError("models: there is no model to measure; run `dvc repro`")
-    paths = {name: _file(folder) for name, folder in folders.items()}
+    paths = {name: description.onnx_path(folder) for name, folder in folders.items()}
     pixels = split_files.load(_SPLIT).images[:_IMAGES]
     images = {
         name: model_interface.read(folder).frame.normalise(pixels)
@@ -89,16 +89,6 @@ def _declared() -> dict[str, Path]:
     return {
         name: folder for name, folder in folders.items() if (folder / description.ONNX).is_file()
     }
-
-
-def _file(folder: Path) -> Path:
-    from slimline.artifacts import description
-    from slimline.errors import ArtifactError
-
-    path = description.onnx_path(folder)
-    if not path.is_file():
-        raise ArtifactError(f"{path}: is not here; `dvc repro` makes it, `dvc pull` brings it")
-    return path
 
 
 def _answers(path: Path, images: NDArray[Any]) -> NDArray[Any]:

@@ -85,7 +85,8 @@ def test_models_are_measured_there_and_answer_alike(
     assert sorted(folder.rglob("*")) == before, "nothing stays"
 
 
-def test_a_model_may_be_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_model_may_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--host", "ssh:me", "models/int8_export"]) == 0
     assert "| models/int8_export | " in capsys.readouterr().out
 
@@ -122,7 +123,7 @@ def test_another_kind_of_host_is_told(given: str, capsys: pytest.CaptureFixture[
 def test_a_model_that_is_not_here_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     Path("models/int8_export/model.onnx").unlink()
     assert main(["benchmark", "--host", "ssh:me", "models/int8_export"]) == 2
-    assert capsys.readouterr().err.startswith("models/int8_export/model.onnx: is not here")
+    assert capsys.readouterr().err.startswith("models/int8_export: has no model.onnx")
 
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
@@ -143,7 +144,7 @@ def server(folder: Path) -> Iterator[str]:
         folder / "sshd_config",
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nStrictModes no\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\n"
-        f"SetEnv PATH={folder}/bin:/usr/bin:/bin\n",
+        f'ForceCommand PATH={folder}/bin:/usr/bin:/bin; eval "$SSH_ORIGINAL_COMMAND"\n',
     )
     write(
         folder / "ssh_config",
