@@ -12,7 +12,7 @@ The table has, per model: the median time of one image on one thread; how many t
 than the first, by turns, with the 95 % interval; the memory of a process that loads it and answers,
 and what of that is Python with the runtime; and how far its answers are from those that are given
 here, in percent of their spread, with the share of images that are answered alike. Images are the
-calibration split's. Sections `benchmark.blocks` and `benchmark.runs` say how often is measured.
+calibration split's; `benchmark.blocks` and `benchmark.runs` say how often each is timed.
 
 Exit code 2 where the machine cannot be reached or has not what it needs.
 """
@@ -108,7 +108,7 @@ def _print(found: Remote, here: dict[str, NDArray[Any]]) -> None:
 
     blocks = {name: np.median(each, axis=1) for name, each in found.milliseconds.items()}
     first = next(iter(blocks))
-    print(f"| model | p50, ms | times {first} | MiB, of them the runtime | answers |")
+    print(f"| model | p50, ms | faster than {first}, x | peak MiB, runtime alone | answers |")
     print("|---|---:|---:|---:|---:|")
     for name, times in blocks.items():
         low, high = block_times.speedup_bounds(blocks[first], times, significance.SURE_95)

@@ -29,7 +29,7 @@ from slimline.targets.runtimes import Deployable
 _MIB = 1024**2
 _STATUS = Path("/proc/self/status")
 """Tells the peak since the program began; Linux's ru_maxrss counts the parent's memory as well."""
-_WARM_UP = 5
+WARM_UP = 5
 """Images at the beginning of a turn that are not counted."""
 
 
@@ -175,7 +175,7 @@ def single_image_times(
             batches,
             order,
             runs=settings.runs,
-            warm_up=_WARM_UP,
+            warm_up=WARM_UP,
             own_batches=own_batches,
         ),
         reference,

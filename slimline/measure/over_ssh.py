@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline.errors import SlimlineError
+from slimline.measure import latency
 from slimline.measure.interleaved import Inputs, Runs
 
 _RUNNER = Path(__file__).parents[1] / "targets" / "onnxruntime" / "remote_runner.py"
@@ -29,8 +30,6 @@ _COMMAND = (
 """What the other shell is told, whichever it is: sh, fish and csh change nothing within such
 quotes. No path or name of ours is ever written there."""
 _NOT_FOUND, _NOT_REACHED = 127, 255
-_WARM_UP = 5
-"""Images at the beginning of a turn that are not counted."""
 _KIB_OF_A_MIB = 1024
 
 
@@ -89,11 +88,11 @@ def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
         return f"cannot be reached: {lines[-1]}; try `ssh` with that name, and with a key"
     if done.returncode == _NOT_FOUND:
         return f"has no python3: {lines[-1]}"
-    return f"needs python3 with numpy and onnxruntime, and a model that it can load: {lines[-1]}"
+    return f"could not measure, which takes python3 with numpy and onnxruntime: {lines[-1]}"
 
 
 def _packed(models: Mapping[str, tuple[Path, Inputs]], blocks: int, runs: int) -> bytes:
-    settings = {"models": len(models), "blocks": blocks, "runs": runs, "warm_up": _WARM_UP}
+    settings = {"models": len(models), "blocks": blocks, "runs": runs, "warm_up": latency.WARM_UP}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.write(_RUNNER, "runner.py")

@@ -39,14 +39,14 @@ _PADDED_BY_NAME = _aten.conv2d.padding
 _VIEWS = MOVES | SPLITS | {_aten.select.int, _aten.expand.default, _aten.alias.default}
 """What hands on a part of a value, or all of it, without a copy."""
 
-_RESHAPED_TO = {
-    _aten.view.default: _aten.reshape.default,
-    _aten.reshape.default: _aten.reshape.default,
-    _aten.view_as.default: _aten.reshape.default,
-    _aten.reshape_as.default: _aten.reshape.default,
-    _aten.unflatten.int: _aten.reshape.default,
+_RESHAPES = {
+    _aten.view.default,
+    _aten.reshape.default,
+    _aten.view_as.default,
+    _aten.reshape_as.default,
+    _aten.unflatten.int,
 }
-"""What gives a value another shape, and what does so by numbers."""
+"""What gives a value another shape; `reshape` does so whatever the order of its bytes."""
 
 
 def of(network: nn.Module, example: Tensor) -> GraphModule:
@@ -154,11 +154,11 @@ def _readers(node: Node, *, is_of_copy: bool) -> Iterator[Node]:
 def _say_batch_as_rest(graph: GraphModule) -> None:
     """Let what is reshaped say its first dimension as -1, in place, where the others are known."""
     for node in graph.graph.nodes:
-        if node.target not in _RESHAPED_TO:
+        if node.target not in _RESHAPES:
             continue
         first, *others = shape(node)
         if isinstance(first, torch.SymInt) and all(isinstance(each, int) for each in others):
-            node.target = _RESHAPED_TO[node.target]
+            node.target = _aten.reshape.default
             node.args, node.kwargs = (node.args[0], [-1, *others]), {}
 
 

@@ -9,7 +9,18 @@ from slimline.measure import training_noise
 from slimline.repository import dvc_files, experiments
 
 _MADE_OF = ("metrics/code", "data/prepared")
-_IDLE = ("metrics/code/benchmark.txt", "metrics/code/report.txt")
+_IDLE = tuple(
+    f"metrics/code/{stage}.txt"
+    for stage in (
+        "benchmark",
+        "check_networks",
+        "device_evaluate",
+        "device_export",
+        "evaluate_control",
+        "prune_control",
+        "report",
+    )
+)
 """Code that changes no answer."""
 
 

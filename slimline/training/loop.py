@@ -244,10 +244,11 @@ def _lay_out(
     network: nn.Module, preprocessing: Preprocessing, device: torch.device
 ) -> torch.memory_format:
     """Bring a network to a device, in evaluation mode; return the order of bytes it is run in."""
+    determinism.allow_tf32(False)  # of itself torch begins with it, where no stage was begun
     network.to(device)
     _set_eval(network)
     frame = preprocessing
-    images = torch.zeros(1, frame.channels, frame.height, frame.width, device=device)
+    images = torch.zeros(2, frame.channels, frame.height, frame.width, device=device)
     layout = memory_order.of(network, images)
     network.to(memory_format=layout)
     return layout

@@ -46,7 +46,7 @@ class Lesson:
         if self._distill is None or step < self._first_step:
             return loss
         if self._layout is None:
-            self._layout = memory_order.of(self._teacher, images[:1])
+            self._layout = memory_order.of(self._teacher, images[:2])
             self._teacher.to(memory_format=self._layout)
         with torch.no_grad():
             answers = self._teacher(images.to(memory_format=self._layout))

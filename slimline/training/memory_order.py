@@ -11,7 +11,7 @@ _REFUSED = "view size is not compatible"
 
 @torch.no_grad()
 def of(network: nn.Module, images: Tensor) -> torch.memory_format:
-    """Return the order for a network in evaluation mode; `images` are one or more that it takes.
+    """Return the order for a network in evaluation mode; `images` are two or more that it takes.
 
     A graph of operators is none of a user's: it reshapes, and never views.
     """

@@ -27,6 +27,8 @@ from slimline.training import watching
 from slimline.training.settings import ProgressParams
 
 _RANK, _WORLD, _LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Stands in the environment of what torch's own launcher starts, which hides no GPU."""
 """What a launcher (torch's own, SLURM by way of it) tells each process; nothing else of ours reads
 the environment."""
 
@@ -262,19 +264,27 @@ def _refuse_too_few_gpus(wanted: int) -> None:
         )
 
 
-def _own_gpu(local: int) -> int:
+def _own_gpu(local: str | None) -> int:
     """Return the number of the GPU of a process of this machine, by its own number there."""
-    if torch.cuda.device_count() == 1:
+    if torch.cuda.device_count() == 1 and _BY_TORCHRUN not in os.environ:
         return 0  # Launchers such as Slurm's may show each process nothing but its own.
-    _refuse_too_few_gpus(local + 1)
-    return local
+    if local is None:
+        raise ParamsError(
+            [
+                f"{params.PARAMS_PATH}: processes: the launcher says with no {_LOCAL_RANK} which "
+                "of the GPUs here is whose; start them by torchrun, or show each its own alone "
+                f"(given {params.load_run().processes})"
+            ]
+        )
+    _refuse_too_few_gpus(int(local) + 1)
+    return int(local)
 
 
 def _join() -> None:
     """Become one of several; all but the first keep quiet."""
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(_own_gpu(int(os.environ.get(_LOCAL_RANK, "0"))))
+        torch.cuda.set_device(_own_gpu(os.environ.get(_LOCAL_RANK)))
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend)
     if rank() > 0:

@@ -56,6 +56,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tiny_model.write(tmp_path / "models" / name, CLASSES)
     write(tmp_path / "bin/python3", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     write(tmp_path / "bin/ssh", STAND_IN)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -96,7 +98,7 @@ def test_a_model_may_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("gone", "cannot be reached: ssh: Could not resolve hostname gone"),
         ("bare", "has no python3"),
-        ("poor", "needs python3 with numpy and onnxruntime, and a model that it can load: Module"),
+        ("poor", "could not measure, which takes python3 with numpy and onnxruntime: Module"),
         ("mute", "answered nothing that can be read"),
         ("-oProxyCommand=touch x", "is no name of a machine"),
     ],

@@ -80,7 +80,7 @@ def test_rounds_remove_channels_and_tell_what_they_did(
     macs = [each.macs_m for each in outcome.rounds]
     assert [each.number for each in outcome.rounds] == [0, 1, 2]
     assert macs[0] > macs[1] > macs[2]
-    assert outcome.rounds[1].top1_cut != outcome.rounds[1].top1_recovered
+    assert all(each.top1_recovered >= each.top1_cut for each in outcome.rounds[1:])
     assert {row.phase for row in outcome.history} == {"round 1", "round 2"}
     assert sum(each.macs_after for each in outcome.layers) == pytest.approx(1e6 * macs[2])
     assert sum(each.macs_before for each in outcome.layers) == pytest.approx(1e6 * macs[0])

@@ -325,8 +325,17 @@ class Viewing(nn.Module):
         return self.head(x.view(x.size(0), -1))
 
 
-def test_a_network_that_views_its_maps_is_trained_and_teaches() -> None:
+class Joining(Viewing):
+    """Takes groups of channels for images, which shows with two images or more."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.conv(images).relu()
+        return self.head(x.view(2 * x.size(0), 2, 2, 2).reshape(x.size(0), -1))
+
+
+@pytest.mark.parametrize("kind", [Viewing, Joining])
+def test_a_network_that_views_its_maps_is_trained_and_teaches(kind: type[Viewing]) -> None:
     distill = Distill(weight=0.5, temperature=2.0, last=1.0)
     recipe = RECIPE.model_copy(update={"distill": distill})
-    assert fit(Viewing(), recipe, teacher=Viewing())[-1].validation_top1 > 90
-    assert fit(network(), recipe, teacher=Viewing())[-1].validation_top1 > 90
+    assert fit(kind(), recipe, teacher=kind())[-1].validation_top1 > 90
+    assert fit(network(), recipe, teacher=kind())[-1].validation_top1 > 90

@@ -79,15 +79,20 @@ def test_too_few_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.ParamsError, match="has 2 of the 3 that it needs"):
         processes._launch(3)
     with pytest.raises(errors.ParamsError, match="has 2 of the 3 that it needs"):
-        processes._own_gpu(2)
-    assert [processes._own_gpu(local) for local in (0, 1)] == [0, 1]
+        processes._own_gpu("2")
+    assert [processes._own_gpu(local) for local in ("0", "1")] == [0, 1]
+    with pytest.raises(errors.ParamsError, match="says with no LOCAL_RANK"):
+        processes._own_gpu(None)
 
 
 def test_where_each_process_sees_its_own_gpu_alone_that_is_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert [processes._own_gpu(local) for local in (0, 1)] == [0, 0]
+    assert [processes._own_gpu(local) for local in ("0", "1", None)] == [0, 0, 0]
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "torchrun hides none")
+    with pytest.raises(errors.ParamsError, match="has 1 of the 2 that it needs"):
+        processes._own_gpu("1")
 
 
 def test_batches_too_small_to_share_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from training.test_checkpoints import FRAME, TRAIN, VALIDATION
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.training import loop, optimizer
+from slimline.training import determinism, loop, optimizer
 from slimline.training.scores import UNTRAINED, Score
 from slimline.training.settings import Distill, Recipe, TransferRecipe
 
@@ -127,6 +127,7 @@ def test_only_steps_multiply_coarsely() -> None:
 
     model = linear()
     model[0].register_forward_hook(look)
+    determinism.allow_tf32(True)  # as torch itself begins
     loop.fit(
         model, TRAIN, VALIDATION, recipe(precision="tf32"), preprocessing=FRAME, seed=1,
         phase="test", score=measure,

@@ -6,6 +6,8 @@ each model says how much memory that takes. What they find is printed in a line 
 Python 3.8 and later, and leaves nothing there.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import platform
@@ -34,6 +36,8 @@ def main() -> None:
 def _run(folder: str, *arguments: str) -> Any:
     command = [sys.executable, str(Path(folder, "runner.py")), folder, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if done.returncode < 0:
+        sys.exit(f"killed by signal {-done.returncode}, as where memory runs out")
     if done.returncode:
         sys.exit(done.returncode)
     return json.loads(done.stdout)
@@ -45,9 +49,7 @@ def times(folder: Path) -> dict[str, Any]:
     models = list(range(settings["models"]))
     images = [np.load(folder / f"{number}.npy") for number in models]
     milliseconds: list[list[list[float]]] = [[] for _ in models]
-    answers = [
-        [load(folder, number)(image)[0].tolist() for image in images[number]] for number in models
-    ]
+    answers = [_answers(load(folder, number), images[number]) for number in models]
     for _ in range(settings["blocks"]):
         for number in random.sample(models, len(models)):
             turn = _turn(load(folder, number), images[number], settings)
@@ -57,6 +59,10 @@ def times(folder: Path) -> dict[str, Any]:
         "answers": answers,
         "onnxruntime": onnxruntime.__version__,
     }
+
+
+def _answers(answer: Any, images: Any) -> list[list[float]]:
+    return [answer(image)[0].tolist() for image in images]
 
 
 def _turn(answer: Any, images: Any, settings: dict[str, int]) -> list[float]:
