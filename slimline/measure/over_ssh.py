@@ -8,6 +8,7 @@ through its stdout. The other machine needs python3 with numpy and onnxruntime.
 import io
 import json
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,9 +69,10 @@ def measure(
         raise HostError(f"--host ssh:{host}: is no name of a machine")
     program = ["ssh", "-T", "-o", "BatchMode=yes", "--", host, _COMMAND]
     try:
-        done = subprocess.run(
-            program, input=_packed(models, blocks, runs), capture_output=True, check=False
-        )
+        with tempfile.TemporaryFile() as sent:  # an ssh that gives up would break a pipe, and us
+            sent.write(_packed(models, blocks, runs))
+            sent.seek(0)
+            done = subprocess.run(program, stdin=sent, capture_output=True, check=False)
     except FileNotFoundError:
         raise HostError("--host: there is no `ssh` here; install an SSH client") from None
     if done.returncode:

@@ -7,17 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_model
 import toy
+from PIL import Image
 
+from slimline import files
 from slimline.__main__ import main
 from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
-from slimline.data.split_files import Split
+from slimline.data.split_files import ImageFile, ImageFiles, Split
 
 CLASSES = ["boot", "high heel", "sandal", "slipper"]
 STAND_IN = """#!/bin/sh
@@ -38,6 +41,16 @@ def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
+
+
+def photos(folder: Path, pixels: np.ndarray, frame: Preprocessing) -> ImageFiles:
+    folder.mkdir()
+    found = []
+    for number, image in enumerate(pixels):
+        path = folder / f"{number}.png"
+        Image.fromarray(image[..., 0]).save(path)
+        found.append(ImageFile(path, path.name, files.hash_file(path), ".png"))
+    return ImageFiles(found, frame)
 
 
 @pytest.fixture
@@ -90,6 +103,18 @@ def test_models_are_measured_there_and_answer_alike(
 
 
 @pytest.mark.usefixtures("folder")
+def test_photos_are_asked_as_arrays_are(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("data/prepared/calibration")
+    split = split_files.load(path)
+    assert isinstance(split.images, np.ndarray)
+    images = photos(Path("photos"), split.images, split.preprocessing)
+    shutil.rmtree(path)
+    split_files.save(path, replace(split, images=images))
+    assert main(["benchmark", "--host", "ssh:me"]) == 0
+    check(capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_model_may_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--host", "ssh:me", "models/int8_export"]) == 0
     assert "| models/int8_export | " in capsys.readouterr().out
@@ -113,6 +138,20 @@ def test_what_a_machine_lacks_is_one_sentence(
     assert said.startswith(f"--host ssh:{host}: {told}")
     assert said.count("\n") == 1
     assert not (folder / "x").exists()
+
+
+def test_a_machine_that_is_gone_is_told_whatever_was_to_be_sent(folder: Path) -> None:
+    """More than a pipe holds."""
+    (folder / "models/int8_export/model.onnx").write_bytes(os.urandom(2**20))
+    done = subprocess.run(
+        [sys.executable, "-m", "slimline", "benchmark", "--host", "ssh:gone", "models/int8_export"],
+        env=os.environ | {"PYTHONPATH": str(toy.ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--host ssh:gone: cannot be reached" in done.stderr
 
 
 @pytest.mark.usefixtures("folder")
