@@ -5,7 +5,8 @@
 needs a package made with `--browser`, Chromium, and Node 20 or newer. The page is served from this
 machine, and the browser is told that no other can be reached. A line per photo: what the page says,
 what `predict` says, and whether both name one class and shares that are 0.2 points apart at most,
-since browsers decode some JPEGs a unit otherwise; exit code 1 if any do not.
+since browsers decode some JPEGs a unit otherwise, or neither can read it; exit code 1 if some are
+not so.
 """
 
 import argparse
@@ -110,6 +111,8 @@ def _told(answers: list[predict.Prediction] | DataError) -> str:
 
 
 def _are_same(page: str, own: str) -> bool:
+    if not (page.endswith(" %") and own.endswith(" %")):
+        return page.endswith(" %") == own.endswith(" %")  # Neither could read the photo.
     (label, share), (own_label, own_share) = (each.rpartition(", ")[::2] for each in (page, own))
     points = [float(each.removesuffix(" %")) for each in (share, own_share)]
     return label == own_label and abs(points[0] - points[1]) <= POINTS

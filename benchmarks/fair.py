@@ -223,7 +223,7 @@ def _pruned(
 ) -> tuple[Classifier, int, Any]:
     settings = registry.load(params.PARAMS_PATH)
     if is_control:
-        settings = settings.as_control
+        settings = settings.as_control(settings.steps)
     recovery = {"recover": _longer(settings.recover, times), "max_drop": 100.0}
     settings = settings.model_copy(update=recovery)
     model = source.load()

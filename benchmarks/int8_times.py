@@ -1,9 +1,11 @@
 """What does int8 gain in each layer? Writes the table that `mixed.only_faster` goes by.
 
     python -m benchmarks.int8_times
+    python -m benchmarks.int8_times --host ssh:pi
 
 measures the layers of models/prune (`dvc repro prune`) and writes data/int8_times.json, which is
-kept in git: run it again on the CPU that the product is for, or after something else was pruned.
+kept in git: run it again on the CPU that the product is for, or let that be asked over ssh (as by
+`python -m slimline benchmark`), or after something else was pruned.
 
 Each layer becomes two small models as it would stand in an int8 network: bytes come in and go out,
 channels last, and between them the layer computes in int8, or in float with all that turns bytes
@@ -12,6 +14,8 @@ in turns; what a run costs that does nothing is taken off.
 """
 
 import argparse
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +31,8 @@ from torch import Tensor, nn
 
 from slimline import params, processor
 from slimline.artifacts import model_folder
+from slimline.errors import SlimlineError
+from slimline.measure import over_ssh
 from slimline.networks.classifier import Classifier
 from slimline.quantization import folded_modules, int8_times, mixed_precision
 from slimline.quantization.int8_times import Int8Times, Time
@@ -49,23 +55,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=40, help="turns of every layer")
     parser.add_argument("--runs", type=int, default=50, help="runs per turn")
+    parser.add_argument("--host", metavar="ssh:NAME", type=over_ssh.host_name, help="if not here")
     given = parser.parse_args()
     determinism.start(params.load_run())
     model = model_folder.load(SOURCE)
     weights, pairs = mixed_precision.layers(model), _pairs(model)
-    sessions = [_Timed(_nothing()), *(_Timed(each) for pair in pairs for each in pair)]
-    for _ in range(given.rounds):
-        for each in sessions:
-            each.take_turn(given.runs)
-    nothing, *found = (each.microseconds for each in sessions)
+    timed = [_Timed(_nothing()), *(_Timed(each) for pair in pairs for each in pair)]
+    if given.host:
+        cpu, (nothing, *found) = _over_ssh(given.host, timed, given.rounds, given.runs)
+    else:
+        cpu, (nothing, *found) = processor.cpu().model, _here(timed, given.rounds, given.runs)
     own = [max(0.0, each - nothing) for each in found]
     layers = {
         name: Time(weights[name], in_float, in_int8)
         for name, in_float, in_int8 in zip(weights, own[::2], own[1::2], strict=True)
     }
-    int8_times.write(TARGET, Int8Times(processor.cpu().model, model.example.shape[1:], layers))
+    int8_times.write(TARGET, Int8Times(cpu, model.example.shape[1:], layers))
     slower = [name for name, each in layers.items() if not each.is_gain]
     print(f"{len(slower)} of {len(layers)} layers gain nothing by int8: {', '.join(slower)}")
+
+
+def _here(timed: Sequence["_Timed"], rounds: int, runs: int) -> list[float]:
+    """Return the microseconds of each model."""
+    for _ in range(rounds):
+        for each in timed:
+            each.take_turn(runs)
+    return [each.microseconds for each in timed]
+
+
+def _over_ssh(
+    host: str, timed: Sequence["_Timed"], rounds: int, runs: int
+) -> tuple[str, list[float]]:
+    """Return the other machine's CPU, and the microseconds that each model takes there."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.onnx" for number in range(len(timed))]
+        for path, each in zip(paths, timed, strict=True):
+            path.write_bytes(each.content)
+        models = {path.name: (path, each.image) for path, each in zip(paths, timed, strict=True)}
+        found = over_ssh.measure(host, models, blocks=rounds, runs=runs, memory=False)
+    blocks = (np.median(found.milliseconds[path.name], axis=1) for path in paths)
+    return found.cpu, [1000 * float(np.median(each)) for each in blocks]
 
 
 def _pairs(model: Classifier) -> list[list[onnx.ModelProto]]:
@@ -202,12 +231,15 @@ class _Timed:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
+        self.content = model.SerializeToString()
         self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            self.content, options, providers=["CPUExecutionProvider"]
         )
         (given,) = self._session.get_inputs()
         kind = np.float32 if given.type == "tensor(float)" else np.uint8
-        self._given = {given.name: np.ones(given.shape, kind)}
+        self.image: NDArray[Any] = np.ones(given.shape, kind)
+        """A batch of one."""
+        self._given = {given.name: self.image}
         self._turns: list[float] = []
 
     def take_turn(self, runs: int) -> None:
@@ -226,4 +258,7 @@ class _Timed:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SlimlineError as mistake:
+        sys.exit(str(mistake))

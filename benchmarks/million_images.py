@@ -8,7 +8,9 @@ writes so many small JPEGs in 1,000 classes, no two alike, and prints for each s
 of CPU and peak memory, each in a process of its own: `prepare_data`'s work without and with a look
 for near copies, `dvc add` of the prepared split and, for comparison, of the same photos as one file
 each, and the loader: its start, an epoch's order and the first batch. At most `--size` 16 a photo
-is noise; above, it is smooth, as photos are, and JPEG makes a few kilobytes of it.
+is noise; above, it is smooth, as photos are, and JPEG makes a few kilobytes of it. Validation,
+calibration and test get `--held-out` photos each, by default a share as ImageNet's: the look for
+near copies compares those of validation and test with all others.
 """
 
 import argparse
@@ -29,6 +31,9 @@ from PIL import Image
 from benchmarks import prepared_photos
 
 _CLASSES, _QUALITY = 1000, 70
+_HELD_OUT = 50_000 / 1_281_167
+"""Photos of ImageNet's validation for each of its training."""
+
 _DRAWN = 16
 """Height and width that are drawn at random, pixels."""
 
@@ -38,19 +43,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[50_000, 200_000])
     parser.add_argument("--size", type=int, default=_DRAWN, help="height and width, pixels")
+    parser.add_argument("--held-out", type=int, help="photos of each split but training")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary one if left out")
     parser.add_argument("--step", choices=[each.__name__ for each in STEPS], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
-        next(each for each in STEPS if each.__name__ == given.step)(given.folder, given.size)
+        step = next(each for each in STEPS if each.__name__ == given.step)
+        step(given.folder, given.size, given.held_out)
         return
     print("| images | step | s | s of CPU | peak memory, MiB |\n|---:|---|---:|---:|---:|")
     for count in given.images:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
             make(Path(name) / "raw" / "photos", count, given.size)
+            held_out = given.held_out or share(count)
             for step in STEPS:
                 own = [sys.executable, "-m", "benchmarks.million_images", "--folder", name]
-                own += ["--size", str(given.size)]
+                own += ["--size", str(given.size), "--held-out", str(held_out)]
                 title = (step.__doc__ or "").partition(".")[0]
                 print(f"| {count:,} | {title} | {measured([*own, '--step', step.__name__])} |")
             for title, folder in (
@@ -63,6 +71,11 @@ def main() -> None:
                 print(f"| {count:,} | {title} | {told} |", flush=True)
                 shutil.rmtree(Path(name) / ".dvc")
                 shutil.rmtree(Path(name) / ".git")
+
+
+def share(count: int) -> int:
+    """Return how many of so many photos each split but training gets: one a class at least."""
+    return max(_CLASSES, round(_HELD_OUT * count))
 
 
 def make(folder: Path, count: int, size: int) -> None:
@@ -79,25 +92,25 @@ def make(folder: Path, count: int, size: int) -> None:
         (folder / name).write_bytes(buffer.getvalue())
 
 
-def prepare(folder: Path, size: int) -> None:
+def prepare(folder: Path, size: int, held_out: int) -> None:
     """`prepare_data`: look at every photo, split, pack."""
-    prepared_photos.prepare(folder, size=size, held_out=_CLASSES)
+    prepared_photos.prepare(folder, size=size, held_out=held_out)
 
 
-def prepare_and_compare(folder: Path, size: int) -> None:
+def prepare_and_compare(folder: Path, size: int, held_out: int) -> None:
     """The same with `near_copies: report`."""
     shutil.rmtree(folder / "prepared")
-    prepared_photos.prepare(folder, size=size, held_out=_CLASSES, near_copies="report")
+    prepared_photos.prepare(folder, size=size, held_out=held_out, near_copies="report")
 
 
-def import_only(_folder: Path, _size: int) -> None:
+def import_only(_folder: Path, _size: int, _held_out: int) -> None:
     """Importing torch and the loader, for comparison."""
     from slimline.training import loader
 
     assert loader.training_batches
 
 
-def load(folder: Path, _size: int) -> None:
+def load(folder: Path, _size: int, _held_out: int) -> None:
     """The loader: its start, an epoch's order and the first batch."""
     from slimline import params
     from slimline.data import split_files
@@ -111,7 +124,12 @@ def load(folder: Path, _size: int) -> None:
     assert len(images) == recipe.batch_size
 
 
-STEPS: Sequence[Callable[[Path, int], None]] = (prepare, prepare_and_compare, import_only, load)
+STEPS: Sequence[Callable[[Path, int, int], None]] = (
+    prepare,
+    prepare_and_compare,
+    import_only,
+    load,
+)
 
 
 def measured(command: Sequence[str], cwd: Path | None = None) -> str:

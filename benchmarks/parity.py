@@ -1,11 +1,12 @@
 """Does the comparison of a model with its file stop what is broken, and nothing that is sound?
 
   python -m benchmarks.parity
+  python -m benchmarks.parity --seeds 3 4 5 --no-faults
 
 trains small networks on the embedded set, some for a few steps and some for more, writes the float
 and the int8 file of each, and asks two things. Sound files: how many are stopped, judged on 50 to
-5,000 validation images, drawn several times? Faults, planted into the files of the first seed one
-at a time: how many are noticed on 50 images? Float files are judged on images of one class alone,
+5,000 validation images, drawn several times? Faults, planted into the files of seed 1 one at a
+time: how many are noticed on 50 images? Float files are judged on images of one class alone,
 which is harder. A fault that changes no byte of any layer on these images is counted apart: nobody
 could notice it. It takes about a minute for each network on one core.
 """
@@ -287,19 +288,33 @@ def answers(path: Path, images: Split, model: Classifier) -> tuple[Logits, Logit
     return written, optimised
 
 
-def sound(each: Exported, validation: Split, bounds: Int8ExportParams) -> Iterator[tuple[int, str]]:
-    """Yield for every draw of images its size, and why the sound file is stopped, if it is."""
-    written, optimised = answers(each.int8_path, validation, each.model)
+def drawn(validation: Split) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield for every draw its size, and which images it has."""
     rng = np.random.default_rng(0)
     for count, draws in DRAWS.items():
         for _ in range(draws):
-            rows = rng.permutation(len(validation))[:count]
-            logits = each.fake_quant[rows], written[rows], optimised[rows]
-            compared = int8_parity.compare(*logits, validation.labels[rows])
-            least = compared.least_top1_difference
-            told = "" if least <= bounds.max_top1_difference else f"accuracy by {least:.2f} points"
-            few = validation.images[rows[int8_parity.to_look_into(*logits)]]
-            yield count, told or ", ".join(parting(each, each.int8_path, few, each.model)[:1])
+            yield count, rng.permutation(len(validation))[:count]
+
+
+def sound(each: Exported, validation: Split, bounds: Int8ExportParams) -> Iterator[tuple[int, str]]:
+    """Yield for every draw of images its size, and why the sound file is stopped, if it is."""
+    written, optimised = answers(each.int8_path, validation, each.model)
+    for count, rows in drawn(validation):
+        logits = each.fake_quant[rows], written[rows], optimised[rows]
+        compared = int8_parity.compare(*logits, validation.labels[rows])
+        least = compared.least_top1_difference
+        told = "" if least <= bounds.max_top1_difference else f"accuracy by {least:.2f} points"
+        few = validation.images[rows[int8_parity.to_look_into(*logits)]]
+        yield count, told or ", ".join(parting(each, each.int8_path, few, each.model)[:1])
+
+
+def sound_float(each: Exported, validation: Split) -> Iterator[tuple[int, str]]:
+    """Yield the same of the float file."""
+    network = float_parity.exported(each.model)
+    for count, rows in drawn(validation):
+        images = first(validation, rows)
+        told = noticed_float(network, each.float_path, each.float_path, images, each.model)
+        yield count, "" if told == "none" else f"float, by {told}"
 
 
 def noticed(each: Exported, path: Path, few: Split, model: Classifier) -> str:
@@ -319,12 +334,12 @@ def parting(each: Exported, path: Path, images: NDArray[np.uint8], model: Classi
     """Return the layers of an int8 file that differ by more than rounding."""
     found = []
     for optimised in (False, True):
-        layers = layer_parity.compare(
+        compared = layer_parity.compare(
             each.prepared.network, path, model.preprocessing.normalise(images),
             optimised=optimised, num_threads=NUM_THREADS,
         )  # fmt: skip
-        assert layers is not None, "a file has the layers of its network"
-        found += [str(layer) for layer in layers if layer.parts]
+        assert compared is not None, "a file has the layers of its network"
+        found += [str(layer) for layer in compared.layers if layer.parts]
     return found
 
 
@@ -392,11 +407,12 @@ def noticed_normalisation(each: Exported, few: Split) -> str:
     return ""
 
 
-def main(families: list[str], seeds: int, *, faults: bool) -> None:
+def main(families: list[str], seeds: list[int], *, faults: bool) -> None:
     """Print both tables, again after each network."""
     bounds = params.load("int8_export", Int8ExportParams)
     settings = params.load("data", splitting.DataParams)
     stopped: dict[int, list[str]] = {count: [] for count in DRAWS}
+    stopped_float: dict[int, list[str]] = {count: [] for count in DRAWS}
     caught: dict[str, list[str]] = {name: [] for name in [*FAULTS, NORMALISATION]}
     of_float: dict[str, list[str]] = {name: [] for name in OF_FLOAT}
     with tempfile.TemporaryDirectory() as scratch:
@@ -405,15 +421,17 @@ def main(families: list[str], seeds: int, *, faults: bool) -> None:
         validation = splits["validation"]
         few = first(validation, np.arange(NUM_IMAGES))
         one_class = first(validation, np.flatnonzero(validation.labels == 0)[:200])
-        for seed in range(1, seeds + 1):
+        for seed in seeds:
             for name in families:
                 each = export(name, splits, seed, root / f"{name}-{seed}")
                 for count, told in sound(each, validation, bounds):
                     stopped[count].append(told)
+                for count, told in sound_float(each, validation):
+                    stopped_float[count].append(told)
                 if faults and seed == 1:
                     plant_all(each, few, one_class, caught, of_float)
                 print(f"\n{name}, seed {seed} as well:", flush=True)
-                print_tables(stopped, caught, of_float)
+                print_tables(stopped, stopped_float, caught, of_float)
 
 
 def plant_all(
@@ -440,14 +458,18 @@ def plant_all(
 
 def print_tables(
     stopped: Mapping[int, list[str]],
+    stopped_float: Mapping[int, list[str]],
     caught: Mapping[str, list[str]],
     of_float: Mapping[str, list[str]],
 ) -> None:
     """Print what was found so far."""
-    print("\n| images | sound int8 files judged | stopped |\n|---:|---:|---:|")
-    for count, texts in stopped.items():
-        print(f"| {count:,} | {len(texts)} | {sum(map(bool, texts))} |")
-    for text in sorted({text for texts in stopped.values() for text in texts if text}):
+    print("\n| images | sound int8 files judged | stopped | sound float files judged | stopped |")
+    print("|---:|---:|---:|---:|---:|")
+    both = {count: (texts, stopped_float[count]) for count, texts in stopped.items()}
+    for count, kinds in both.items():
+        cells = [f"{len(texts)} | {sum(map(bool, texts))}" for texts in kinds]
+        print(f"| {count:,} | {' | '.join(cells)} |")
+    for text in sorted({t for kinds in both.values() for texts in kinds for t in texts if t}):
         print(f"- {text}")
     print("\n| fault | int8, by values | by ONNX Runtime | no effect | missed "
           "| float, by values | by ONNX Runtime | no effect | missed |")  # fmt: skip
@@ -467,7 +489,7 @@ def count_of(hows: list[str]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", nargs="+", default=list(FAMILIES))
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--no-faults", action="store_true", help="sound files alone")
     given = parser.parse_args()
     main(given.families, given.seeds, faults=not given.no_faults)

@@ -4,7 +4,8 @@
 
 needs a network for packages (pip, and npm for ONNX Runtime Web in Node). ONNX Runtime and its
 converter to .ort are those of this repository; each other reader gets a virtual environment or a
-node_modules of its own below `--target`, so that none disturbs another; what is there stays.
+node_modules of its own below `--target`, so that none disturbs another; what is there stays, and
+the files of a model as long as neither it nor the code that writes them changes.
 `benchmarks/one_reader.py` or `one_web_reader.mjs` runs there. `product` is the model of the
 pipeline, from models/prune and models/qat_finetune; a backbone is written as in `benchmarks.int8`,
 with random weights and BatchNorm of the images. A line per backbone, form (`int8_export.form`) and
@@ -20,6 +21,7 @@ reader:
 
 import argparse
 import copy
+import hashlib
 import json
 import shutil
 import subprocess
@@ -37,6 +39,7 @@ from torch import fx
 from benchmarks.executorch_families import agreement, difference, fit_batchnorm, pictures
 from benchmarks.int8 import BATCH, NUM_CALIBRATION, Subject, make_subject
 from slimline import files
+from slimline.artifacts import description
 from slimline.networks.registry import REGISTRY
 from slimline.quantization import int8_export, qat
 from slimline.targets.onnxruntime import exporter, runtime, to_onnx
@@ -47,6 +50,7 @@ NUM_IMAGES = 64
 MODELS = Path("models")
 FORMS: tuple[order.Form, ...] = ("fastest", "portable")
 HERE = Path(__file__).parent
+_HASH_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ def main() -> None:
     print("| backbone | form | reader | loads | logits, % | answers, % | in int8 | times float |")
     print("|---|---|---|---|---:|---:|---:|---:|")
     for backbone in given.backbones:
-        folders = [given.target / f"{backbone}-{given.size}-{form}" for form in FORMS]
+        made_from = hash_sources(backbone)
+        folders = [given.target / f"{backbone}-{given.size}-{made_from}-{form}" for form in FORMS]
         if not all(folder.is_dir() for folder in folders):
             with files.replacing(folders[0]) as first, files.replacing(folders[1]) as second:
                 write(backbone, given.size, dict(zip(FORMS, (first, second), strict=True)))
@@ -134,6 +139,15 @@ def main() -> None:
             for name in given.readers if form in given.forms else ():
                 found = cells(name, folder, given.target)
                 print(f"| {backbone} | {form} | {name} | {' | '.join(found)} |", flush=True)
+
+
+def hash_sources(backbone: str) -> str:
+    """Return the beginning of a hash of what the files of a backbone are made from."""
+    sources = sorted(Path(exporter.__file__).parent.rglob("*.py"))
+    if backbone == PRODUCT:
+        sources.append(MODELS / "qat_finetune" / description.DESCRIPTION)
+    hashes = "".join(map(files.hash_file, sources))
+    return hashlib.sha256(hashes.encode()).hexdigest()[:_HASH_DIGITS]
 
 
 def write(backbone: str, size: int, folders: Mapping[order.Form, Path]) -> None:

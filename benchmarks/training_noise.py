@@ -53,11 +53,13 @@ class Judgement:
     """Whether the comment of a pull request calls accuracy changed."""
     gate: str
     """Verdict on `gates.max_top1_loss`."""
+    num_classes: int
+    """Classes that the comment calls changed."""
 
     @property
     def is_false(self) -> bool:
-        """Whether either took the noise of training for a change."""
-        return self.is_beyond_chance or self.gate == "broken"
+        """Whether any of them took the noise of training for a change."""
+        return self.is_beyond_chance or self.gate == "broken" or self.num_classes > 0
 
 
 def main() -> None:
@@ -89,12 +91,13 @@ def _clone(folder: Path, share: float, others: Sequence[str]) -> None:
     for key, value in (("user.name", "Slimline"), ("user.email", "benchmark@example.org")):
         _run(folder, "git", "config", key, value)
     flat = params.flat(params.read(folder / params.PARAMS_PATH))
-    epochs = {key: value * share for key, value in flat.items() if key.endswith(".epochs")}
-    bounds = {f"int8_export.{key}": value for key, value in NO_BOUNDS.items()}
-    changes = {"seed": BASE, **epochs, **bounds, **_TIMES_ARE_IDLE}
+    changes: dict[str, object] = {"seed": BASE, **_TIMES_ARE_IDLE}
+    if share != 1:  # an undertrained model has no answers to agree on
+        changes |= {key: value * share for key, value in flat.items() if key.endswith(".epochs")}
+        changes |= {f"int8_export.{key}": value for key, value in NO_BOUNDS.items()}
     given = [f"{key}={value}" for key, value in changes.items()]
     _run(folder, sys.executable, "-m", "slimline", "apply", *given, *others)
-    _run(folder, "git", "commit", "--quiet", "--all", "--message", "Train less")
+    _run(folder, "git", "commit", "--quiet", "--all", "--message", "Set what this benchmark needs")
 
 
 def _train(folder: Path, seed: int) -> None:
@@ -109,7 +112,9 @@ def _train(folder: Path, seed: int) -> None:
         _run(folder, "git", "commit", "--quiet", "--all", "--message", "Results of the base")
         _run(folder, "git", "branch", branch)
         return
-    experiment = ["--force", "--name", branch, "--set-param", f"seed={seed}"]
+    if branch in _run(folder, sys.executable, "-m", "dvc", "exp", "list", "--name-only").split():
+        _run(folder, sys.executable, "-m", "dvc", "exp", "remove", branch)  # it was interrupted
+    experiment = ["--name", branch, "--set-param", f"seed={seed}"]
     _run(folder, sys.executable, "-m", "dvc", "exp", "run", *experiment)
     _run(folder, sys.executable, "-m", "dvc", "exp", "branch", branch, branch)
 
@@ -148,7 +153,7 @@ def judge(then: State, now: State, settings: GatesParams, noise: TrainingNoise |
     against = replace(base_commit.of(then, now), training_noise=noise)
     change = comparison.compare(then, now, settings, against, "")
     gate = next(each for each in change.gates if each.key == _LOSS)
-    return Judgement(change.is_beyond_chance, gate.verdict)
+    return Judgement(change.is_beyond_chance, gate.verdict, len(change.changed_classes))
 
 
 def without(states: Mapping[int, State], *left_out: int) -> TrainingNoise:
@@ -199,14 +204,15 @@ def _print(states: Mapping[int, State], settings: GatesParams) -> None:
 
 
 def _told(judged: Judgement) -> str:
-    return f"{'beyond chance' if judged.is_beyond_chance else 'within'}, {judged.gate}"
+    named = f", {judged.num_classes} classes" if judged.num_classes else ""
+    return f"{'beyond chance' if judged.is_beyond_chance else 'within'}, {judged.gate}{named}"
 
 
 def _counted(name: str, found: list[tuple[Judgement, Judgement]]) -> str:
     alone, both = (sum(pair[side].is_false for pair in found) for side in (0, 1))
     return (
-        f"of {len(found)} {name} {alone} are called beyond chance or broken without the noise of "
-        f"training, {both} with it"
+        f"of {len(found)} {name} {alone} are called beyond chance or broken, or a class of them "
+        f"changed, without the noise of training, {both} with it"
     )
 
 

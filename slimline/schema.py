@@ -33,7 +33,7 @@ from slimline.targets.registry import DeviceTarget
 from slimline.training import watching
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams
-from slimline.training.settings import ProgressParams, SharedRecipe, each_once
+from slimline.training.settings import ProgressParams, Recipe, SharedRecipe, each_once
 
 if TYPE_CHECKING:
     AnyMethod: TypeAlias = PruneSettings
@@ -103,6 +103,14 @@ def _checked(written: Mapping[str, Any], path: Path) -> ParamsFile:
     _check_stages(content, path)
     _check_untrained(content, path)
     _check_batches(content, path, written)
+    prunes = bool(content.sensitivity.shares) or not content.prune.is_idle
+    if prunes and content.data.calibration_images < 2:
+        raise ParamsError(
+            [
+                f"{path}: data.calibration_images: pruning takes BatchNorm's statistics from them: "
+                "2 or more (given 1)"
+            ]
+        )
     if content.prune.rates == "auto" and not content.sensitivity.shares:
         raise ParamsError(
             [
@@ -178,7 +186,9 @@ def _check_untrained(content: ParamsFile, path: Path) -> None:
 
 
 def _check_batches(content: ParamsFile, path: Path, written: Mapping[str, Any]) -> None:
-    """Refuse batches of which a process would have fewer than two images: BatchNorm needs them.
+    """Refuse batches of which a part would have fewer than two images: BatchNorm needs them.
+
+    Processes share a batch, and each cuts its share into parts (`step.accumulate`).
 
     Raises:
         ParamsError: one line per batch size.
@@ -191,18 +201,24 @@ def _check_batches(content: ParamsFile, path: Path, written: Mapping[str, Any]) 
         "qat_finetune.recipe": content.qat_finetune.recipe,
     }
     small = {
-        params.where(f"{place}.batch_size", written): recipe.batch_size
+        params.where(f"{place}.batch_size", written): recipe
         for place, recipe in recipes.items()
-        if recipe.batch_size < 2 * content.processes
+        if recipe.batch_size < 2 * content.processes * recipe.step.accumulate
     }
     if small:
         raise ParamsError(
-            [
-                f"{path}: {key}: is shared by {content.processes} processes, and each needs two "
-                f"images at least: {2 * content.processes} or more (given {given})"
-                for key, given in small.items()
-            ]
+            [_too_small(path, key, recipe, content.processes) for key, recipe in small.items()]
         )
+
+
+def _too_small(path: Path, key: str, recipe: Recipe, processes: int) -> str:
+    parts = recipe.step.accumulate
+    uses = [f"shared by {processes} processes"] * (processes > 1)
+    uses += [f"cut into {parts} parts by step.accumulate"] * (parts > 1)
+    return (
+        f"{path}: {key}: is {' and '.join(uses)}, and each needs two images at least: "
+        f"{2 * processes * parts} or more (given {recipe.batch_size})"
+    )
 
 
 def for_editors() -> dict[str, Any]:

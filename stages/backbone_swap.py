@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.artifacts import model_folder
+from slimline.artifacts import description, model_folder
 from slimline.data import split_files
 from slimline.parity import float_parity
 from slimline.training import backbone_swap, checkpoints, determinism, processes
@@ -17,7 +17,10 @@ def main(baseline: Path, train: Path, validation: Path, pretrained: Path, target
     determinism.start(run)
     progress = params.load("progress", ProgressParams)
     saved = checkpoints.of_stage(
-        "backbone_swap", [settings, run], minutes=progress.checkpoint_minutes
+        "backbone_swap",
+        [settings, run],
+        minutes=progress.checkpoint_minutes,
+        parents=[description.read(baseline).get("architecture")],
     )
     images, unseen = split_files.load(train), split_files.load(validation)
     model, fitted, phases = backbone_swap.swap(

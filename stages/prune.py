@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.artifacts import model_folder
+from slimline.artifacts import description, model_folder
 from slimline.data import split_files
 from slimline.networks import classifier, reparameterisation
 from slimline.parity import float_parity
@@ -47,7 +47,12 @@ def prune(
     run = params.load_run()
     determinism.start(run)
     progress = params.load("progress", ProgressParams)
-    saved = checkpoints.of_stage(stage_name, [settings, run], minutes=progress.checkpoint_minutes)
+    saved = checkpoints.of_stage(
+        stage_name,
+        [settings, run],
+        minutes=progress.checkpoint_minutes,
+        parents=[description.read(each).get("architecture") for each in (source, baseline)],
+    )
     model = reparameterisation.merged(model_folder.load(source))
     images, unseen = split_files.load(train), split_files.load(validation)
     teacher = model_folder.load(baseline) if settings.teacher == baseline.name else model

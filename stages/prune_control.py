@@ -9,7 +9,13 @@ from slimline.pruning.settings import PruneControlParams
 
 
 def main(
-    source: Path, baseline: Path, train: Path, calibration: Path, validation: Path, target: Path
+    pruned: Path,
+    source: Path,
+    baseline: Path,
+    train: Path,
+    calibration: Path,
+    validation: Path,
+    target: Path,
 ) -> None:
     """Write the model folder `target`; without a model, and without loading torch, if not asked."""
     if not params.load("prune_control", PruneControlParams).train:
@@ -18,14 +24,15 @@ def main(
         return
     from slimline.training import processes
 
-    processes.spread(_train)(source, baseline, train, calibration, validation, target)
+    processes.spread(_train)(pruned, source, baseline, train, calibration, validation, target)
 
 
-def _train(*folders: Path) -> None:
-    from slimline.pruning import widths
+def _train(pruned: Path, *folders: Path) -> None:
+    from slimline.pruning import record, widths
     from stages import prune
 
-    settings = registry.load(params.PARAMS_PATH).as_control
+    rounds = record.kept_rounds(description.read(pruned))
+    settings = registry.load(params.PARAMS_PATH).as_control(rounds)
     prune.prune("prune_control", settings, widths.NO_TABLES, *folders)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slimline import params, stage
-from slimline.artifacts import model_folder
+from slimline.artifacts import description, model_folder
 from slimline.data import split_files
 from slimline.quantization import (
     int8_sensitivity_table,
@@ -33,7 +33,10 @@ def main(
     determinism.start(run)
     progress = params.load("progress", ProgressParams)
     saved = checkpoints.of_stage(
-        "qat_finetune", [settings, run], minutes=progress.checkpoint_minutes
+        "qat_finetune",
+        [settings, run],
+        minutes=progress.checkpoint_minutes,
+        parents=[description.read(source).get("architecture")],
     )
     images, pruned = split_files.load(train), model_folder.load(source)
     tables = MixedTables(
@@ -55,7 +58,7 @@ def main(
         target,
         model,
         data=images,
-        settings=settings,
+        settings=qat.as_trained(settings),
         parent=source,
         history=fitted.rows,
         validation_top1=fitted.kept.top1,

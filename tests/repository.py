@@ -16,7 +16,8 @@ import toy
 from ruamel.yaml import YAML
 
 from slimline import files, variants
-from slimline.measure import accuracy, significance
+from slimline.measure import accuracy, significance, trainings
+from slimline.measure.trainings import Training
 from slimline.repository import dvc_files
 
 DECLARED = variants.read(toy.ROOT / variants.PATH)
@@ -136,6 +137,12 @@ def write_metrics(metrics: Path, state: State) -> None:
     files.write_json(metrics / "predictions" / "test_split.json", about)
     _write_blocks(metrics / "benchmark" / "blocks.tsv", state)
     files.write_json(metrics / "benchmark" / "run.json", _run(state))
+
+
+def write_training(folder: Path, weights: str, *others: Training) -> None:
+    """Say which weights the product was exported of: `diff` and `gate` ask whether they changed."""
+    made = Training("qat_finetune", weights, "cpu", "Test CPU", "AVX2", "2", "2.14.1")
+    trainings.write(folder / "metrics/history", [made, *others])
 
 
 def write_top1(folder: Path, name: str) -> None:

@@ -15,6 +15,7 @@ import argparse
 import os
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 from textwrap import indent
 
@@ -46,13 +47,19 @@ def main(base: str, target: Path) -> int:
 
 
 def write_comment(base: str, target: Path, note: str, *options: str) -> bool:
-    """Write what `diff` says, with a note under its title; return whether it could compare."""
+    """Write what `diff` says, with a note; return whether it could compare.
+
+    The note comes after what is quoted under the title: limits that would be loosened stand first.
+    """
     compared = run_slimline("diff", base, *options)
     if compared.returncode:
         give_up(target, "there is nothing to compare", compared.stderr.strip())
         return False
-    title, rest = compared.stdout.split("\n", 1)
-    target.write_text(f"{title}\n{note}{rest}", encoding="utf-8")
+    title, *rest = compared.stdout.split("\n\n")
+    quoted = list(takewhile(lambda block: block.startswith(">"), rest))
+    noted = [note.strip()] if note else []
+    blocks = [title, *quoted, *noted, *rest[len(quoted) :]]
+    target.write_text("\n\n".join(blocks), encoding="utf-8")
     return True
 
 

@@ -19,7 +19,7 @@ Exit code 2 where the machine cannot be reached or has not what it needs.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _host(text: str) -> str:
-    kind, colon, name = text.partition(":")
-    if kind != "ssh" or not colon or not name:
-        raise ArgumentTypeError(f"must be ssh: and the name of a machine (given {text})")
-    return name
+    from slimline.measure import over_ssh  # imports numpy
+
+    return over_ssh.host_name(text)
 
 
 def run(arguments: Namespace) -> int:

@@ -10,6 +10,8 @@ and the limit. The verdict is one of
   not judged    there is nothing that it could be compared with; the line says why; exit 1 by
                 --strict, as in CI
 
+Where no limit is switched on nothing is judged, and that is said; exit 1 by --strict as well.
+
 With --base, the limits of that commit hold where they are stricter, and what this branch would
 loosen stands first.
 
@@ -48,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="exit 1 as well where a gate cannot be judged",
+        help="exit 1 as well where a gate cannot be judged, or where no limit is switched on",
     )
 
 
@@ -79,6 +81,9 @@ def run(arguments: Namespace) -> int:
     judged = gates.judge(now.results, settings, against)
     for gate in judged:
         print(fmt.gate_line(gate))
+    if not judged:
+        why = "those that are switched on need --base REV" if settings.limits else "all are none"
+        print(f"nothing is judged by the limits of section gates: {why}", file=sys.stderr)
     if against is None:
         print("limits against the base branch are judged with --base REV", file=sys.stderr)
     return 0 if gates.are_kept(judged, is_strict=arguments.strict) else 1

@@ -14,6 +14,11 @@ writes
                  the same steps to the byte, for a program in another language
   SHA256SUMS     checked by `sha256sum --check SHA256SUMS`
 
+where `targets` names other runtimes,
+
+  devices/       a folder for each, as devices/executorch: the same product as model.pte, with its
+                 own model.json and labels.txt
+
 and with --browser, which needs npm and a network once,
 
   browser/       a page that classifies photos with ONNX Runtime Web, with no network:

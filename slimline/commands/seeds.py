@@ -6,7 +6,8 @@
 prints for each setting that was trained with 3 seeds or more the mean of the product's accuracy and
 the standard deviation of one training, on validation and on test; then, against the workspace's
 setting, whether the difference is beyond that noise on validation (Welch's t, 95 %). The splits
-stay the same, since their seed is data.seed.
+stay the same, since their seed is data.seed. A commit whose params were merged without a run has
+the figures of those before, and is left out.
 
 With --write, the spread of the workspace's setting goes into data/training_noise.json. Commit it:
 `gate` and `diff` then add that noise wherever the base's model and this one were trained anew.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from math import isinf
 from typing import TYPE_CHECKING
 
 from slimline.commands import _over_experiments
@@ -42,10 +44,15 @@ def run(arguments: Namespace) -> int:
     from slimline.errors import ArtifactError
     from slimline.measure import training_noise
     from slimline.report import seeds
-    from slimline.repository import commit_results
+    from slimline.repository import commit_results, experiments
 
     shown = _over_experiments.shown(arguments)
-    found = seeds.gather(shown, variants.read().product)
+    commits = experiments.commits(shown)
+    merged = {name: commit_results.not_of_a_run(commit) for name, commit in commits.items()}
+    merged = {name: told for name, told in merged.items() if told}
+    for name, told in merged.items():
+        print(f"{name} is left out, its figures are not of its params: {told}", file=sys.stderr)
+    found = seeds.gather(shown, variants.read().product, merged)
     repeated = [each for each in found if each.is_repeated]
     if not repeated:
         raise ArtifactError(
@@ -66,6 +73,11 @@ def run(arguments: Namespace) -> int:
                 f"{training_noise.FEWEST_SEEDS} seeds that --write needs; run it with others"
             )
         noise = training_noise.of(first.test, first.params)
+        if noise.deviation == 0:
+            raise ArtifactError(
+                f"all {noise.seeds} seeds answer alike, which is no noise to go by; --write needs "
+                "more images or more seeds"
+            )
         training_noise.write(commit_results.TRAINING_NOISE, noise)
         print(f"wrote {commit_results.TRAINING_NOISE}; commit it", file=sys.stderr)
     return 0
@@ -99,10 +111,11 @@ def _print_differences(first: Setting, others: list[Setting]) -> None:
         found = training_noise.compare(first.validation, each.validation)
         verdict = "beyond" if found.is_beyond_noise else "within"
         bounds = f"{fmt.points(found.low)} to {fmt.points(found.high)}"
-        print(
-            f"{_named(each, first, seeds.differing(first, each))}: "
-            f"{fmt.points(found.points)} points ({bounds}), {verdict} the noise of training"
-        )
+        told = f"({bounds}), {verdict} the noise of training"
+        if isinf(found.low):
+            told = "(cannot be told from noise: the seeds of either setting answer alike)"
+        name = _named(each, first, seeds.differing(first, each))
+        print(f"{name}: {fmt.points(found.points)} points {told}")
 
 
 def _named(each: Setting, first: Setting, differing: list[str]) -> str:

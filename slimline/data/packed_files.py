@@ -50,7 +50,10 @@ class PackedFiles:
         shard, start, size = self.places[self.rows[row]].tolist()
         with _shard(self.folder, shard).open("rb", buffering=0) as file:
             file.seek(start)
-            return file.read(size)
+            content = file.read(size)
+            while len(content) < size and (more := file.read(size - len(content))):
+                content += more  # network disks may give less than was asked for
+            return content
 
     def take(self, rows: NDArray[np.int64]) -> "PackedFiles":
         """Return some of them."""

@@ -51,10 +51,13 @@ larger is a scan or a panorama, which no classifier sees at one glance."""
 # up to filters that all threads share. `opened` judges instead, and Pillow refuses twice as many.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-_WHITE = (255, 255, 255, 255)
+_WHITE, _WHITE_OF_16_BITS = (255, 255, 255, 255), 2**16 - 1
 
 _ORIENTATION, _SHORT = int(ExifTags.Base.Orientation), 3
 """An entry of EXIF, and the type of its value."""
+
+_XMP = ("xmp", "XML:com.adobe.xmp")
+"""What Pillow's releases call it."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -254,6 +257,7 @@ def _turned(image: Image.Image) -> Image.Image:
     Pillow's own `ImageOps.exif_transpose` writes the whole EXIF block anew, and fails if any entry
     is malformed; only one number of it is of use here.
     """
+    _forget_xmp(image)
     image.load()
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
@@ -262,13 +266,33 @@ def _turned(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """Return EXIF's Orientation, 1 if there is none."""
     try:
-        found = image.getexif().get(_ORIENTATION)
+        found = _exif(image).get(_ORIENTATION)
     # Broken EXIF raises whatever its parser stumbles over; the pixels are sound all the same.
     except Exception:
         found = None
     if found is None:
         found = _first_orientation(image.info.get("exif", b""))
     return found if isinstance(found, int) else 1
+
+
+def _forget_xmp(image: Image.Image) -> None:
+    """Keep Pillow from turning by XMP what EXIF does not, as browsers leave it.
+
+    It does so with a TIFF while that is decoded, and by `getexif` with any file.
+    """
+    for key in _XMP:
+        image.info.pop(key, None)
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """Return the EXIF of a decoded image, nothing of its XMP."""
+    if "exif" in image.info:
+        # Read anew: the Exif that Pillow keeps may have asked XMP when the file was opened.
+        found = Image.Exif()
+        found.load(image.info["exif"])
+        return found
+    _forget_xmp(image)  # A PNG may have it after its pixels.
+    return image.getexif()
 
 
 def _first_orientation(exif: bytes) -> int | None:
@@ -297,6 +321,9 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() >= 2**16:
             raise ValueError("its pixels have more than 16 bits")
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            values = np.where(values == clear, _WHITE_OF_16_BITS, values)
         return Image.fromarray((values >> 8).astype(np.uint8))
     return image
 

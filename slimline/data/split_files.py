@@ -64,7 +64,8 @@ class ImageFiles:
 
     def read(self, rows: Rows, *, threads: int) -> NDArray[np.uint8]:
         """Return the same, decoded by so many threads, whose number changes no result."""
-        chosen = np.arange(len(self.files))[rows].tolist()
+        known = range(len(self.files))
+        chosen = [*known[rows]] if isinstance(rows, slice) else np.asarray(rows).tolist()
         if threads == 1:
             with preprocessing.quiet():
                 return np.stack([self._framed(row) for row in chosen])

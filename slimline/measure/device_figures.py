@@ -36,6 +36,8 @@ class Device:
     """Percent of the multiply-accumulates that the runtime's fast kernels compute in int8."""
     not_delegated: Sequence[str]
     """Operators that are left to slow kernels, as `fc: addmm`."""
+    float_layers: Sequence[str] = ()
+    """Layers that run in float; older figures do not tell."""
 
     @property
     def top1_difference(self) -> float:
@@ -68,6 +70,7 @@ def to_dict(
         "not_delegated": [
             f"{each['layer']}: {each['operator']}" for each in about["not_delegated"]
         ],
+        "float_layers": about["float_layers"],
     }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 SURE_95 = 0.975
 """Of each bound of a two-sided 95 % interval."""
 
-_POWER = 0.8
+POWER = 0.8
 """In how many of all cases a difference that is called large enough to be shown is shown."""
 
 _HALVINGS = 40
@@ -126,13 +126,13 @@ def detectable(variance: float, count: int, sure: float) -> float:
     1981, section 3.3). A difference of shares has a variance of about itself at least, as it takes
     so many values that differ; half a value is for the correction for continuity.
     """
-    z = quantile(sure) + quantile(_POWER)
+    z = quantile(sure) + quantile(POWER)
     return max(z * sqrt(variance / count), z**2 / count) + 0.5 / count
 
 
 def images_needed(variance: float, difference: float, sure: float) -> int:
     """Return how many values show a true difference in 8 of 10 cases; the inverse of the above."""
-    z = quantile(sure) + quantile(_POWER)
+    z = quantile(sure) + quantile(POWER)
     spread = z * sqrt(variance)
     few = (z**2 + 0.5) / difference
     return ceil(max(few, (sqrt(spread**2 + 2 * difference) - spread) ** -2))

@@ -14,11 +14,19 @@ from slimline import files
 from slimline.measure.variant_figures import ResultsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FILE = "trainings.tsv"
 """In `metrics/history`."""
+
+_CIRCUMSTANCES = {
+    "on another device": ("device",),
+    "on another type of CPU": ("cpu", "kernels"),
+    "with another number of threads": ("num_threads",),
+    "by another torch": ("torch",),
+}
+"""Fields by what is said where they differ."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +44,15 @@ class Training:
     torch: str
 
     def differs_in(self, other: Training) -> str:
-        """Return how the circumstances differ from those of another training, in words."""
-        told = {
-            "on another device": (self.device, other.device),
-            "on another type of CPU": (_cpu(self), _cpu(other)),
-            "with another number of threads": (self.num_threads, other.num_threads),
-            "by another torch": (self.torch, other.torch),
-        }
+        """Return how the circumstances differ from those of another training, in words.
+
+        What either of them does not tell is no difference.
+        """
         return "; ".join(
-            f"{words} ({here}, there {there})"
-            for words, (here, there) in told.items()
-            if here != there
+            f"{words} ({_joined(here)}, there {_joined(there)})"
+            for words, keys in _CIRCUMSTANCES.items()
+            for here, there in [(_values(self, keys), _values(other, keys))]
+            if any(one and two and one != two for one, two in zip(here, there, strict=True))
         )
 
 
@@ -78,5 +84,9 @@ def read(history: Path) -> dict[str, Training]:
         raise ResultsError(f"{path}: is not what stage report writes: {error}") from None
 
 
-def _cpu(training: Training) -> str:
-    return " ".join(each for each in (training.cpu, training.kernels) if each)
+def _values(training: Training, keys: Sequence[str]) -> list[str]:
+    return [getattr(training, key) for key in keys]
+
+
+def _joined(values: Sequence[str]) -> str:
+    return " ".join(filter(None, values))

@@ -11,7 +11,7 @@ added up, the sum of the absolute products (Higham, Accuracy and Stability of Nu
 number of images, large activations and networks that are hardly trained.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,19 +86,28 @@ class LayerDifference:
         return f"{self.name}, which differs by {self.share:.3g} times what rounding {kind} explains"
 
 
-def explain(layers: list[LayerDifference] | None) -> str:
+@dataclass(frozen=True)
+class Compared:
+    """What `compare` found."""
+
+    layers: list[LayerDifference]
+    """All places in order of execution, and the logits."""
+    logits: NDArray[np.float32]
+    """[images, classes], of the file while its places were asked for as well."""
+
+    @property
+    def parting(self) -> LayerDifference | None:
+        """The first that differs by more than rounding, None where none does."""
+        return next((each for each in self.layers if each.parts), None)
+
+
+def explain(compared: Compared | None) -> str:
     """Return half a sentence that names the first layer which parts, of what `compare` found."""
-    if layers is None:
+    if compared is None:
         return "at which layer cannot be told, since the file has others than the network"
-    parting = first_parting(layers)
-    if parting is None:
+    if compared.parting is None:
         return "no layer alone differs by more than rounding"
-    return f"they part at layer {parting}"
-
-
-def first_parting(layers: Iterable[LayerDifference]) -> LayerDifference | None:
-    """Return the first that differs by more than rounding, None where none does."""
-    return next((each for each in layers if each.parts), None)
+    return f"they part at layer {compared.parting}"
 
 
 def compare(
@@ -108,8 +117,8 @@ def compare(
     *,
     optimised: bool,
     num_threads: int,
-) -> list[LayerDifference] | None:
-    """Return all places in order of execution, and the logits; None if the file has other layers.
+) -> Compared | None:
+    """Return how a file's places differ from a network's; None if the file has other layers.
 
     `network` is exported, in evaluation mode, and may have fake-quant that is not yet converted;
     `images` are normalised, float32 [count, channels, height, width].
@@ -122,15 +131,19 @@ def compare(
         network, found.places, steps=_HALF if found.every_rounding else _TWO_ROUNDINGS
     )
     values = FileValues(model, found.places, optimised=optimised, num_threads=num_threads)
+    logits = []
     with torch.no_grad():
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
-            comparer.compare(torch.from_numpy(batch), values.of(batch))
+            of_file = values.of(batch)
+            comparer.compare(torch.from_numpy(batch), of_file)
+            logits.append(of_file[0].numpy())
     names = [(place.name, place.quantize is not None) for place in found.places]
-    return [
+    layers = [
         LayerDifference(name, share, rounded)
         for (name, rounded), share in zip([*names, (LOGITS, False)], comparer.shares, strict=True)
     ]
+    return Compared(layers, np.concatenate(logits))
 
 
 class FileValues:

@@ -9,6 +9,7 @@ import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ MOVES = {
 }
 
 _ONNX_LAYERS = {"Conv", "Gemm"}
+_SEQUENCE_LAYER = "MatMul"
+"""A linear layer on more than [images, features], in float; its bias is added behind."""
 _ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
 _ONNX_MOVES = {
     "MaxPool", "Flatten", "Concat", "Split", "Transpose", "Reshape", "Squeeze", "Unsqueeze",
@@ -101,11 +104,9 @@ class Places:
 
 
 def find(network: fx.GraphModule, model: ir.Model) -> Places | None:
-    """Return where an exported network and its file meet; None if not even their layers do.
-
-    A linear layer on more than [images, features] is a MatMul in the file, which is none here.
-    """
-    own, files = list(_torch_ends(network)), list(_onnx_ends(model.graph))
+    """Return where an exported network and its file meet; None if not even their layers do."""
+    layers = [each for each in network.graph.nodes if each.target in LAYERS]
+    own, files = list(_torch_ends(network)), list(_onnx_ends(model.graph, layers))
     if len(own) == len(files) and all(map(partial(_are_alike, network), own, files)):
         return Places(_join(own, files), every_rounding=True)
     own = [each for each in own if each[1] is not None]
@@ -206,14 +207,23 @@ def _name(layer: fx.Node) -> str:
     return str(weight.target).removesuffix(".weight")
 
 
-def _onnx_ends(graph: ir.Graph) -> Iterator[_OnnxEnd]:
-    """Yield values, the node that quantized them, if any did, and whether they are a layer's."""
+def _onnx_ends(graph: ir.Graph, own: list[fx.Node]) -> Iterator[_OnnxEnd]:
+    """Yield values, the node that quantized them, if any did, and whether they are a layer's.
+
+    `own` are the network's layers: of a linear one on sequences, only it knows whether the sum
+    behind is with its bias.
+    """
     layers = {}
-    for node in graph:
-        if node.op_type in _ONNX_LAYERS:
-            value = _follow(node.outputs[0], _ONNX_ACTIVATIONS)
-            quantize = only_user(value, QUANTIZE)
-            layers[quantize or value.producer()] = value
+    nodes = [node for node in graph if _is_layer(node)]
+    for node, layer in zip_longest(nodes, own):
+        if node is None:
+            break
+        value = node.outputs[0]
+        if node.op_type == _SEQUENCE_LAYER and layer is not None and _has_bias(layer):
+            value = _follow(value, ("Add",), most=1)
+        value = _follow(value, _ONNX_ACTIVATIONS)
+        quantize = only_user(value, QUANTIZE)
+        layers[quantize or value.producer()] = value
     for node in graph:
         if node in layers:
             is_rounded = node.op_type == QUANTIZE
@@ -221,6 +231,18 @@ def _onnx_ends(graph: ir.Graph) -> Iterator[_OnnxEnd]:
             yield value, node if is_rounded else None, True
         elif node.op_type == QUANTIZE and _is_new(node.inputs[0]):
             yield node.outputs[0], node, False
+
+
+def _is_layer(node: ir.Node) -> bool:
+    """Return whether a node is a layer: of matrix products, those with a constant."""
+    if node.op_type != _SEQUENCE_LAYER:
+        return node.op_type in _ONNX_LAYERS
+    weight = node.inputs[1]
+    return weight is not None and weight.const_value is not None
+
+
+def _has_bias(layer: fx.Node) -> bool:
+    return len(layer.args) > 2 and layer.args[2] is not None
 
 
 def _is_new(value: ir.Value | None) -> bool:
@@ -234,6 +256,7 @@ def _is_new(value: ir.Value | None) -> bool:
     return maker is None or maker.op_type != DEQUANTIZE
 
 
-def _follow(value: ir.Value, kinds: tuple[str, ...]) -> ir.Value:
+def _follow(value: ir.Value, kinds: tuple[str, ...], most: int = 100) -> ir.Value:
+    """Return what becomes of a value that is only used by such nodes, `most` in a row."""
     user = only_user(value, *kinds)
-    return value if user is None else _follow(user.outputs[0], kinds)
+    return value if user is None or not most else _follow(user.outputs[0], kinds, most - 1)

@@ -20,9 +20,7 @@ def recompute(model: Classifier, split: Split) -> None:
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches, each counting the same
         layer.train()
-    for images, _ in loader.fixed_batches(split, model.preprocessing, device=determinism.device()):
-        if len(images) == 1 < len(split):
-            continue  # a last one alone has no variance where a layer has one pixel
+    for images, _ in loader.even_batches(split, model.preprocessing, device=determinism.device()):
         model.network(images)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

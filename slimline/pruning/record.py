@@ -72,6 +72,11 @@ class LayerChange:
         return asdict(self)
 
 
+def kept_rounds(description: Mapping[str, Any]) -> int:
+    """Return how many rounds a pruned model has behind it; those that were undone do not count."""
+    return sum(each.is_kept for each in rounds(description)) - 1  # round 0 cuts nothing
+
+
 def rounds(description: Mapping[str, Any]) -> list[Round]:
     """Return the rounds in a pruned model's `model.json`."""
     return [Round(**each) for each in description["rounds"]]

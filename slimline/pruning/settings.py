@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
@@ -109,11 +110,11 @@ class PruneSettings(Params, ABC):
         cuts_nothing = self.threshold == 0 and self.target.given is None
         return cuts_nothing and self.recover.epochs == 0
 
-    @property
-    def as_control(self) -> Self:
-        """The same recovery, round by round, with nothing cut."""
-        whole = Target(macs=1.0, params=1.0, latency=1.0)
-        return self.model_copy(update={"threshold": 0.0, "target": whole, "rates": "uniform"})
+    def as_control(self, rounds: int) -> Self:
+        """Return the same recovery with nothing cut, of as many rounds as the pruned model kept."""
+        whole = {"threshold": 0.0, "target": Target(macs=1.0, params=1.0, latency=1.0)}
+        plain = {"rates": "uniform", "max_drop": math.inf}
+        return self.model_copy(update={**whole, **plain, "steps": rounds})
 
     @abstractmethod
     def survey(self, model: Classifier, calibration: Split) -> Plan:

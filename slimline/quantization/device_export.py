@@ -54,7 +54,8 @@ def save(
         rows = int8_parity.to_look_into(expected, logits, logits)
         images = trained.preprocessing.normalise(validation.images[rows])
         stage = f"device_export@{target}"
-        int8_export.check_logits(network, images, expected, logits, runtime=target, stage=stage)
+        who = f"fake-quant and {target}"
+        int8_export.check_logits(network, images, expected, logits, who=who, stage=stage)
         int8_export.check_accuracy(compared, settings, runtime=target, stage=stage)
         content = model_folder.describe(
             model, data=validation, settings=settings, parent=source, target=target

@@ -97,22 +97,31 @@ def save(
         compared = int8_parity.compare(*logits, validation.labels)
         rows = int8_parity.to_look_into(*logits)
         images = model.preprocessing.normalise(validation.images[rows])
-        _check_layers(network, path, images, logits, num_threads=num_threads)
+        _check_layers(network, path, images, rows, logits, num_threads=num_threads)
         check_accuracy(compared, settings)
         asked = model_interface.of(
             model.preprocessing, takes=settings.input, answers=settings.answer
         )
+        in_float = _in_float(network, path)
+        if in_float.get("in_float", {}).get("layers"):
+            del about["faster_from_onnxruntime"]  # That was measured with all layers in int8.
         content = model_folder.describe(
             model, data=validation, settings=settings, parent=parent
         ) | {
             **about,
             **asked.describe(),
-            **_in_float(network, path),
+            **in_float,
             "parity": compared.to_dict(),
             description.VALIDATION_TOP1: compared.top1_int8,
         }
         metadata = interface.labelled(model.classes, asked.frame, content["sha256"]["settings"])
-        interface.rewrite(path, asked.frame, answers=asked.answers, metadata=metadata)
+        interface.rewrite(
+            path,
+            asked.frame,
+            answers=asked.answers,
+            metadata=metadata,
+            paired=settings.form == "portable",
+        )
         check_interface(asked, path, validation, written, optimised, num_threads=num_threads)
         description.write(folder, content)
     return compared
@@ -176,33 +185,43 @@ def _check_layers(
     network: fx.GraphModule,
     path: Path,
     images: NDArray[np.float32],
+    rows: NDArray[np.int64],
     logits: tuple[Logits, Logits, Logits],
     *,
     num_threads: int,
 ) -> None:
     """Refuse a file of which a layer differs by more than rounding, given the same values.
 
-    `logits` are of all validation images: fake-quant's, the file's as written and as optimised. By
-    them a file is judged whose layers cannot be compared (docs/decisions/0016-parity-by-layer.md).
+    `logits` are of all validation images: fake-quant's, the file's as written and as optimised;
+    `images` are those of `rows`. By logits a file is judged whose layers cannot be compared
+    (docs/decisions/0016-parity-by-layer.md), and one that answers otherwise than while its layers
+    were looked into, since other operators are fused then.
 
     Raises:
         ParityError: one does; the text names it.
     """
     trained, *others = logits
     for found, optimised, how in zip(others, (False, True), ("written", "optimised"), strict=True):
-        layers = layer_parity.compare(
+        compared = layer_parity.compare(
             network, path, images, optimised=optimised, num_threads=num_threads
         )
-        if layers is None:
-            check_logits(network, images, trained, found, runtime=f"{_RUNTIME} {how}")
+        runtime = f"{_RUNTIME} {how}"
+        if compared is None:
+            print(
+                f"int8_export: {runtime}, has other layers than the network, so that logits are "
+                "compared alone"
+            )
+            check_logits(network, images, trained, found, who=f"fake-quant and {runtime}")
             continue
-        parting = layer_parity.first_parting(layers)
-        if parting is not None:
+        if compared.parting is not None:
             raise ParityError(
-                f"int8_export: fake-quant and {_RUNTIME} {how}, part "
-                f"at layer {parting}: that layer is exported or executed wrongly. "
+                f"int8_export: fake-quant and {runtime}, part "
+                f"at layer {compared.parting}: that layer is exported or executed wrongly. "
                 "quantization.mixed.float_layers can keep it in float until that is mended"
             )
+        if not np.array_equal(compared.logits, found[rows]):
+            who = f"{runtime}, and the same while its layers are looked into"
+            check_logits(network, images, compared.logits, found[rows], who=who)
 
 
 def check_logits(
@@ -211,13 +230,13 @@ def check_logits(
     trained: Logits,
     found: Logits,
     *,
-    runtime: str,
+    who: str,
     stage: str = "int8_export",
 ) -> None:
-    """Refuse a file with other layers whose logits differ by more than rounding carried on.
+    """Refuse a file whose logits differ from others by more than rounding carried on.
 
-    `network` is fake-quant, and `images` normalised; `trained` and `found` are logits of all
-    validation images. `runtime` is how the text calls what ran the file.
+    `network` is fake-quant, and `images` normalised; `trained` and `found` are logits of the same
+    images, as all of validation. `who` is how the text calls what gave them.
 
     Raises:
         ParityError: they do.
@@ -226,13 +245,12 @@ def check_logits(
     plain, otherwise = rounding_noise.logits(network, images)
     explained, difference = rms(plain, otherwise), rms(trained, found)
     print(
-        f"{stage}: {runtime}, has other layers than the network, so that logits were compared "
-        f"alone: they differ by {difference:.3g} (root mean square), where rounding explains "
-        f"{explained:.3g}"
+        f"{stage}: {who}: logits differ by {difference:.3g} (root mean square), where rounding "
+        f"explains {explained:.3g}"
     )
     if not difference <= explained:  # NaN is more
         raise ParityError(
-            f"{stage}: fake-quant and {runtime}, differ in logits by {difference:.3g} (root mean "
+            f"{stage}: {who}, differ in logits by {difference:.3g} (root mean "
             f"square), where rounding every value otherwise explains {explained:.3g}: the file is "
             "exported or executed wrongly. quantization.mixed.float_layers can keep layers in "
             "float until that is mended"

@@ -80,13 +80,11 @@ def finetune_prepared(
     does is better on validation, that is what the network is left with.
     """
     calibrate(network, calibration_images, model, settings.calibrator)
-    # What is rounded to int8 is trained in full float32, and compilers don't know fake-quant.
-    step = settings.recipe.step.model_copy(update={"precision": "float32", "compile": False})
     fitted = loop.fit(
         network,
         train,
         validation,
-        settings.recipe.model_copy(update={"step": step}),
+        as_trained(settings).recipe,
         preprocessing=model.preprocessing,
         seed=seed,
         phase=_PHASE,
@@ -98,6 +96,16 @@ def finetune_prepared(
     )
     finish(network)
     return fitted
+
+
+def as_trained(settings: QatFinetuneParams) -> QatFinetuneParams:
+    """Return the settings that training goes by, whatever precision other stages have.
+
+    What is rounded to int8 is trained in full float32, and compilers don't know fake-quant.
+    """
+    recipe = settings.recipe
+    step = recipe.step.model_copy(update={"precision": "float32", "compile": False})
+    return settings.model_copy(update={"recipe": recipe.model_copy(update={"step": step})})
 
 
 def prepare_as(
@@ -237,16 +245,17 @@ def _score(network: nn.Module, images: Split, preprocessing: Preprocessing) -> S
 
 
 def _range_freezer(network: fx.GraphModule, observe: float) -> Callable[[int, int], None]:
-    """Return a hook that freezes all ranges at the given share of the run.
+    """Return a hook that freezes all ranges at the given share of the run, of one step at least.
 
     Of several processes each has seen its share of a batch: the range of all is that of the batch.
     """
 
     def freeze(step: int, steps: int) -> None:
-        if processes.count() > 1 and step <= round(observe * steps):
+        last = max(1, round(observe * steps))
+        if processes.count() > 1 and step <= last:
             _widen_to_all(network)
         _start_step(network)
-        if step == round(observe * steps):
+        if step == last:
             freeze_ranges(network)
 
     _start_step(network)

@@ -64,7 +64,7 @@ def of(then: State, now: State) -> Base:
         is_same_test=is_same_test,
         # Other weights in the same network take the same time.
         is_same_baseline=before.computation == after.computation,
-        is_same_product=then.has_same(now.product_file, now),
+        is_same_product=now.has_same_product(then),
         is_trained_anew=now.is_trained_anew(then),
         trained_elsewhere=now.trained_elsewhere(then),
         training_noise=noise,
@@ -84,6 +84,6 @@ def timed(then: State, revision: Revision, now: State, *, is_wanted: bool) -> Ba
     if not is_wanted:
         return replace(base, not_anew="that was switched off")
     try:
-        return replace(base, anew=retiming.measure(revision, now))
+        return replace(base, anew=retiming.measure(revision, then, now))
     except ArtifactError as error:
         return replace(base, not_anew=str(error))

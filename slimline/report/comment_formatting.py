@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from slimline.report.waterfall import StepChange, WaterfallStep
 
 _NONE = "\N{EN DASH}"
+_UNKNOWN = "trained anew, and the noise of that is unknown"
+_OF_IMAGES = f" of these images; {_UNKNOWN}"
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,8 @@ def _direction(change: Comparison) -> str:
     found = change.product.paired
     if found is None or not change.is_beyond_chance:
         return ""
-    if found.gain < 0:
-        return ", though accuracy fell beyond chance"
-    return ", and accuracy rose beyond chance"
+    moved = "though accuracy fell" if found.gain < 0 else "and accuracy rose"
+    return f", {moved} beyond chance{_OF_IMAGES if change.unknown_noise else ''}"
 
 
 def verdict_mark(gate: Gate) -> str:
@@ -71,12 +72,13 @@ def verdict_mark(gate: Gate) -> str:
 def product_sentence(change: Comparison) -> str:
     """What became of the product, in one line."""
     product = change.product
-    if product.before is None:
-        return f"{product.name} is new."
     if not product.is_changed:
         return f"**{product.name} is what it was**: the same answers, size and computation."
-    size = f"{fmt.kib(product.after.size_kib)} ({fmt.relative(*_sizes(product))})"
-    return f"**{product.name}**: {_accuracy(change)}; {size}."
+    before = _before(product)
+    place = "" if before.name == product.name else f", in the place of {before.name}"
+    relative = fmt.relative(before.size_kib, product.after.size_kib)
+    size = f"{fmt.kib(product.after.size_kib)} ({relative})"
+    return f"**{product.name}**{place}: {_accuracy(change)}; {size}."
 
 
 def product_rows(change: Comparison) -> list[FigureRow]:
@@ -92,11 +94,9 @@ def unchanged_figures(change: Comparison) -> list[str]:
 
 def _product_rows(change: Comparison) -> list[FigureRow]:
     """All figures of the product; latency only if it can be compared."""
-    before, after = change.product.before, change.product.after
-    rows = [_accuracy_row(change)]
-    if before is None:
-        return rows
-    rows += [
+    before, after = _before(change.product), change.product.after
+    return [
+        _accuracy_row(change),
         _row("file", fmt.kib, before.size_kib, after.size_kib),
         _row("file, deflated", fmt.kib, before.size_zip_kib, after.size_zip_kib),
         _row("multiply-accumulates", fmt.millions, before.macs_m, after.macs_m),
@@ -106,7 +106,6 @@ def _product_rows(change: Comparison) -> list[FigureRow]:
         *_calibration_rows(before, after),
         *_latency_rows(change, before, after),
     ]
-    return rows
 
 
 def variant_row(each: VariantChange) -> str:
@@ -188,8 +187,8 @@ def _step_noise(each: StepChange) -> str:
 
 def _accuracy_row(change: Comparison) -> FigureRow:
     product = change.product
-    before = fmt.percent(product.before.top1) if product.before else _NONE
-    return FigureRow("top-1 on test", before, fmt.percent(product.after.top1), _accuracy(change))
+    before, after = fmt.percent(_before(product).top1), fmt.percent(product.after.top1)
+    return FigureRow("top-1 on test", before, after, _accuracy(change))
 
 
 def _accuracy(change: Comparison) -> str:
@@ -200,6 +199,9 @@ def _accuracy(change: Comparison) -> str:
         return "every image is answered as rightly as before"
     low, high = found.gain_bounds()
     beyond = "beyond chance" if change.is_beyond_chance else "within what chance can do"
+    if change.unknown_noise:
+        beyond += _OF_IMAGES if change.is_beyond_chance else f"; {_UNKNOWN}"
+        beyond += f": {change.unknown_noise}"
     if noise is not None:
         beyond += f", training anew included (sd {noise.deviation:.2f} points, {noise.seeds} seeds)"
     if change.trained_elsewhere:
@@ -262,9 +264,9 @@ def _loss_row(before: float, after: float) -> FigureRow:
     return FigureRow("loss", f"{before:.4f}", f"{after:.4f}", change, is_same=before == after)
 
 
-def _sizes(product: VariantChange) -> tuple[float, float]:
-    assert product.before is not None
-    return product.before.size_kib, product.after.size_kib
+def _before(product: VariantChange) -> Variant:
+    assert product.before is not None, "a base without a product cannot be compared with"
+    return product.before
 
 
 def _p(found: Paired) -> str:

@@ -1,7 +1,7 @@
 """What a branch changes against another commit, as typed data; the template only arranges it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 from typing import Any
 
@@ -19,6 +19,7 @@ from slimline.report.limits import Loosened
 from slimline.report.recall import ClassChange
 from slimline.report.waterfall import StepChange
 from slimline.repository.commit_results import State
+from slimline.variants import PATH, Variants
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class VariantChange:
     @property
     def is_changed(self) -> bool:
         """Whether anything but the measured time is another."""
-        if self.before is None or self.paired is None:
+        if self.before is None or self.before.name != self.name or self.paired is None:
             return True
         figures = ("top1", "loss", "size_kib", "size_zip_kib", "macs_m", "params", "int8_macs")
         is_moved = any(getattr(self.before, key) != getattr(self.after, key) for key in figures)
@@ -44,7 +45,7 @@ class VariantChange:
 
 @dataclass(frozen=True)
 class ParamChange:
-    """A key of `params.yaml`; `None` where the key is not there."""
+    """A key of `params.yaml`, or of `variants.yaml`; `None` where the key is not there."""
 
     key: str
     before: Any
@@ -63,11 +64,18 @@ class Comparison:
     loosened: Sequence[Loosened]
     """Limits that this commit would loosen; the base's hold."""
     variants: Sequence[VariantChange]
+    product: VariantChange
+    """What is shipped, in two commits; the base's may have another name."""
     classes: Sequence[ClassChange]
-    """The largest changes first; empty if the answers cannot be compared."""
+    """The largest changes first; empty if the answers cannot be compared. None is called changed
+    where the product was trained anew: nobody knows the noise of that by class."""
     params: Sequence[ParamChange]
+    is_trained_anew: bool
+    """Whether the product comes of another training than the base's."""
     training_noise: TrainingNoise | None
     """That of two trainings, where there were two and it was measured."""
+    unknown_noise: str
+    """How the noise of two trainings is known one day; empty where it is, or there was one."""
     trained_elsewhere: str
     """How the circumstances of two trainings differ, in words; empty where they do not."""
     slowdown: Measured
@@ -77,13 +85,11 @@ class Comparison:
     """What each stage gains and loses, in both commits; the whole chain last."""
 
     @property
-    def product(self) -> VariantChange:
-        """What is shipped, in two commits."""
-        return next(each for each in self.variants if each.after.role == "product")
-
-    @property
     def is_beyond_chance(self) -> bool:
-        """Whether accuracy changed by more than the images, and training anew, explain."""
+        """Whether accuracy changed by more than the images, and training anew, explain.
+
+        By the images alone where the noise of training is unknown: then that must be said.
+        """
         found, noise = self.product.paired, self.training_noise
         if found is None or not found.p_value < 2 * (1 - SURE_95):
             return False
@@ -128,9 +134,12 @@ def compare(then: State, now: State, settings: GatesParams, against: Base, base:
         gates=gates.judge(now.results, held.settings, against),
         loosened=held.loosened,
         variants=[_variant(name, against, now.results) for name in now.results.variants],
+        product=_product(against, now.results),
         classes=_classes(against, now.results),
         params=_params(then, now),
+        is_trained_anew=against.is_trained_anew,
         training_noise=against.training_noise if against.is_trained_anew else None,
+        unknown_noise=gates.unknown_noise(against),
         trained_elsewhere=against.trained_elsewhere if against.is_trained_anew else "",
         slowdown=gates.slowdown(now.results, against, SURE_95),
         anew=against.anew,
@@ -149,10 +158,23 @@ def _paired(name: str, base: Base, now: Results) -> Paired:
     return paired_answers.compare(base.results.predictions[name], now.predictions[name], now.labels)
 
 
+def _product(base: Base, now: Results) -> VariantChange:
+    compared = (
+        paired_answers.compare(base.results.answers, now.answers, now.labels)
+        if base.is_same_test
+        else None
+    )
+    return VariantChange(now.product.name, base.results.product, now.product, compared)
+
+
 def _classes(base: Base, now: Results) -> list[ClassChange]:
     if not base.is_same_test:
         return []
-    return recall.compare(base.results.answers, now.answers, now.labels, now.classes)
+    found = recall.compare(base.results.answers, now.answers, now.labels, now.classes)
+    return [
+        replace(each, is_beyond_chance=each.is_beyond_chance and not base.is_trained_anew)
+        for each in found
+    ]
 
 
 def _waterfall(base: Base, now: Results) -> list[StepChange]:
@@ -162,6 +184,14 @@ def _waterfall(base: Base, now: Results) -> list[StepChange]:
 
 
 def _params(then: State, now: State) -> list[ParamChange]:
-    keys = [*now.params, *(key for key in then.params if key not in now.params)]
-    changes = [ParamChange(key, then.params.get(key), now.params.get(key)) for key in keys]
+    before, after = ({**each.params, **_declared(each.variants)} for each in (then, now))
+    changes = [ParamChange(key, before.get(key), after.get(key)) for key in {**after, **before}]
     return [each for each in changes if each.before != each.after]
+
+
+def _declared(variants: Variants) -> dict[str, str]:
+    """Return what `variants.yaml` says, by keys that cannot be those of `params.yaml`."""
+    keys = ("role", "parent")
+    return {
+        f"{PATH}: {name}.{key}": getattr(variants[name], key) for name in variants for key in keys
+    }

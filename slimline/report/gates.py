@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import hypot, inf, isnan
+from math import hypot, inf, isnan, sqrt
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator
@@ -22,6 +22,9 @@ from slimline.params import Params
 from slimline.report.base_commit import Base
 
 OFF = "none"
+
+_ONCE_MERGED = "what this branch has measured holds once it is merged"
+_MEASURE_IT = "`python -m slimline seeds --write` measures it"
 
 
 def up_to(highest: float) -> PlainValidator:
@@ -120,7 +123,7 @@ class Figure:
     sampled: Sampled | None = None
     """The test images that it was measured on, where it is an accuracy."""
     is_open: bool = False
-    """Whether it has noise that the bounds do not know: nothing is proven by it."""
+    """Whether it has noise that the bounds do not know, so that a limit is never proven kept."""
 
     @property
     def is_exact(self) -> bool:
@@ -143,15 +146,21 @@ class Sampled:
     sure: float
     of: str = ""
     """The class whose images they are, where each is judged by itself."""
+    hidden: float = 0.0
+    """The loss, points, that no number of images shows: the noise of training anew hides it."""
 
     @property
     def smallest(self) -> float:
         """The smallest loss that this test set shows in 8 of 10 cases, points."""
-        return 100 * significance.detectable(self.variance, self.count, self.sure)
+        shown = 100 * significance.detectable(self.variance, self.count, self.sure)
+        return hypot(shown, self.hidden)
 
-    def needed(self, points: float) -> int:
-        """Return how many test images would show a loss of so many points."""
-        return significance.images_needed(self.variance, points / 100, self.sure)
+    def needed(self, points: float) -> int | None:
+        """Return how many test images would show a loss of so many points, None where none do."""
+        if points <= self.hidden:
+            return None
+        left = sqrt(points**2 - self.hidden**2) / 100
+        return significance.images_needed(self.variance, left, self.sure)
 
 
 Verdict: TypeAlias = Literal["kept", "within noise", "not proven", "broken", "not judged"]
@@ -219,7 +228,9 @@ def judge(now: Results, settings: GatesParams, base: Base | None = None) -> list
 
 
 def are_kept(gates: Sequence[Gate], *, is_strict: bool = False) -> bool:
-    """Return whether none has failed; if strict, none may be left unjudged either."""
+    """Return whether none has failed; if strict, some must be there and none left unjudged."""
+    if is_strict and not gates:
+        return False
     return not any(
         gate.has_failed or (is_strict and gate.verdict == "not judged") for gate in gates
     )
@@ -239,7 +250,8 @@ def _gate(rule: _Rule | _RuleAgainstBase, limit: float, measured: Measured, burd
             low=round(figure.low, DIGITS),
             high=round(figure.high, DIGITS),
         )
-        shown = _power(figure.sampled, 100 - limit if rule.key == "min_top1" else limit)
+        is_floor = rule.key.startswith("min_")
+        shown = _power(figure.sampled, figure.value - limit if is_floor else limit)
         note = "; ".join(each for each in (note, shown) if each)
     return Gate(rule.key, rule.name, rule.unit, limit, figure, note, burden)
 
@@ -253,7 +265,12 @@ def _power(sampled: Sampled | None, allowed: float) -> str:
     told = f"{images} {'shows' if sampled.count == 1 else 'show'} a loss "
     told += f"from {sampled.smallest:.2f} points on" if sampled.smallest < 100 else "of no size"
     if 0 < allowed < sampled.smallest:
-        told += f", one of {allowed:g} would take {sampled.needed(allowed):,}"
+        needed = sampled.needed(allowed)
+        told += f", one of {allowed:g} " + (
+            f"no number of images: training anew alone hides {sampled.hidden:.2f}"
+            if needed is None
+            else f"would take {needed:,}"
+        )
     return told
 
 
@@ -284,7 +301,20 @@ def mean_recall(by_class: Sequence[tuple[int, int]], num_classes: int, sure: flo
     low, high = accuracy.mean_recall_bounds(by_class, sure)
     mean = 100 * sum(right / count for right, count in by_class) / len(by_class)
     tested = len(by_class) / num_classes
-    return Figure(mean, tested * low, tested * high + 100 * (1 - tested))
+    sampled = _sampled_recall(by_class, sure)
+    return Figure(mean, tested * low, tested * high + 100 * (1 - tested), sampled)
+
+
+def _sampled_recall(by_class: Sequence[tuple[int, int]], sure: float) -> Sampled:
+    """Return what the images of all classes tell of their mean recall.
+
+    One image of a rare class moves it more than one of the others. With one right and one wrong
+    more than was seen, so that a rare class that is all right is not taken for certain.
+    """
+    shares = [((right + 1) / (count + 2), count) for right, count in by_class]
+    spread = sum(share * (1 - share) / count for share, count in shares) / len(shares) ** 2
+    images = sum(count for _, count in by_class)
+    return Sampled(images, images * spread, sure)
 
 
 def _recall_drop(now: Results, sure: float) -> Measured:
@@ -331,7 +361,7 @@ def _size(now: Results, _: float) -> Measured:
 
 def _p50(now: Results, sure: float) -> Measured:
     low, high = block_times.time_bounds(now.blocks[now.product.name], sure)
-    return Figure(now.product.p50_ms, max(0.0, low), high), _timed_on(now)
+    return Figure(now.product.p50_ms, _not_negative(low), high), _timed_on(now)
 
 
 def _peak_rss(now: Results, _: float) -> Measured:
@@ -353,7 +383,7 @@ def _size_ratio(now: Results, _: float) -> Measured:
 def _speedup(now: Results, sure: float) -> Measured:
     reference, times = now.blocks[now.baseline.name], now.blocks[now.product.name]
     low, high = block_times.speedup_bounds(reference, times, sure)
-    return Figure(now.product.speedup, max(0.0, low), high), _timed_on(now)
+    return Figure(now.product.speedup, _not_negative(low), high), _timed_on(now)
 
 
 def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
@@ -362,12 +392,13 @@ def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     compared = paired_answers.compare(base.results.answers, now.answers, now.labels)
     told = f"{compared.won} images won, {compared.lost} lost"
     figure = _lost(compared, sure)
-    if not base.is_trained_anew or not compared.won + compared.lost:
+    if not base.is_trained_anew:
         return figure, told
     told += f"; trained anew{f' {base.trained_elsewhere}' if base.trained_elsewhere else ''}"
     if base.training_noise is None:
-        told += f", and the noise of that is unknown: {_how_noise_is_known(base)}"
-        return replace(figure, is_open=True), told
+        told += f", and the noise of that is unknown: {unknown_noise(base)}"
+        # Of what images show nothing can be said while training anew may hide any loss.
+        return replace(figure, is_open=True, sampled=None), told
     noise = base.training_noise
     extra = noise.of_difference(sure)
     low = figure.value - hypot(figure.value - figure.low, extra)
@@ -376,14 +407,17 @@ def _top1_loss(now: Results, base: Base, sure: float) -> Measured:
     if not base.is_noise_of_this:
         told += " of other settings"
     if base.is_noise_changed:
-        told += f" ({_how_noise_is_known(base)})"
-    return replace(figure, low=low, high=high), told
+        told += f" ({_ONCE_MERGED})"
+    assert figure.sampled is not None
+    sampled = replace(figure.sampled, hidden=noise.hidden(sure))
+    return replace(figure, low=low, high=high, sampled=sampled), told
 
 
-def _how_noise_is_known(base: Base) -> str:
-    if base.is_noise_changed:
-        return "what this branch has measured holds once it is merged"
-    return "`python -m slimline seeds --write` measures it"
+def unknown_noise(base: Base) -> str:
+    """Return how the noise of training anew is known one day; nothing where it is, or is none."""
+    if not base.is_trained_anew or base.training_noise is not None:
+        return ""
+    return _ONCE_MERGED if base.is_noise_changed else _MEASURE_IT
 
 
 def _size_growth(now: Results, base: Base, _: float) -> Measured:
@@ -432,6 +466,11 @@ def _lost(compared: paired_answers.Paired, sure: float) -> Figure:
     # Adding 0 makes no difference of 0 a plain zero, not a negative one.
     sampled = Sampled(compared.count, compared.variance, sure)
     return Figure(0 - compared.gain, -high, -low, sampled)
+
+
+def _not_negative(low: float) -> float:
+    """Return the bound of a time, 0 at least; NaN stays NaN, so that a gate is broken by it."""
+    return max(low, 0.0)  # the other way round Python takes the 0
 
 
 def _timed_on(results: Results) -> str:

@@ -78,6 +78,7 @@ def device_cells(each: Device) -> list[str]:
         fmt.kib(each.size_zip_kib),
         fmt.percent(each.int8_macs, 1),
         ", ".join(each.not_delegated) or "nothing",
+        ", ".join(each.float_layers) or "none",
     ]
 
 

@@ -1,6 +1,6 @@
 """Experiments that differ in `seed` alone, gathered: what of a figure is the noise of training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,17 +51,21 @@ class Setting:
         return len(self.seeds) >= training_noise.FEWEST_SEEDS
 
 
-def gather(shown: Sequence[Mapping[str, Any]], product: str) -> list[Setting]:
+def gather(
+    shown: Sequence[Mapping[str, Any]], product: str, left_out: Collection[str] = ()
+) -> list[Setting]:
     """Return the settings of what `dvc exp show --json` prints, the workspace's first.
 
-    A seed that several revisions have counts once.
+    A seed that several revisions have counts once. `left_out` names revisions that have none: their
+    figures are not of their params.
     """
     found: dict[str, Setting] = {}
     for name, data in experiments.revisions(shown):
         scored = experiments.content(data.get("metrics") or {}, f"metrics/evaluate/{product}.json")
         given = experiments.content(data.get("params") or {}, str(params.PARAMS_PATH))
         flat = params.flat(given)
-        if scored.get("validation_top1") is None or training_noise.SEED not in flat:
+        is_scored = scored.get("validation_top1") is not None and training_noise.SEED in flat
+        if not is_scored or name in left_out:
             continue
         seed, kept = flat[training_noise.SEED], training_noise.that_train(flat)
         made_of = _made_of(data.get("deps") or {})

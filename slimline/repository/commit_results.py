@@ -33,8 +33,8 @@ _TEST = "data/prepared/test"
 _HISTORY = "history"
 """Under metrics."""
 
-_TRAINED = "qat_finetune"
-"""The model that the product is an export of."""
+_EXPORT, _TRAINED = "int8_export", "qat_finetune"
+"""A variant that is written of a model that is none: others have the weights of their parent."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,17 @@ class State:
         """What is shipped, as DVC names it."""
         return f"models/{self.variants.product}/{description.ONNX}"
 
+    @property
+    def trained(self) -> str:
+        """The model whose weights the product has."""
+        product = self.variants[self.variants.product]
+        return _TRAINED if product.name == _EXPORT else product.parent
+
+    def has_same_product(self, other: "State") -> bool:
+        """Return whether both ship the same file, whatever each calls it."""
+        md5 = self.lock.md5(self.product_file)
+        return md5 is not None and md5 == other.lock.md5(other.product_file)
+
     def has_same(self, path: str, other: "State") -> bool:
         """Return whether both were made with the same file, by the hashes that DVC wrote down."""
         md5 = self.lock.md5(path)
@@ -69,20 +80,24 @@ class State:
 
         By the bytes of its weights: the same code and params give others on another type of CPU.
         """
-        if self.has_same(self.product_file, other):
+        if self.has_same_product(other):
             return False
-        here, there = self.trainings.get(_TRAINED), other.trainings.get(_TRAINED)
+        here, there = self._training, other._training
         if here and there:
             return here.weights != there.weights
-        return not self.has_same(f"models/{_TRAINED}", other)
+        return self.trained != other.trained or not self.has_same(f"models/{self.trained}", other)
 
     def trained_elsewhere(self, other: "State") -> str:
         """Return how the circumstances of both trainings differ, in words; empty: as far as known.
 
         Where nothing differs but the weights, they are of other params, code or data.
         """
-        here, there = self.trainings.get(_TRAINED), other.trainings.get(_TRAINED)
+        here, there = self._training, other._training
         return here.differs_in(there) if here and there else ""
+
+    @property
+    def _training(self) -> Training | None:
+        return self.trainings.get(self.trained)
 
     def has_same_test(self, other: "State") -> bool:
         """Compare the hashes of the test images; of an older commit, those that DVC has."""
@@ -120,6 +135,20 @@ def of(base: Revision, now: State) -> State:
             told = str(error).replace(f"{folder}/", "")
             raise RevisionError(f"{base}: cannot be compared with: {told}") from None
     return replace(state, notes=notes)
+
+
+def not_of_a_run(commit: str) -> str:
+    """Return how a commit's figures are not those of its params, by stage; empty where they are.
+
+    `dvc exp show` puts params that were merged without a run beside the figures of those before.
+    """
+    paths = (params.PARAMS_PATH, variants.PATH, declared_stages.PIPELINE)
+    names = [_METRICS, dvc_files.LOCK, *map(str, paths)]
+    with revision.extracted(Revision(commit, commit, is_merge_base=False), names) as folder:
+        try:
+            return "; ".join(staleness.of_commit(folder, declared_stages.read_lock(folder)))
+        except SlimlineError as error:
+            return str(error).replace(f"{folder}/", "")
 
 
 def _read(root: Path, declared: Variants, newer: Results | None) -> State:

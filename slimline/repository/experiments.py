@@ -41,6 +41,12 @@ def revisions(shown: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping
                     yield _name(revision), revision["data"]
 
 
+def commits(shown: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the full hashes of the commits that experiments began at, by name."""
+    found = {_name(base): base["rev"] for base in shown if base.get("data")}
+    return {name: rev for name, rev in found.items() if rev != WORKSPACE}
+
+
 def content(files: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """Return what DVC read of a file, nothing where it could not."""
     found: Mapping[str, Any] = (files.get(path) or {}).get("data") or {}

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from slimline import files
@@ -12,6 +13,9 @@ from slimline.repository.dvc_files import Lock
 
 COMPRESSED = f"{description.ONNX}.gz"
 CARD, SUMS, PREDICT, PAGE = "model_card.md", "SHA256SUMS", "predict.py", "preprocessing.md"
+DEVICES = "devices"
+_EXPORTED = "device_export"
+"""Beside the product: a folder for each runtime that `targets` names."""
 _PAGE = Path(__file__).parents[2] / "docs" / PAGE
 
 
@@ -30,8 +34,10 @@ def pack(
     becomes the input. `model.onnx.gz` is the file as it is best sent: zeros that pruning left take
     next to nothing in it. `labels.txt` has a class per line, in the order of the logits.
     `predict.py` answers with numpy, Pillow and onnxruntime alone. `SHA256SUMS` is for
-    `sha256sum --check`. `with_page` adds the folder `browser` (`slimline.repository.browser`),
-    `with_torch` the folder `torch` (`slimline.repository.torch_files`).
+    `sha256sum --check`. The folder `devices` has the same product for each other runtime that it
+    was written for, with a `model.json` and `labels.txt` of its own. `with_page` adds the folder
+    `browser` (`slimline.repository.browser`), `with_torch` the folder `torch`
+    (`slimline.repository.torch_files`).
 
     Raises:
         ArtifactError: `target` is taken, or a file is not the one that was evaluated and reported.
@@ -46,7 +52,8 @@ def pack(
         raise ArtifactError(f"{target}: cannot be made: {error.strerror}") from None
     classes = description.read(model)["classes"]
     sources = [description.onnx_path(model), model / description.DESCRIPTION, card]
-    for source in sources:
+    devices = list(_devices(model, lock))
+    for source in (*sources, *devices):
         _check(source, lock)
     whole = target.resolve()  # A link stays one; the folder that it leads to is filled.
     with files.replacing(whole) as partial:
@@ -56,6 +63,8 @@ def pack(
         description.write_labels(partial, classes)
         files.write_text(partial / PREDICT, one_file.predict_source())
         shutil.copyfile(_PAGE, partial / PAGE)
+        for device in devices:
+            shutil.copytree(device, partial / DEVICES / device.name)
         if with_page:
             browser.add(partial)
         if with_torch:
@@ -72,10 +81,20 @@ def _compress(path: Path, target: Path) -> None:
     target.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
 
+def _devices(model: Path, lock: Lock) -> Iterator[Path]:
+    """Yield the folders for other runtimes of what the product was made from, by any `targets`."""
+    parent = description.read(model).get("sha256", {}).get("parent")
+    for path in sorted((model.parent / _EXPORTED).glob(f"*/{description.DESCRIPTION}")):
+        folder = path.parent
+        is_recorded = lock.md5(folder.as_posix()) is not None
+        if is_recorded and description.read(folder).get("sha256", {}).get("parent") == parent:
+            yield folder
+
+
 def _check(source: Path, lock: Lock) -> None:
-    """Refuse a file of another run: the card's figures must be those of the model beside it."""
+    """Refuse what is of another run: the card's figures must be those of the model beside it."""
     recorded = lock.md5(source.as_posix())
-    if not source.is_file():
+    if not source.exists():
         raise ArtifactError(f"{source}: is missing; run `dvc repro`")
-    if recorded is None or dvc_files.hash_file(source) != recorded:
+    if recorded is None or dvc_files.hash_path(source) != recorded:
         raise ArtifactError(f"{source}: is not what {dvc_files.LOCK} has; run `dvc repro`")

@@ -25,7 +25,7 @@ _PATIENCE = 300
 """Seconds that a remote may take to give a model."""
 
 
-def measure(revision: Revision, now: State) -> SideBySide:
+def measure(revision: Revision, then: State, now: State) -> SideBySide:
     """Return the times of the base's product and of the one in the working tree.
 
     Raises:
@@ -37,7 +37,7 @@ def measure(revision: Revision, now: State) -> SideBySide:
     _check(after, now)
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder) / description.ONNX
-        _fetch(revision, now.product_file, before)
+        _fetch(revision, then.product_file, before)
         # A clone without models has no use for them.
         from slimline.measure import latency, machine
         from slimline.targets.runtimes import Deployable

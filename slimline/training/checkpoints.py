@@ -117,7 +117,12 @@ class TrainingCheckpoints:
 
     def _read(self) -> bytes | None:
         for path in self._by_step():
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                why = error.strerror
+                print(f"{self._phase}: checkpoint {path} cannot be read: {why}; it is passed over")
+                continue
             if hashlib.sha256(content).hexdigest()[:32] == path.stem.partition(".")[2]:
                 return content
             print(f"{self._phase}: checkpoint {path} is damaged, and passed over")
@@ -147,7 +152,8 @@ class TrainingCheckpoints:
             print(f"{self._phase}: no checkpoint could be written: {error}; training goes on")
         else:
             for older in self._by_step()[1 if is_last else _KEPT :]:
-                older.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    older.unlink()
             self._stage.remove_others()
         self._stage.count_anew()
 
@@ -156,15 +162,19 @@ class TrainingCheckpoints:
         return sorted(self._folder.glob("*.safetensors"), reverse=True)
 
 
-def of_stage(stage: str, settings: Iterable[Params], *, minutes: float) -> Checkpoints:
+def of_stage(
+    stage: str, settings: Iterable[Params], *, minutes: float, parents: Iterable[Any] = ()
+) -> Checkpoints:
     """Return the checkpoints of a stage, to be written every so many minutes; at 0 none is.
 
-    `settings` are all that the stage goes by. Whatever else its result depends on, its trainings
-    add (`of_training`).
+    `settings` are all that the stage goes by, `parents` the architectures of the models that it
+    reads: a stride or an activation is no tensor. Whatever else its result depends on, its
+    trainings add (`of_training`).
     """
     decided_by = {
         "code": code_hashes.of_stage(stage, PARAMS_PATH),
         "settings": [_effective(each.model_dump(mode="json")) for each in settings],
+        "parents": list(parents),
         "machine": determinism.identity(),
     }
     return Checkpoints(FOLDER / stage, decided_by, minutes=minutes)

@@ -5,7 +5,9 @@ never changes the bytes of a model.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -123,8 +125,31 @@ def fixed_batches(
     Images are on the device, labels stay. Of `count` processes each has its own batches, the same
     as one process would make.
     """
+    rows = rows_of(split, size=size, rank=rank, count=count)
+    return _fixed(split, preprocessing, rows, device)
+
+
+def even_batches(
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    most: int = _VALIDATION_BATCH,
+    device: torch.device = _CPU,
+) -> Iterator[Batch]:
+    """Yield the same in as few batches as can be of at most `most` images, equal but for one image.
+
+    A mean over batches would count the few images of a short last one like those of a whole one.
+    """
+    count = math.ceil(len(split) / most)
+    starts = [len(split) * place // count for place in range(count + 1)]
+    return _fixed(split, preprocessing, itertools.starmap(slice, pairwise(starts)), device)
+
+
+def _fixed(
+    split: Split, preprocessing: Preprocessing, parts: Iterable[slice], device: torch.device
+) -> Iterator[Batch]:
     normalise = Normaliser(preprocessing, device)
-    for rows in rows_of(split, size=size, rank=rank, count=count):
+    for rows in parts:
         # Rows of a file that is mapped into memory may not be written, and torch wants to know.
         pixels = np.require(split.images[rows], requirements="W")
         yield (

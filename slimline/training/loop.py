@@ -130,20 +130,22 @@ def fit(
     batches = loader.training_batches(
         train, preprocessing, recipe, seed=seed, done=run.step, device=device
     )
+    milestones = progress.milestones(steps, recipe.validations)
     watch = _Watch(phase, steps, schedule, is_patient=device.type != "cpu")
     _set_mode(network)
     processes.begin_own_random(seed, done=run.step)
     for step, (images, labels) in progress.steps_of(batches, run, recipe, phase):
-        run.losses.append(stepper.take(images.to(memory_format=layout), labels, step))
+        loss = stepper.take(images.to(memory_format=layout), labels, step)
+        run.add_loss(loss)
         schedule.step()
         keep_zeros()
         processes.average(_statistics(network))
         run.step = step
-        watch.see(run.losses[-1], step)
+        watch.see(loss, step)
         if after_step is not None:
             after_step(step, steps)
         stepper.follow()
-        if step in progress.milestones(steps, recipe.validations):
+        if step in milestones:
             watch.check(network)
             found = (score or measure)(stepper.judged, validation, preprocessing)
             watch.check_score(found)
@@ -423,7 +425,7 @@ def _row(
         epoch=step * recipe.batch_size / len(train),
         images=step * recipe.batch_size,
         learning_rate=float(schedule.get_last_lr()[0]),
-        train_loss=torch.stack(losses).mean().item(),
+        train_loss=torch.cat(losses).mean().item(),
         validation_loss=score.loss,
         validation_top1=score.top1,
         validation_mean_recall=score.mean_recall,

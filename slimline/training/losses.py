@@ -27,6 +27,7 @@ class Lesson:
         steps: int,
     ) -> None:
         self._smoothing = recipe.label_smoothing
+        self._is_mixed = recipe.step.precision == "bfloat16"
         self._class_weights: Tensor | None = None
         if recipe.balance == "weights":
             weights = loader.class_weights(train)
@@ -41,15 +42,18 @@ class Lesson:
             self._first_step = steps - round(recipe.distill.last * steps) + 1
 
     def loss(self, logits: Tensor, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        """Return the loss, a scalar, of the logits [batch, classes] that a step, from 1, gave."""
+        """Return the loss, a scalar, of the logits [batch, classes] that a step, from 1, gave.
+
+        Whatever precision networks have, logits come in float32, and so is all that is done here.
+        """
         loss = weighted_loss(logits, labels, self._class_weights, self._smoothing)
         if self._distill is None or step < self._first_step:
             return loss
         if self._layout is None:
             self._layout = memory_order.of(self._teacher, images[:2])
             self._teacher.to(memory_format=self._layout)
-        with torch.no_grad():
-            answers = self._teacher(images.to(memory_format=self._layout))
+        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, self._is_mixed):
+            answers = self._teacher(images.to(memory_format=self._layout)).float()
         return (
             self._distill.weight * distillation_loss(logits, answers, self._distill.temperature)
             + (1 - self._distill.weight) * loss

@@ -27,10 +27,11 @@ from slimline.training import watching
 from slimline.training.settings import ProgressParams
 
 _RANK, _WORLD, _LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
-_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"
-"""Stands in the environment of what torch's own launcher starts, which hides no GPU."""
 """What a launcher (torch's own, SLURM by way of it) tells each process; nothing else of ours reads
 the environment."""
+
+_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Stands in the environment of what torch's own launcher starts, which hides no GPU."""
 
 _HEAD_START = 5
 """Seconds in which the first process, if it has met the same mistake, tells it."""
@@ -63,7 +64,7 @@ def spread(main: Callable[..., None]) -> Callable[..., None]:
         if _RANK not in os.environ:
             _launch(wanted) if wanted > 1 else _watched(main, *arguments)
             return
-        _refuse_other_number(int(os.environ[_WORLD]), wanted)
+        _refuse_other_number(_world(), wanted)
         _join()
         try:
             _watched(main, *arguments) if rank() == 0 else main(*arguments)
@@ -241,6 +242,19 @@ def _launch(wanted: int) -> None:
         # Python's own farewell, which collects all of torch as garbage, took 2 s of CPU, and on a
         # busy machine more than 10 s in which DVC did not hear of the end.
         os._exit(_USER_MISTAKE if _USER_MISTAKE in codes else 1)
+
+
+def _world() -> int:
+    """Return how many processes the launcher says it has started."""
+    if _WORLD not in os.environ:
+        raise ParamsError(
+            [
+                f"{params.PARAMS_PATH}: processes: the environment has {_RANK} and no {_WORLD}, so "
+                f"no launcher set it: unset {_RANK}, or start the stage by torchrun "
+                f"(given {params.load_run().processes})"
+            ]
+        )
+    return int(os.environ[_WORLD])
 
 
 def _refuse_other_number(given: int, wanted: int) -> None:

@@ -22,7 +22,7 @@ from slimline.training.scores import HistoryRow, Score
 from slimline.training.settings import Selection
 
 _NETWORK, _AVERAGE, _BEST, _OPTIMIZER = "network.", "average.", "best.", "optimizer."
-_LOSSES = "losses"
+_LOSSES, _JOINED = "losses", 1000
 _TORCH, _DEVICE, _NUMPY = "random.torch", "random.device", "random.numpy"
 
 
@@ -52,12 +52,18 @@ class RunState:
         self.rows: list[HistoryRow] = []
         """The learning curve."""
         self.losses: list[Tensor] = []
-        """Of the steps since its last row."""
+        """Of the steps since its last row, [one or more steps] each."""
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Take the loss of a step, a scalar; many are joined, since each tensor costs memory."""
+        self.losses.append(loss.reshape(1))
+        if len(self.losses) == _JOINED:
+            self.losses = [torch.cat(self.losses)]
 
     @property
     def last_loss(self) -> float:
         """Of the last step, or the mean up to a row of the learning curve that ends with it."""
-        return self.losses[-1].item() if self.losses else self.rows[-1].train_loss
+        return self.losses[-1][-1].item() if self.losses else self.rows[-1].train_loss
 
     @property
     def has_ended(self) -> bool:
@@ -102,7 +108,7 @@ class RunState:
                     f"{_AVERAGE}{n}": each for n, each in self._average.state_dict().items()
                 }
             if self.losses:
-                tensors[_LOSSES] = torch.stack(self.losses)
+                tensors[_LOSSES] = torch.cat(self.losses)
             content |= {
                 "groups": optimizer["param_groups"],
                 # Fused optimizers walk through memory: what they keep of a weight lies as it does.
@@ -126,7 +132,7 @@ class RunState:
             state.load(self.network, _named(tensors, _NETWORK))
             if self._average is not None:
                 state.load(self._average, _named(tensors, _AVERAGE))
-            self.losses = list(tensors[_LOSSES].to(device)) if _LOSSES in tensors else []
+            self.losses = [tensors[_LOSSES].to(device)] if _LOSSES in tensors else []
             self.optimizer.load_state_dict(
                 {"state": _nested(tensors, content["strides"]), "param_groups": content["groups"]}
             )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from slimline.training.losses import Lesson
     from slimline.training.settings import Recipe, Step
 
+_WITH_TF32 = (8, 0)
+"""Compute capability of the first NVIDIA GPUs that have it."""
+
 
 class Stepper:
     """Makes the steps of one training.
@@ -83,7 +86,8 @@ class Stepper:
         """
         is_mixed = self._settings.precision == "bfloat16"
         with torch.autocast(self._device, torch.bfloat16, enabled=is_mixed):
-            loss = self._lesson.loss(self._forward(images), images, labels, number)
+            logits = self._forward(images)
+        loss = self._lesson.loss(logits.float(), images, labels, number)
         weight = len(images) * processes.count() / self._batch_size
         return loss if weight == 1 else loss * weight
 
@@ -105,12 +109,18 @@ class Stepper:
 
 
 def _refuse_missing(step: Step, device: str) -> None:
-    if device != "cuda" or step.precision != "bfloat16":
+    if step.precision == "float32":
         return
-    if not torch.cuda.is_bf16_supported(including_emulation=False):
+    is_gpu, known = device == "cuda", ["float32"]
+    if is_gpu and torch.cuda.get_device_capability() >= _WITH_TF32:
+        known.append("tf32")
+    if not is_gpu or torch.cuda.is_bf16_supported(including_emulation=False):
+        known.append("bfloat16")
+    if step.precision not in known:
+        name = torch.cuda.get_device_name() if is_gpu else f"this machine's {device}"
         raise ParamsError(
             [
-                f"{PARAMS_PATH}: training.step.precision: {torch.cuda.get_device_name()} has no "
-                "bfloat16: float32 or tf32 (given bfloat16)"
+                f"{PARAMS_PATH}: training.step.precision: {name} has no {step.precision}: "
+                f"{' or '.join(known)} (given {step.precision})"
             ]
         )

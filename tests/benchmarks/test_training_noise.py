@@ -6,6 +6,7 @@ import toy
 from repository import State
 
 from benchmarks import training_noise
+from benchmarks.training_noise import Judgement
 from slimline import params
 from slimline.measure import training_noise as noise
 from slimline.report.gates import GatesParams
@@ -27,6 +28,12 @@ def test_a_retraining_is_judged_by_what_diff_and_gate_call(
     spread = noise.of([90.0, 90.8, 89.2, 90.4, 89.6], then.params)
     both = training_noise.judge(then, now, settings, spread)
     assert (both.is_beyond_chance, both.gate, both.is_false) == (False, "within noise", False)
+    assert (alone.num_classes, both.num_classes) == (0, 0)
+
+
+def test_a_class_that_is_called_changed_is_a_false_verdict_too() -> None:
+    assert Judgement(is_beyond_chance=False, gate="kept", num_classes=1).is_false
+    assert not Judgement(is_beyond_chance=False, gate="kept", num_classes=0).is_false
 
 
 def test_neither_of_two_seeds_has_a_part_in_the_noise_that_judges_them(

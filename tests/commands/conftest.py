@@ -14,3 +14,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     toy.git(made, "switch", "--quiet", "--create", "topic")
     monkeypatch.chdir(made)
     return made
+
+
+@pytest.fixture
+def alike(folder: Path) -> Path:
+    """The same, where base and branch were exported of the same training."""
+    repository.write_training(folder, "a" * 64)
+    toy.commit(folder, "Say which weights they are")
+    toy.git(folder, "branch", "--force", "main")
+    return folder

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import other_machine
 import pytest
 import tiny_model
 import toy
@@ -23,24 +24,6 @@ from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import ImageFile, ImageFiles, Split
 
 CLASSES = ["boot", "high heel", "sandal", "slipper"]
-STAND_IN = """#!/bin/sh
-while [ "$1" != "--" ]; do shift; done
-shift; host=$1; shift
-echo "Welcome to $host"
-case $host in
-  gone) echo "ssh: Could not resolve hostname gone: Name or service not known" >&2; exit 255;;
-  bare) PATH=/nothing exec /bin/sh -c "$*";;
-  poor) python3() { echo "ModuleNotFoundError: No module named 'onnxruntime'" >&2; return 1; };;
-  mute) exit 0;;
-esac
-eval "$*"
-"""
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
 
 
 def photos(folder: Path, pixels: np.ndarray, frame: Preprocessing) -> ImageFiles:
@@ -67,11 +50,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     split_files.save(tmp_path / "data/prepared/calibration", split)
     for name in ("baseline_train", "int8_export"):
         tiny_model.write(tmp_path / "models" / name, CLASSES)
-    write(tmp_path / "bin/python3", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    write(tmp_path / "bin/ssh", STAND_IN)
+    other_machine.stand_in(tmp_path, monkeypatch)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -183,19 +164,19 @@ def server(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shutil.copy(folder / "key.pub", folder / "authorized_keys")
-    write(
+    other_machine.write(
         folder / "sshd_config",
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nStrictModes no\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\n"
         f'ForceCommand PATH={folder}/bin:/usr/bin:/bin; eval "$SSH_ORIGINAL_COMMAND"\n',
     )
-    write(
+    other_machine.write(
         folder / "ssh_config",
         f"Host device\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {folder}/key\n"
         "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n",
     )
     real = shutil.which("ssh", path="/usr/bin:/usr/local/bin:/bin")
-    write(folder / "bin/ssh", f'#!/bin/sh\nexec {real} -F {folder}/ssh_config "$@"\n')
+    other_machine.write(folder / "bin/ssh", f'#!/bin/sh\nexec {real} -F {folder}/ssh_config "$@"\n')
     assert SSHD is not None
     with subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]) as running:
         deadline = time.monotonic() + 30

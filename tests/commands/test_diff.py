@@ -59,10 +59,22 @@ def test_a_smaller_model_by_another_threshold(folder: Path, capsys: Capsys) -> N
     assert cells(told, "file")[1:] == ["1,000 KiB", "800 KiB", "\N{MINUS SIGN}20.00 %"]
 
 
-def test_a_loss_beyond_chance_is_told_though_it_is_allowed(folder: Path, capsys: Capsys) -> None:
-    repository.write(folder, State(lost=7))
+def test_a_loss_beyond_chance_is_told_though_it_is_allowed(alike: Path, capsys: Capsys) -> None:
+    repository.write(alike, State(lost=7))
     told = diff(capsys)
     assert told.startswith("## Slimline: every gate is kept, though accuracy fell beyond chance\n")
+
+
+def test_an_unknown_noise_is_told_without_a_gate_that_says_so(folder: Path, capsys: Capsys) -> None:
+    toy.set_params(folder, {"gates.max_top1_loss": "none"})
+    toy.commit(folder, "Ask for nothing against the base")
+    toy.git(folder, "branch", "--force", "main")
+    repository.write(folder, State(lost=7))
+    told = shown(diff(capsys))
+    unknown = "beyond chance of these images; trained anew, and the noise of that is unknown"
+    assert told.splitlines()[0].endswith(f", though accuracy fell {unknown}")
+    assert f"{unknown}: `python -m slimline seeds --write` measures it" in told
+    assert told.count("beyond chance") == told.count(unknown)
 
 
 def test_two_lost_points_come_first(folder: Path, capsys: Capsys) -> None:
@@ -75,7 +87,11 @@ def test_two_lost_points_come_first(folder: Path, capsys: Capsys) -> None:
     assert rows == sorted(rows, key=lambda row: "broken" not in row)
 
 
-def test_the_class_that_changed_is_named(folder: Path, capsys: Capsys) -> None:
+@pytest.mark.parametrize("is_trained_anew", [False, True])
+def test_the_class_that_changed_is_named(
+    alike: Path, capsys: Capsys, *, is_trained_anew: bool
+) -> None:
+    folder = alike
     path = folder / "metrics/predictions/int8_export.txt"
     labels = (folder / "metrics/predictions/labels.txt").read_text().split()
     answers = path.read_text().split()
@@ -83,9 +99,18 @@ def test_the_class_that_changed_is_named(folder: Path, capsys: Capsys) -> None:
     changed = ["8" if row in rows else answer for row, answer in enumerate(answers)]
     path.write_text("\n".join(changed) + "\n")
     repository.write_top1(folder, "int8_export")
+    why = "Trained anew: the noise of that is not known by class, so none is called changed."
+    if is_trained_anew:
+        repository.write_training(folder, "b" * 64)
+        told = diff(capsys)
+        assert "Classes that changed" not in told
+        assert cells(told, "class 3")[-2:] == ["0", "30"]
+        assert why in told
+        return
     told = diff(capsys)
     assert "### Classes that changed beyond chance" in shown(told)
     assert cells(shown(told), "**class 3**")[-2:] == ["0", "30"]
+    assert why not in told
 
 
 def test_other_cpus_are_not_compared_and_it_says_so(folder: Path, capsys: Capsys) -> None:

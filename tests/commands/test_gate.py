@@ -10,12 +10,13 @@ import tiny_model
 import toy
 from repository import State
 
-from slimline import files
+from slimline import files, params
 from slimline.__main__ import main
 from slimline.measure import accuracy
 from slimline.repository import retiming
 
 Capsys: TypeAlias = pytest.CaptureFixture[str]
+_LIMITS = ("min_", "max_")
 
 
 def gate(capsys: Capsys, *arguments: str) -> tuple[int, dict[str, str], str]:
@@ -67,11 +68,11 @@ def on_main(folder: Path, values: dict[str, object]) -> None:
     toy.git(folder, "switch", "--quiet", "--create", "with-limits")
 
 
-def test_proof_is_owed_where_the_settings_say_so(folder: Path, capsys: Capsys) -> None:
+def test_proof_is_owed_where_the_settings_say_so(alike: Path, capsys: Capsys) -> None:
     """5 of 2000 images lost are 0.25 points, within the limits, and may be 0.5 by chance."""
-    repository.write(folder, State(lost=5))
+    repository.write(alike, State(lost=5))
     assert gate(capsys, "--base", "main")[0] == 0
-    toy.set_params(folder, {"gates.burden": "prove"})
+    toy.set_params(alike, {"gates.burden": "prove"})
     code, verdicts, told = gate(capsys, "--base", "main")
     assert (code, verdicts["max_top1_loss"]) == (1, "not proven")
     assert "2,000 test images show a loss from 0.33 points on, one of 0.3 would take 2,382" in told
@@ -416,9 +417,50 @@ def test_a_merge_conflict_in_the_blocks_is_one_sentence(folder: Path, capsys: Ca
     assert "metrics/benchmark/blocks.tsv: is no table of times" in capsys.readouterr().err
 
 
-def test_with_an_unknown_noise_nothing_is_proven(folder: Path, capsys: Capsys) -> None:
-    repository.write(folder, State(lost=1))
+@pytest.mark.parametrize("lost", [0, 1])
+def test_with_an_unknown_noise_nothing_is_proven(folder: Path, capsys: Capsys, lost: int) -> None:
+    on_main(folder, {"gates.max_top1_loss": 2})
+    repository.write(folder, State(lost=lost))
     toy.set_params(folder, {"gates.burden": "prove"})
     assert main(["gate", "--base", "main", "--no-measure"]) == 1
     (line,) = (each for each in capsys.readouterr().out.splitlines() if "max_top1_loss" in each)
     assert line.startswith("not proven")
+    assert "would take" not in line, "no number of images is enough"
+
+
+def test_another_product_is_not_compared_with_its_namesake(folder: Path, capsys: Capsys) -> None:
+    """Main ships another variant; this branch one that main has too, with the same file."""
+    same = State(product_md5="3" * 32, milliseconds=1.5, lost=40)
+    text = (folder / "variants.yaml").read_text()
+    product, comparator = "int8_export:\n    role: product", "int8_dynamic:\n    role: comparator"
+    swapped = text.replace(product, product.replace("product", "comparator"))
+    swapped = swapped.replace(comparator, comparator.replace("comparator", "product"))
+    (folder / "variants.yaml").write_text(swapped)
+    repository.write(folder, same)
+    toy.commit(folder, "Ship what is quantized as it runs")
+    toy.git(folder, "branch", "--force", "main")
+    (folder / "variants.yaml").write_text(text)
+    repository.write_lock(folder, same)
+    _, verdicts, told = gate(capsys, "--base", "main", "--no-measure")
+    assert verdicts["max_slowdown"] == "broken"
+    assert "the same file" not in told
+    main(["diff", "main", "--no-measure"])
+    comment = capsys.readouterr().out
+    assert "**int8_export**, in the place of int8_dynamic: " in comment
+    assert "0 images won, 40 lost" in comment[: comment.index("### Gates")]
+    assert "is what it was" not in comment
+    assert "| variants.yaml: int8\\_export.role | comparator | product |" in comment
+
+
+def test_where_nothing_is_judged_strict_fails(folder: Path, capsys: Capsys) -> None:
+    toy.set_params(folder, {"gates.min_top1": 1})
+    keys = [key for key in params.read(folder / "params.yaml")["gates"] if key[:4] in _LIMITS]
+    against_base = {"max_top1_loss", "max_size_growth", "max_slowdown"}
+    toy.set_params(folder, {f"gates.{key}": "none" for key in keys if key not in against_base})
+    assert main(["gate", "--strict"]) == 1
+    assert "those that are switched on need --base REV" in capsys.readouterr().err
+    toy.set_params(folder, {f"gates.{key}": "none" for key in keys})
+    assert main(["gate"]) == 0
+    assert main(["gate", "--strict"]) == 1
+    told = "nothing is judged by the limits of section gates: all are none"
+    assert capsys.readouterr().err.count(told) == 2

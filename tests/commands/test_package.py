@@ -16,12 +16,15 @@ import torch
 import toy
 from PIL import Image
 
+from slimline import files
 from slimline.__main__ import main
+from slimline.artifacts import model_interface
 from slimline.data import split_files
 from slimline.data.preprocessing import Preprocessing
 from slimline.repository import browser, dvc_files, one_file
 from slimline.targets.onnxruntime import runtime
 
+PAGE = toy.ROOT / "slimline/repository/browser_page"
 _FILES = ("models/int8_export/model.onnx", "models/int8_export/model.json", "metrics/model_card.md")
 
 
@@ -31,12 +34,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny_model.write(tmp_path / "models/int8_export", ["boot", "high\nheel", "sandal", "<b>"])
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/model_card.md").write_text("---\nlibrary_name: onnx\n---\n")
-    outs = [{"path": name, "md5": dvc_files.hash_file(tmp_path / name)} for name in _FILES]
-    stages = {"evaluate": {"deps": outs[:2]}, "report": {"outs": outs[2:]}}
     shutil.copy2(toy.ROOT / "variants.yaml", tmp_path)
-    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": stages}))
+    write_lock(tmp_path, *_FILES)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def write_lock(root: Path, *names: str) -> None:
+    """Let `dvc.lock` know files and folders as they are now."""
+    outs = [{"path": name, "md5": dvc_files.hash_path(root / name)} for name in names]
+    stages = {"evaluate": {"deps": outs[:2]}, "report": {"outs": outs[2:]}}
+    (root / "dvc.lock").write_text(json.dumps({"stages": stages}))
 
 
 def test_all_that_is_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +71,46 @@ def test_all_that_is_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -
     done = subprocess.run(check, cwd=shipped, capture_output=True, text=True, check=True)
     assert done.stdout.count(": OK") == 7
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["v1"]
+
+
+_DEVICE = Path("models/device_export/executorch")
+
+
+@pytest.fixture
+def with_device(folder: Path) -> Path:
+    """The same, and what the product was made from is written for another runtime as well."""
+    (folder / _DEVICE).mkdir(parents=True)
+    (folder / _DEVICE / "model.pte").write_bytes(b"program")
+    description = files.read_json(folder / "models/int8_export/model.json")
+    for path in (folder / _DEVICE, folder / "models/int8_export"):
+        files.write_json(path / "model.json", description | {"sha256": {"parent": "of both"}})
+    write_lock(folder, *_FILES, _DEVICE.as_posix())
+    return folder
+
+
+def test_the_product_for_another_runtime_is_shipped_too(with_device: Path) -> None:
+    assert main(["package", "out"]) == 0
+    names = {path.name for path in (with_device / "out/devices/executorch").iterdir()}
+    assert names == {"model.json", "model.pte"}
+    assert "devices/executorch/model.pte" in (with_device / "out/SHA256SUMS").read_text()
+
+
+def test_one_of_another_product_or_that_no_stage_wrote_is_left_out(with_device: Path) -> None:
+    write_lock(with_device, *_FILES)
+    assert main(["package", "unknown"]) == 0
+    files.write_json(with_device / _DEVICE / "model.json", {"sha256": {"parent": "another"}})
+    write_lock(with_device, *_FILES, _DEVICE.as_posix())
+    assert main(["package", "other"]) == 0
+    for name in ("unknown", "other"):
+        assert not (with_device / name / "devices").exists()
+
+
+def test_one_that_was_changed_since_is_refused(
+    with_device: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (with_device / _DEVICE / "model.pte").write_bytes(b"another")
+    assert main(["package", "out"]) == 2
+    assert capsys.readouterr().err == f"{_DEVICE}: is not what dvc.lock has; run `dvc repro`\n"
 
 
 def test_its_one_file_tells_what_cannot_be_printed_or_loaded(folder: Path) -> None:
@@ -248,27 +296,74 @@ def test_a_release_that_cannot_be_had_is_told(
     [((24, 28), 0), ((20, 9), 0), ((131, 97), 0), ((200, 57), 0), ((57, 200), 1)],
 )
 @pytest.mark.parametrize("crop", [1.0, 0.875])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("takes", ["float32", "uint8", "uint8_nhwc"])
 def test_the_page_prepares_an_image_to_the_last_bit(
-    size: tuple[int, int], unit: int, crop: float
+    takes: str, channels: int, size: tuple[int, int], unit: int, crop: float
 ) -> None:
     """From the decoded image on; Pillow 13 resizes tall ones first down, then across."""
-    frame = Preprocessing(28, 24, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), crop)
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, [*size[::-1], 3], np.uint8))
+    mean, std = (0.485, 0.456, 0.406)[:channels], (0.229, 0.224, 0.225)[:channels]
+    frame = Preprocessing(28, 24, channels, mean, std, crop)
+    noise = np.random.default_rng(0).integers(0, 256, [*size[::-1], channels], np.uint8)
+    image = Image.fromarray(noise.squeeze())
+    asked = model_interface.of(frame, takes=takes, answers="logits")
     given = {
-        "image": {"width": size[0], "height": size[1], "data": np.asarray(image).ravel().tolist()},
+        "image": {"width": size[0], "height": size[1], "data": noise.ravel().tolist()},
         "frame": frame.to_dict(),
-        "input": {"dtype": "float32"},
+        "input": asked.describe().get("input", {"dtype": "float32"}),
     }
-    page = toy.ROOT / "slimline/repository/browser_page/preprocessing.mjs"
+    page = PAGE / "preprocessing.mjs"
     script = Path(__file__).with_name("prepared_by_page.mjs")
     done = subprocess.run(
         ["node", script, page], input=json.dumps(given), capture_output=True, text=True, check=True
     )
-    found, pixels = json.loads(done.stdout), frame.to_pixels(image)
+    found, pixels = json.loads(done.stdout), asked.frame.to_pixels(image)
     own = np.array(found["pixels"], np.uint8).reshape(pixels.shape)
     assert np.abs(own.astype(int) - pixels.astype(int)).max() <= unit
-    expected = frame.normalise(own[np.newaxis]).ravel()
-    assert np.array_equal(np.array(found["input"], np.float32), expected)
+    expected = asked.frame.normalise(own[np.newaxis]).ravel()
+    assert np.array_equal(np.array(found["input"], expected.dtype), expected)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+@pytest.mark.parametrize(
+    ("pixel", "told"),
+    [([0, 0, 0, 0], "is too large for this browser"), ([0, 0, 0, 255], "[0]")],
+)
+def test_a_canvas_that_gives_nothing_is_told(pixel: list[int], told: str) -> None:
+    code = f"""
+        globalThis.createImageBitmap = async () => ({{width: 1, height: 1}});
+        globalThis.OffscreenCanvas = class {{
+          getContext() {{
+            return {{drawImage() {{}}, getImageData: () => ({{data: Uint8Array.from({pixel})}})}};
+          }}
+        }};
+        const {{decode}} = await import('{PAGE / "preprocessing.mjs"}');
+        const done = decode(null, 1).then(({{data}}) => JSON.stringify([...data]));
+        console.log(await done.catch((error) => error.message));
+    """
+    assert in_node(code).startswith(told)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
+def test_a_photo_dropped_beside_the_box_does_not_replace_the_page(tmp_path: Path) -> None:
+    for name in ("page.mjs", "preprocessing.mjs"):
+        shutil.copyfile(PAGE / name, tmp_path / name)
+    (tmp_path / "ort.wasm.min.mjs").write_text("export const env = {wasm: {}};\n")
+    code = f"""
+        const element = {{addEventListener() {{}}}};
+        globalThis.document = {{getElementById: () => element}};
+        globalThis.location = {{protocol: 'http:'}};
+        globalThis.fetch = async () => {{ throw new Error('no network'); }};
+        globalThis.addEventListener = (kind, act) =>
+          act({{preventDefault: () => console.log(kind)}});
+        await import('{tmp_path / "page.mjs"}');
+    """
+    assert in_node(code).split() == ["dragover", "drop"]
+
+
+def in_node(code: str) -> str:
+    command = ["node", "--input-type=module", "--eval", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_torch_alone_answers_with_its_own_form(

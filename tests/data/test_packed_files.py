@@ -1,4 +1,5 @@
 import hashlib
+import io
 import multiprocessing
 import subprocess
 import tarfile
@@ -74,3 +75,16 @@ def test_an_image_costs_bytes_of_memory_and_no_object(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert len(taken) == 10_000
     assert now < 20_000 * 16
+
+
+def test_a_disk_that_gives_less_than_was_asked_for_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = pack(tmp_path / "images")
+
+    class Short(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(size or 0, 100))
+
+    monkeypatch.setattr(Path, "open", lambda path, *_, **__: Short(path))
+    assert [packed.read(row) for row in range(20)] == CONTENTS

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from slimline.data import preprocessing
 from slimline.data.preprocessing import Preprocessing
@@ -50,6 +51,52 @@ def test_every_orientation_is_as_pillow_has_it(orientation: int) -> None:
     assert np.array_equal(np.asarray(preprocessing.upright(image, 1)), expected)
 
 
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+EXIF = Image.Exif()
+EXIF[0x0112] = 3
+WITHOUT = Image.Exif()
+WITHOUT[0x010E] = "a boot"
+
+
+def png_with_xmp(path: Path, image: Image.Image, exif: bytes, *, is_late: bool) -> None:
+    """Write a PNG with XMP before its pixels or after them, which Pillow does not write."""
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    image.save(path, pnginfo=text, exif=exif)
+    if is_late:
+        content = path.read_bytes()
+        at = content.index(b"iTXt") - 4
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        last = content.index(b"IEND") - 4
+        path.write_bytes(content[:at] + content[end:last] + content[at:end] + content[last:])
+
+
+@pytest.mark.parametrize("exif", [None, WITHOUT, EXIF], ids=["no exif", "not in exif", "exif"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.tif", "a.png", "late.png"])
+def test_exif_alone_turns_whatever_xmp_says(
+    name: str, exif: Image.Exif | None, tmp_path: Path
+) -> None:
+    path, image = tmp_path / name, Image.linear_gradient("L").resize((32, 64)).convert("RGB")
+    if path.suffix == ".png":
+        block = exif.tobytes() if exif else b""
+        png_with_xmp(path, image, block, is_late=name == "late.png")
+    elif path.suffix == ".tif":
+        written = exif or Image.Exif()
+        written[700] = XMP
+        image.save(path, exif=written)
+        del written[700]
+    else:
+        options = {"exif": exif} if exif else {}
+        image.save(path, xmp=XMP, **options)
+    with Image.open(path) as opened:
+        found = np.asarray(preprocessing.upright(opened, 1)).astype(int)
+    expected = image.convert("L")
+    if exif is EXIF:
+        expected = expected.transpose(Image.Transpose.ROTATE_180)
+    assert found.shape == (64, 32)
+    assert np.abs(found - np.asarray(expected)).max() < 12, "JPEG and WebP are nearly the same"
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 7)])
 def test_any_shape_fills_the_frame(size: tuple[int, int]) -> None:
     frame = dataclasses.replace(RGB, crop=0.5)
@@ -73,12 +120,34 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert GREY.to_pixels(Image.fromarray(values))[0].ravel().tolist() == [0, 0, 1, 255]
 
 
+def test_what_is_transparent_in_sixteen_bits_is_white_as_in_eight(tmp_path: Path) -> None:
+    values = np.array([[0, 1000, 40000, 40001]] * 4, np.uint16)
+    Image.fromarray(values).save(tmp_path / "16.png", transparency=40000)
+    # Of 8 bits, 156 would be both.
+    found = GREY.to_pixels(Image.open(tmp_path / "16.png"))
+    assert found[0].ravel().tolist() == [0, 3, 255, 156]
+    eight = Image.fromarray(np.array([[0, 3, 155, 156]] * 4, np.uint8))
+    eight.save(tmp_path / "8.png", transparency=155)
+    assert np.array_equal(GREY.to_pixels(Image.open(tmp_path / "8.png")), found)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_what_is_transparent_is_white(mode: str) -> None:
     image = Image.new("RGBA", (4, 4), (0, 0, 0, 0)).convert(mode)
     if mode == "P":
         image.info["transparency"] = image.getpixel((0, 0))
     assert (RGB.to_pixels(image) == 255).all()
+
+
+def test_cmyk_becomes_rgb_and_grey_as_the_page_for_other_languages_says() -> None:
+    bands = np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)
+    image = Image.fromarray(bands, "CMYK")
+    n = 255 - bands[..., 3:].astype(np.int64)
+    t = bands[..., :3] * n + 128
+    rgb = n - (((t >> 8) + t) >> 8)
+    assert np.array_equal(np.asarray(preprocessing.upright(image, 3)), rgb)
+    grey = preprocessing.match_channels(rgb.astype(np.uint8), 1)[..., 0]
+    assert np.array_equal(np.asarray(preprocessing.upright(image, 1)), grey)
 
 
 def test_floats_have_no_range() -> None:

@@ -21,7 +21,7 @@ from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
-from slimline.targets.onnxruntime import to_onnx
+from slimline.targets.onnxruntime import runtime, to_onnx
 
 
 @pytest.fixture(scope="module", params=kinds.KINDS)
@@ -161,6 +161,56 @@ def test_an_approximate_function_may_be_added_at_every_place(tmp_path: Path) -> 
     path = tmp_path / "model.onnx"
     to_onnx.write_onnx(model.network, model.example, path)
     float_parity.check(model, split, path, num_threads=1)
+
+
+class Tokens(nn.Module):
+    """Layers on sequences, which move a logit by a ten-thousandth or nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.place = nn.Conv2d(1, 8, 4, stride=4), nn.Parameter(torch.randn(49, 8))
+        self.inner, self.unbiased = nn.Linear(8, 8), nn.Linear(8, 8, bias=False)
+        self.shift, self.head = nn.Parameter(torch.randn(8)), nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images).flatten(2).transpose(1, 2) + self.place
+        x = x + 1e-4 * self.inner(x).relu()
+        x = x + 1e-4 * (self.unbiased(x) + self.shift)
+        return self.head(x @ x.transpose(1, 2) @ x)[:, 0]
+
+
+@pytest.mark.parametrize("layer", ["inner", "unbiased", "head"])
+def test_layers_on_sequences_are_compared_as_others_are(layer: str, tmp_path: Path) -> None:
+    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
+    architecture = Architecture("any", 10, 1, 2, 3)
+    model = Classifier(Tokens().eval(), architecture, split.classes, split.preprocessing)
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(model.network, model.example, path)
+    float_parity.check(model, split, path, num_threads=1)
+    proto = onnx.load(path)
+    known = {each.name: each for each in proto.graph.initializer}
+    weights = [
+        known[node.input[1]]
+        for node in proto.graph.node
+        if node.op_type == "MatMul" and node.input[1] in known
+    ]
+    broken = weights[["inner", "unbiased", "head"].index(layer)]
+    changed = np.zeros_like(numpy_helper.to_array(broken))
+    broken.CopyFrom(numpy_helper.from_array(changed, broken.name))
+    onnx.save(proto, path)
+    with pytest.raises(ParityError, match=f"they part at layer {layer}, "):
+        float_parity.check(model, split, path, num_threads=1)
+
+
+def test_a_file_that_answers_otherwise_than_its_layers_do_stops(
+    model: Classifier, split: Split, right: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where operators are fused wrongly, which stay apart while their values are asked for."""
+    run = runtime.run
+    monkeypatch.setattr(runtime, "run", lambda *given: -run(*given))
+    with pytest.raises(ParityError, match="answers otherwise than while its layers are looked in"):
+        float_parity.check(model, split, right, num_threads=1)
 
 
 def test_nan_agrees_with_nothing(

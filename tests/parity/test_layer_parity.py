@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import calibrated
 import numpy as np
@@ -19,8 +20,8 @@ from slimline.data import split_files
 from slimline.errors import ParityError
 from slimline.networks.classifier import Classifier
 from slimline.parity import layer_parity
-from slimline.parity.layer_parity import LayerDifference
 from slimline.quantization import int8_export, qat
+from slimline.targets import runtimes
 from slimline.targets.onnxruntime import exporter
 
 Break = Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], None]
@@ -97,8 +98,8 @@ def images(split: split_files.Split) -> np.ndarray:
 
 def compared(
     prepared: Classifier, path: Path, split: split_files.Split, *, optimised: bool
-) -> list[LayerDifference]:
-    """Return the layers of a file, of which there are as many as of the network."""
+) -> layer_parity.Compared:
+    """Return what is found of a file, which has as many layers as the network."""
     found = layer_parity.compare(
         prepared.network, path, images(split), optimised=optimised, num_threads=1
     )
@@ -110,7 +111,7 @@ def compared(
 def test_what_is_written_parts_nowhere(
     optimised: bool, prepared: Classifier, path: Path, split: split_files.Split
 ) -> None:
-    found = compared(prepared, path, split, optimised=optimised)
+    found = compared(prepared, path, split, optimised=optimised).layers
     others = {each.name for each in found} - set(NAMES)
     assert [each.name for each in found if each.name in NAMES] == NAMES
     assert {"the input", "hardswish after depthwise", "mul after excite", "the logits"} <= others
@@ -132,7 +133,7 @@ def test_the_layer_that_was_broken_is_the_one(
     tmp_path: Path,
 ) -> None:
     wrong = broken(path, tmp_path / "broken.onnx", layer, damage)
-    found = compared(prepared, wrong, split, optimised=optimised)
+    found = compared(prepared, wrong, split, optimised=optimised).layers
     assert [each.name for each in found if each.parts] == [layer]
 
 
@@ -154,7 +155,7 @@ def test_answers_in_another_order_are_seen_behind_the_last_layer(
     gather = helper.make_node("Gather", ["unordered", "order"], ["logits"], axis=1)
     model.graph.node.append(gather)
     onnx.save(model, tmp_path / "m.onnx")
-    found = compared(prepared, tmp_path / "m.onnx", split, optimised=False)
+    found = compared(prepared, tmp_path / "m.onnx", split, optimised=False).layers
     assert [each.name for each in found if each.parts] == ["the logits"]
 
 
@@ -207,3 +208,25 @@ def test_a_wrong_export_stops_and_names_the_layer(
     with pytest.raises(ParityError, match=r"part at layer depthwise, which"):
         save(tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
+
+
+def test_a_file_that_answers_otherwise_than_its_layers_do_stops(
+    prepared: Classifier, split: split_files.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where operators are fused wrongly, which stay apart while their values are asked for."""
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    files.write_json(parent / "model.json", {})
+    predict, runs = runtimes.predict, []
+
+    def fuse_wrongly(*given: Any) -> np.ndarray:
+        runs.append(predict(*given))
+        return runs[-1][:, ::-1].copy() if len(runs) == 2 else runs[-1]
+
+    monkeypatch.setattr(runtimes, "predict", fuse_wrongly)
+    model = prepared.with_network(copy.deepcopy(prepared.network))
+    with pytest.raises(ParityError, match="optimised, and the same while its layers are looked in"):
+        int8_export.save(
+            tmp_path / "m", model, split, calibrated.EXPORT, parent=parent, num_threads=1
+        )
+    assert not (tmp_path / "m").exists()

@@ -1,6 +1,7 @@
 """A product that takes raw pixels and answers probabilities, through all that runs it."""
 
 import copy
+import platform
 from pathlib import Path
 
 import calibrated
@@ -33,6 +34,11 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(10 * self.conv(images).relu().mean([2, 3]))
+
+
+class Gated(Network):
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(nn.functional.hardswish(self.conv(images)).mean([2, 3]))
 
 
 class Attention(nn.Module):
@@ -121,7 +127,42 @@ def test_products_of_attention_are_told_to_be_in_float(split: Split, tmp_path: P
 
 
 def test_where_all_is_in_int8_nothing_is_told(folders: tuple[Path, Path]) -> None:
-    assert "in_float" not in description.read(folders[0])
+    content = description.read(folders[0])
+    assert "in_float" not in content
+    assert content["faster_from_onnxruntime"] == "1.15"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="Arm runs int8 activations in int8")
+def test_where_layers_run_in_float_no_release_is_told_to_be_faster(
+    split: Split, tmp_path: Path
+) -> None:
+    model = calibrated.classifier(Gated(), split, activation_type="int8")
+    files.write_json(tmp_path / description.DESCRIPTION, {})
+    int8_export.save(
+        tmp_path / "int8", model, split, calibrated.EXPORT, parent=tmp_path, num_threads=1
+    )
+    content = description.read(tmp_path / "int8")
+    assert content["in_float"]["layers"] == ["conv"]
+    assert content["oldest_onnxruntime"] == "1.14"
+    assert "faster_from_onnxruntime" not in content
+
+
+def test_a_portable_file_rounds_its_pixels_before_it_reads_their_bytes(
+    trained: Classifier, split: Split, tmp_path: Path
+) -> None:
+    settings = RAW.model_copy(update={"form": "portable"})
+    files.write_json(tmp_path / description.DESCRIPTION, {})
+    own = trained.with_network(copy.deepcopy(trained.network))
+    int8_export.save(tmp_path / "raw", own, split, settings, parent=tmp_path, num_threads=1)
+    graph = onnx.load(tmp_path / "raw" / "model.onnx").graph
+    made = {name: node.op_type for node in graph.node for name in node.output}
+    constants = {each.name for each in graph.initializer}
+    of_bytes = {
+        made[node.input[0]]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] not in constants
+    }
+    assert of_bytes == {"QuantizeLinear"}
 
 
 def test_metadata_says_what_the_file_is(folders: tuple[Path, Path], split: Split) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import toy
 from torch import nn
+from torchao.quantization.pt2e import FakeQuantizeBase
 
 from slimline.data.split_files import Split
 from slimline.networks.architecture import Architecture
@@ -112,3 +113,32 @@ def test_images_that_are_scored_widen_no_range(
 def input_step(network: nn.Module) -> float:
     scales = (value for name, value in network.named_buffers() if name.endswith(".scale"))
     return float(next(scale for scale in scales if scale.numel() == 1))
+
+
+def observing(network: nn.Module) -> int:
+    return sum(
+        int(each.observer_enabled.item())
+        for each in network.modules()
+        if isinstance(each, FakeQuantizeBase)
+    )
+
+
+def test_ranges_are_frozen_however_few_steps_there_are() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()).eval()
+    prepared = qat.prepare(network, torch.zeros(2, 1, 8, 8), weight_bits=7)
+    after_step = qat._range_freezer(prepared, 0.2)
+    assert observing(prepared) > 0
+    after_step(1, 2)
+    assert observing(prepared) == 0
+
+
+def test_settings_say_what_training_goes_by() -> None:
+    settings = QatFinetuneParams(
+        activation_type="uint8", weight_bits=7, weights="per_channel", calibrator="minmax",
+        equalise=False, mixed=ALL_INT8, observe=0.5, recipe=RECIPE,
+    )  # fmt: skip
+    assert qat.as_trained(settings).model_dump_json() == settings.model_dump_json()
+    coarse = RECIPE.step.model_copy(update={"precision": "bfloat16", "compile": True})
+    recipe = RECIPE.model_copy(update={"step": coarse})
+    asked = settings.model_copy(update={"recipe": recipe})
+    assert qat.as_trained(asked) == settings

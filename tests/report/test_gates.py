@@ -9,7 +9,7 @@ import toy
 from repository import State
 
 from slimline import params
-from slimline.measure import accuracy
+from slimline.measure import accuracy, block_times
 from slimline.measure.paired_answers import Paired
 from slimline.report import base_commit, gates
 from slimline.report.gates import Figure, Gate, GatesParams
@@ -142,3 +142,51 @@ def test_a_class_without_test_images_proves_nothing() -> None:
     assert Gate("min_mean_recall", "x", "%", 90, mean, "", "refute").verdict == "kept"
     whole = gates.mean_recall([(980, 1000)], 1, 0.95)
     assert Gate("min_mean_recall", "x", "%", 90, whole, "", "prove").verdict == "kept"
+
+
+@pytest.mark.parametrize(("limit", "told"), [(80, ""), (98, ", one of 0.5 would take ")])
+def test_a_floor_of_accuracy_says_what_its_images_show(
+    limit: float, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By how far the figure lies above the limit: nobody asks about a loss from 100 % on."""
+    folder = repository.make(tmp_path / "toy", State())
+    path = folder / "metrics" / "predictions" / "int8_export.txt"
+    labels = accuracy.read_predictions(folder / "metrics" / "predictions" / "labels.txt")
+    answers = labels.copy()
+    answers[:30] = (labels[:30] + 1) % 10  # 98.5 %
+    path.write_text(accuracy.format_predictions(answers))
+    repository.write_top1(folder, "int8_export")
+    toy.set_params(folder, {"gates.min_top1": limit, "gates.min_mean_recall": limit})
+    monkeypatch.chdir(folder)
+    found = gates.judge(commit_results.workspace().results, params.load("gates", GatesParams))
+    for gate in (each for each in found if each.key in ("min_top1", "min_mean_recall")):
+        assert "2,000 test images show a loss from 0." in gate.note
+        assert ("would take" in gate.note) == bool(told)
+    (top1,) = (each for each in found if each.key == "min_top1")
+    assert told in top1.note
+
+
+def test_one_rare_class_makes_images_show_less_of_the_mean_recall() -> None:
+    even, rare = (
+        gates.mean_recall(each, 2, 0.95).sampled
+        for each in ([(500, 500)] * 2, [(990, 990), (10, 10)])
+    )
+    assert even is not None
+    assert rare is not None
+    assert even.count == rare.count
+    assert even.smallest < 1 < 5 < rare.smallest, "one image of ten is 5 points of the mean"
+
+
+@pytest.mark.parametrize(("key", "is_reference"), [("max_p50_ms", False), ("min_speedup", True)])
+def test_a_bound_that_is_no_number_breaks_a_gate_of_time(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_reference: bool
+) -> None:
+    monkeypatch.chdir(repository.make(tmp_path / "toy", State()))
+    toy.set_params(tmp_path / "toy", {f"gates.{key}": 1})
+    now = commit_results.workspace().results
+    kind = "speedup_bounds" if is_reference else "time_bounds"
+    monkeypatch.setattr(block_times, kind, lambda *_: (nan, 9.0))
+    (gate,) = (
+        each for each in gates.judge(now, params.load("gates", GatesParams)) if each.key == key
+    )
+    assert gate.verdict == "broken"

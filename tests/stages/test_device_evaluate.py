@@ -11,6 +11,7 @@ from slimline.targets.model_file import ModelFile
 ABOUT = {
     "parity": {"agreement": 99.95, "largest_difference": 0.05, "spread": 10.0},
     "not_delegated": [{"layer": "fc", "operator": "addmm"}],
+    "float_layers": ["fc"],
 }
 
 
@@ -26,3 +27,4 @@ def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert found.logit_difference == pytest.approx(0.5)
     assert (found.size_kib, found.size_zip_kib, found.int8_macs) == (2, 1, 99)
     assert found.not_delegated == ["fc: addmm"]
+    assert found.float_layers == ["fc"]

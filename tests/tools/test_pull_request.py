@@ -26,9 +26,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = (work / "params.yaml").read_text()
         (work / "params.yaml").write_text(f"# A comment.\n{text}")
         branches.publish(work)
+    with branches.branch(work, "elsewhere"):
+        branches.replace(work / "make.py", "State(lost", 'State(cpu="Other CPU", lost')
+        branches.publish(work)
     with branches.branch(work, "not-run"):
-        toy.set_params(work, {"prune.threshold": 0.3})
-        toy.commit(work, "Prune more")
+        toy.set_params(work, {"prune.threshold": 0.3, "gates.max_top1_drop": 50})
+        toy.commit(work, "Prune more, and allow more")
         toy.git(work, "push", "--quiet", "origin", "HEAD")
     return folder
 
@@ -86,6 +89,16 @@ def test_committed_results_are_judged_without_a_run(published: Path, tmp_path: P
     assert toy.git(clone, "status", "--porcelain").split() == ["??", "comment.md"]
 
 
+def test_what_cannot_be_judged_fails(published: Path, tmp_path: Path) -> None:
+    """As latency of another CPU, without a model to time anew."""
+    clone = branches.shallow_clone(published, "elsewhere", tmp_path / "clone")
+    toy.dvc(clone, "remote", "remove", "storage")
+    code, comment, told = pull_request(clone)
+    assert code == 1
+    assert "not judged    max_slowdown" in told
+    assert "every gate that can be judged is kept, 1 cannot" in comment
+
+
 def test_results_that_are_older_are_made_anew(published: Path, tmp_path: Path) -> None:
     """With the remote, nothing but what changed is run."""
     clone = branches.shallow_clone(published, "not-run", tmp_path / "clone")
@@ -93,6 +106,10 @@ def test_results_that_are_older_are_made_anew(published: Path, tmp_path: Path) -
     assert code == 0
     assert "**These results were made by this run and are not committed.**" in comment
     assert "answered as rightly as before; 700 KiB" in comment
+    places = [
+        comment.index(each) for each in ("## Slim", "changes what is allowed", "These results")
+    ]
+    assert places == sorted(places), "what is loosened stands first"
     assert "Running stage 'int8_export'" in told
     assert "Running stage 'baseline_train'" not in told
 

@@ -10,7 +10,7 @@ import torch
 from training import test_checkpoints
 from training.test_checkpoints import TRAIN, KilledError
 
-from slimline.training import checkpoints, loader, processes
+from slimline.training import checkpoints, loader, loop, processes
 
 
 def main(folder: Path, stop_after: int, batch_size: int) -> None:
@@ -29,6 +29,10 @@ def main(folder: Path, stop_after: int, batch_size: int) -> None:
     except KilledError:
         os._exit(1)
     own = checkpoints.digest(model.state_dict())
+    # Batches of 250, 250 and 110: the second process has one as well.
+    logits = loop.predict(
+        test_checkpoints.network(), test_checkpoints.split(610, 2), test_checkpoints.FRAME
+    )
     said = {
         "digest": own,
         "same": len({bytes(each.tolist()) for each in processes.gathered(_as_bytes(own))}) == 1,
@@ -37,6 +41,7 @@ def main(folder: Path, stop_after: int, batch_size: int) -> None:
         # What a further phase begins with, by which its checkpoints are known.
         "next": torch.rand(1).item(),
         "top1": done.kept.top1,
+        "validated": checkpoints.digest({"logits": logits}),
         "images": processes.total(counts).tolist(),
         "seen": processes.total(seen).tolist(),
     }

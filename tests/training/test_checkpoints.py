@@ -1,6 +1,8 @@
 """A training that is interrupted anywhere ends with the bytes of one that is not."""
 
 import copy
+import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,15 @@ import toy
 from torch import nn
 
 from slimline import params
+from slimline.artifacts import description
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
+from slimline.pruning import layer_times, sensitivity_table
 from slimline.quantization import qat
 from slimline.quantization.settings import ALL_INT8, QatFinetuneParams
-from slimline.training import checkpoints, loop
+from slimline.training import checkpoints, determinism, loop, run_state
 from slimline.training.checkpoints import Checkpoints
 from slimline.training.settings import Distill, TransferRecipe
 
@@ -148,8 +152,15 @@ def halve(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def make_unreadable(path: Path) -> None:
+    """Root, as which tests may run, reads all files but those that are none."""
+    path.unlink()
+    path.mkdir()
+
+
 @pytest.mark.parametrize(
-    ("damage", "damaged"), [(flip, 1), (halve, 1), (lambda path: path.write_bytes(b""), 2)]
+    ("damage", "damaged"),
+    [(flip, 1), (halve, 1), (make_unreadable, 1), (lambda path: path.write_bytes(b""), 2)],
 )
 def test_damaged_ones_are_passed_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Any, damaged: int
@@ -161,7 +172,7 @@ def test_damaged_ones_are_passed_over(
         damage(path)
     model, _ = fit(tmp_path / "parts")
     told = capsys.readouterr().out
-    assert told.count("is damaged, and passed over") == damaged
+    assert told.count("passed over") == damaged
     assert ("goes on from step 4 of 12" in told) == (damaged == 1)
     assert same(whole, model)
 
@@ -242,6 +253,70 @@ def test_a_stage_has_a_folder_and_its_code_settings_and_machine_decide(
     assert decided["settings"] == [run.model_dump()]
     assert decided["machine"]["torch"] == torch.__version__
     assert found.of_training("round 1", {}) is not None
+
+
+def test_the_architectures_of_the_models_before_decide_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An activation is no tensor: of both baselines all weights are alike."""
+    monkeypatch.chdir(toy.ROOT)
+    folders = set()
+    for activation in ("keep", "relu"):
+        found = checkpoints.of_stage("prune", [], minutes=5, parents=[{"activation": activation}])
+        own = found.of_training("round 1", {})
+        assert own is not None
+        folders.add(own._folder)
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize(
+    ("stage", "folders"), [("backbone_swap", "a"), ("prune", "ab"), ("qat_finetune", "a")]
+)
+def test_each_stage_says_which_models_it_reads(
+    stage: str, folders: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AskedError(Exception):
+        pass
+
+    def of_stage(*_: Any, parents: list[str], **__: Any) -> None:
+        raise AskedError(*parents)
+
+    monkeypatch.chdir(toy.ROOT)
+    monkeypatch.setattr(checkpoints, "of_stage", of_stage)
+    monkeypatch.setattr(description, "read", lambda folder: {"architecture": str(folder)})
+    monkeypatch.setattr(determinism, "start", lambda _: None)
+    monkeypatch.setattr(sensitivity_table, "read", lambda *_: None)
+    monkeypatch.setattr(layer_times, "read", lambda *_: None)
+    main = importlib.import_module(f"stages.{stage}").main
+    paths = "abcdefgh"[: len(inspect.signature(main).parameters)]
+    with pytest.raises(AskedError) as asked:
+        main(*map(Path, paths))
+    assert asked.value.args == tuple(folders)
+
+
+def test_losses_cost_no_object_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are joined now and then, which changes no mean, nor where a checkpoint was between."""
+    whole, expected = fit(tmp_path / "whole")
+    monkeypatch.setattr(run_state, "_JOINED", 2)
+    model, done = fit(tmp_path / "joined")
+    assert same(whole, model)
+    assert repr(done) == repr(expected)
+    for stop in (3, 7):
+        with pytest.raises(KilledError):
+            fit(tmp_path / "parts", stop_after=stop)
+    assert repr(fit(tmp_path / "parts")[1]) == repr(expected)
+
+
+def test_so_many_losses_are_a_few_tensors() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=10_000)
+    run = run_state.RunState(model, optimizer, schedule, steps=10_000, by="top1")
+    for step in range(5500):
+        run.add_loss(torch.tensor(float(step)))
+    assert len(run.losses) < 1000
+    assert torch.cat(run.losses).tolist() == list(range(5500))
+    assert run.last_loss == 5499
 
 
 def quantized(folder: Path, monkeypatch: pytest.MonkeyPatch, *, stop_after: int = 0) -> nn.Module:

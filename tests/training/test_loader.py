@@ -1,4 +1,5 @@
 import tracemalloc
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 import toy
 from PIL import Image
 
-from slimline.data import split_files
+from slimline.data import packed_files, split_files
+from slimline.data.packed_files import Member
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import ImageFile, ImageFiles, Split
 from slimline.training import augmentation, loader
@@ -106,6 +108,37 @@ def test_no_object_is_made_for_an_image_before_its_batch() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50e6
+
+
+def test_no_index_of_a_split_is_made_for_a_batch(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(photo := BytesIO(), "JPEG")
+    packed_files.write(tmp_path / "images", [Member(photo.getvalue(), "", "00", ".jpg")], 1)
+    packed = packed_files.load(tmp_path / "images").take(np.zeros(2_000_000, np.int64))
+    images = ImageFiles(packed, Preprocessing(8, 8, 3, mean=(0.0,) * 3, std=(1.0,) * 3))
+    images.read([0], threads=1)
+    tracemalloc.start()
+    assert images.read([0, -1], threads=1).shape == (2, 8, 8, 3)
+    assert images.read(slice(-2, None), threads=1).shape == (2, 8, 8, 3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+@pytest.mark.parametrize(("count", "sizes"), [
+    (1, [1]), (100, [100]), (250, [250]), (251, [125, 126]), (1000, [250] * 4),
+    (1003, [200, 201, 200, 201, 201]),
+])  # fmt: skip
+def test_batches_of_a_mean_are_alike(count: int, sizes: list[int]) -> None:
+    images = np.zeros((count, 8, 8, 1), np.uint8)
+    split = Split(images, np.arange(count), ["a"] * count, FRAME)
+    labels = [labels for _, labels in loader.even_batches(split, FRAME)]
+    assert [len(each) for each in labels] == sizes
+    assert torch.cat(labels).tolist() == list(range(count))
+
+
+def test_batches_of_a_mean_are_alike_however_many_there_are() -> None:
+    split = Split(np.zeros((2501, 8, 8, 1), np.uint8), np.zeros(2501, np.int64), ["a"], FRAME)
+    assert {len(each) for each, _ in loader.even_batches(split, FRAME, most=50)} == {49, 50}
 
 
 @pytest.mark.parametrize("size", [7, 16, 50, 120])

@@ -44,7 +44,7 @@ def test_two_do_what_one_does(tmp_path: Path, batch_size: int) -> None:
     assert two == again, "two runs give the same bytes"
     assert two["same"], "and all processes have them"
     assert two["digest"] != one["digest"]
-    for key in ("steps", "rates", "images", "seen"):
+    for key in ("steps", "rates", "images", "seen", "validated"):
         assert two[key] == one[key], key
     assert abs(two["top1"] - one["top1"]) < 15
 
@@ -95,10 +95,31 @@ def test_where_each_process_sees_its_own_gpu_alone_that_is_the_first(
         processes._own_gpu("1")
 
 
-def test_batches_too_small_to_share_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("processes", "parts", "told"),
+    [
+        (8, 1, "is shared by 8 processes, and each"),
+        (1, 8, "is cut into 8 parts by step.accumulate, and each"),
+        (4, 2, "is shared by 4 processes and cut into 2 parts by step.accumulate, and each"),
+    ],
+)
+def test_batches_too_small_to_share_are_refused(
+    tmp_path: Path, processes: int, parts: int, told: str
+) -> None:
     (tmp_path / "params.yaml").write_text((toy.ROOT / "params.yaml").read_text())
-    toy.set_params(tmp_path, {"processes": 8, "training.batch_size": 15})
-    with pytest.raises(errors.ParamsError) as told:
+    cut = {"processes": processes, "training.step.accumulate": parts}
+    toy.set_params(tmp_path, cut | {"training.batch_size": 16})
+    schema.check(tmp_path / "params.yaml")
+    toy.set_params(tmp_path, cut | {"training.batch_size": 15})
+    with pytest.raises(errors.ParamsError) as refused:
         schema.check(tmp_path / "params.yaml")
-    assert "training.batch_size: is shared by 8 processes" in str(told.value)
-    assert "16 or more (given 15)" in str(told.value)
+    assert f"training.batch_size: {told} needs two images" in str(refused.value)
+    assert "16 or more (given 15)" in str(refused.value)
+
+
+def test_a_rank_that_no_launcher_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(toy.ROOT)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(errors.ParamsError, match="has RANK and no WORLD_SIZE"):
+        processes.spread(lambda: None)()

@@ -10,7 +10,8 @@ from training.test_checkpoints import FRAME, TRAIN, VALIDATION
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.training import determinism, loop, optimizer
+from slimline.errors import ParamsError
+from slimline.training import determinism, loop, losses, optimizer, stepping
 from slimline.training.scores import UNTRAINED, Score
 from slimline.training.settings import Distill, Recipe, TransferRecipe
 
@@ -113,9 +114,70 @@ def test_bfloat16_computes_coarsely_and_keeps_weights_in_float32() -> None:
     assert coarse.kept.top1 > 85
 
 
-def test_only_steps_multiply_coarsely() -> None:
+def test_the_loss_is_exact_whatever_the_network_computes_in() -> None:
+    """In bfloat16 a softened loss was 3 % off, and weights of classes 0.2 %."""
+    model, teacher, seen = linear(), linear(), []
+    for network in (model, teacher):
+        network[3].register_forward_hook(lambda _, __, made: seen.append(made.dtype))
+
+    def loss(self: losses.Lesson, logits: torch.Tensor, *others: Any) -> torch.Tensor:
+        seen.append(logits.dtype)
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return grade(self, logits, *others)
+
+    grade, coarse = losses.Lesson.loss, {"precision": "bfloat16"}
+    softened = Distill(weight=0.5, temperature=2.0, last=1.0)
+    settings = TransferRecipe(
+        **PLAIN, step=toy.PLAIN_STEP.model_copy(update=coarse), backbone_rate=1, distill=softened
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(losses.Lesson, "loss", loss)
+        patched.setattr(losses, "distillation_loss", record_types(seen, losses.distillation_loss))
+        loop.fit(
+            model, TRAIN, VALIDATION, settings, preprocessing=FRAME, seed=1, phase="test",
+            teacher=teacher, start=UNTRAINED,
+        )  # fmt: skip
+    # The answer, what is graded, the teacher's answer, and both where they are compared.
+    of_step = [
+        torch.bfloat16, torch.float32, False, torch.bfloat16, torch.float32, torch.float32
+    ]  # fmt: skip
+    of_validation = 2
+    assert seen[-of_validation - len(of_step) : -of_validation] == of_step
+
+
+def record_types(seen: list[Any], function: Any) -> Any:
+    def recording(logits: torch.Tensor, answers: torch.Tensor, temperature: float) -> torch.Tensor:
+        seen.extend([logits.dtype, answers.dtype])
+        return function(logits, answers, temperature)
+
+    return recording
+
+
+def test_a_precision_that_a_machine_does_not_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(precision: str, device: str) -> str:
+        step = toy.PLAIN_STEP.model_copy(update={"precision": precision})
+        with pytest.raises(ParamsError) as told:
+            stepping._refuse_missing(step, device)
+        return str(told.value).partition("precision: ")[2]
+
+    assert refused("tf32", "cpu") == (
+        "this machine's cpu has no tf32: float32 or bfloat16 (given tf32)"
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla V100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    assert refused("tf32", "cuda") == "Tesla V100 has no tf32: float32 (given tf32)"
+    assert refused("bfloat16", "cuda") == "Tesla V100 has no bfloat16: float32 (given bfloat16)"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
+    stepping._refuse_missing(toy.PLAIN_STEP.model_copy(update={"precision": "tf32"}), "cuda")
+
+
+def test_only_steps_multiply_coarsely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of it needs a GPU: torch keeps for both kinds of product what it would be there."""
     seen = []
+    monkeypatch.setattr(stepping, "_refuse_missing", lambda *_: None)
 
     def measure(network: nn.Module, split: Split, frame: Preprocessing) -> Score:
         seen.append(torch.backends.cudnn.allow_tf32)

@@ -97,6 +97,22 @@ def test_of_one_that_was_interrupted_the_curve_goes_on(
     assert not (path.parent / "events.old").exists()
 
 
+def test_a_step_that_is_made_again_is_shown_once(
+    tmp_path: Path, tool: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS", 0)
+    path = tool("pass")
+    with pytest.raises(test_checkpoints.KilledError):
+        train(tmp_path / "parts", ["tensorboard"], stop_after=6)
+    sorted((tmp_path / "parts").rglob("*.safetensors"))[-1].unlink()  # the last known is step 4
+    train(tmp_path / "parts", ["tensorboard"])
+    shown = [json.loads(line) for line in path.read_text().splitlines() if line != "closed"]
+    assert [step for name, _, step in shown if name == "test/loss"] == list(range(1, 13))
+    train(tmp_path / "anew", ["tensorboard"])
+    shown = [json.loads(line) for line in path.read_text().splitlines() if line != "closed"]
+    assert [step for name, _, step in shown if name == "test/loss"] == list(range(1, 13))
+
+
 def test_one_that_dies_is_told_of_and_training_goes_on(
     tool: Callable[[str], Path],
     capfd: pytest.CaptureFixture[str],

@@ -73,7 +73,7 @@ def root_mean_squares(
     network, device = model.network.to(determinism.device()).eval(), determinism.device()
     squares: dict[str, list[Tensor]] = {}
     count = 0
-    batches = loader.fixed_batches(calibration, model.preprocessing, size=_BATCH, device=device)
+    batches = loader.even_batches(calibration, model.preprocessing, most=_BATCH, device=device)
     for images, labels in batches:
         network.zero_grad()
         loss = functional.cross_entropy(network(images), labels.to(device))

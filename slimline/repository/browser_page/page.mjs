@@ -65,6 +65,8 @@ async function showAll(files) {
 }
 
 document.getElementById('files').addEventListener('change', (event) => showAll(event.target.files));
+// A photo that is dropped beside the box would take the place of the page.
+for (const kind of ['dragover', 'drop']) addEventListener(kind, (event) => event.preventDefault());
 for (const kind of ['dragover', 'dragleave', 'drop']) {
   drop.addEventListener(kind, (event) => {
     event.preventDefault();

@@ -15,6 +15,8 @@ export async function decode(file, channels) {
   const context = canvas.getContext('2d', {willReadFrequently: true});
   context.drawImage(bitmap, 0, 0);
   const rgba = context.getImageData(0, 0, width, height).data;
+  // What a canvas over the browser's limit gives; it raises nothing.
+  if (rgba.every((each) => each === 0)) throw new Error('is too large for this browser, or wholly transparent');
   const data = new Uint8Array(width * height * channels);
   for (let pixel = 0; pixel < width * height; pixel++) {
     const [red, green, blue] = [0, 1, 2].map((each) => onWhite(rgba[4 * pixel + each], rgba[4 * pixel + 3]));

@@ -81,7 +81,9 @@ def _layers(program: ExportedProgram, *, is_delegated: bool) -> Iterator[_Layer]
 def _macs(node: fx.Node, weight: Tensor) -> int:
     """Return the multiply-accumulates of a layer: a weight is used once a place of its output."""
     outputs = node.meta["val"].shape
-    return int(math.prod(outputs) // outputs[1] * weight.numel())
+    # A linear layer has its channels last, of tokens and of maps too.
+    channels = outputs[1 if _operator(node) == "convolution" else -1]
+    return int(math.prod(outputs) // channels * weight.numel())
 
 
 def _values(program: ExportedProgram, weight: fx.Node) -> tuple[fx.Node, Tensor]:

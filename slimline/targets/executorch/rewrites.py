@@ -8,6 +8,7 @@ networks have fit none, and would leave the delegate for ExecuTorch's own slow k
     gate        a hard-sigmoid after a convolution, which the convolution can compute
     split       as chunk and split, whose parts are slices
     mean        over height and width that drops both at once, where XNNPACK keeps them
+    bias        in int32, in steps of input times weight, too small where a channel is all but 0
     the rest    layers of int8 weights whose output is used in float: their weights become float
 """
 
@@ -35,6 +36,9 @@ _ACTIVATIONS = {
 _HARD_SIGMOIDS = {_aten.hardsigmoid.default, _aten.hardsigmoid_.default}
 _SPLITS = {_aten.chunk.default, _aten.split.Tensor, _aten.split_with_sizes.default}
 _MIN, _MAX = -128, 127
+
+_MOST_STEPS = 2.0**30
+"""Of a bias: half of what 32 bits hold, as `passes.int32_biases` of ONNX Runtime leaves it."""
 
 
 def rewrite(network: fx.GraphModule) -> None:
@@ -149,6 +153,35 @@ def _keep_and_drop(mean: fx.Node, _network: fx.GraphModule) -> None:
     _put(dropped, mean)
 
 
+def _adds_bias(node: fx.Node) -> bool:
+    """Is it a layer of int8 input and weights to which XNNPACK adds its bias in int32?"""
+    return (
+        node.target in _LAYERS
+        and len(_args(node)) > 2
+        and _args(node)[2] is not None
+        and _is_call(_args(node)[0], _DEQUANTIZE)
+        and _is_call(_args(node)[1], _DEQUANTIZE_CHANNELS, _DEQUANTIZE)
+    )
+
+
+def _make_room(layer: fx.Node, network: fx.GraphModule) -> None:
+    """Widen the steps of weights that are all but 0, where 32 bits would not hold the bias."""
+    image, weight, bias = _args(layer)[:3]
+    stored, scale, *rest = _args(weight)
+    steps = _tensor(network, scale) if isinstance(scale, fx.Node) else torch.tensor(scale)
+    smallest = _tensor(network, bias).abs() / (_args(image)[1] * _MOST_STEPS)
+    wider = torch.maximum(steps, (smallest if steps.dim() else smallest.max()).to(steps.dtype))
+    if torch.equal(wider, steps):
+        return
+    levels = _tensor(network, stored)
+    ratio = (steps / wider).reshape(-1, *[1] * (levels.dim() - 1))
+    rounded = torch.round(levels * ratio).to(levels.dtype)
+    with layer.graph.inserting_before(layer):
+        kept = _constant(network, rounded, f"{layer.name}_levels")
+        own = _constant(network, wider, f"{layer.name}_steps") if steps.dim() else float(wider)
+        layer.update_arg(1, layer.graph.call_function(weight.target, (kept, own, *rest)))
+
+
 def _has_float_output(node: fx.Node) -> bool:
     """Is it a layer of int8 weights whose values are used before they are quantized?"""
     if node.target not in _LAYERS or not _is_call(
@@ -214,5 +247,6 @@ _REWRITES: list[tuple[Callable[[fx.Node], bool], Callable[[fx.Node, fx.GraphModu
     (_is_split, _slice),
     (_is_dropping_mean, _keep_and_drop),
     (_has_float_output, _make_float),
+    (_adds_bias, _make_room),
 ]
-"""In this order: the last is for what the others leave."""
+"""In this order: gates change biases, and a layer that becomes float has room for any."""

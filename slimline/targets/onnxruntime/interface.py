@@ -20,16 +20,24 @@ from slimline.targets.onnxruntime.passes import order, pixel_input
 _HASH_DIGITS = 16
 
 
-def rewrite(path: Path, frame: Preprocessing, *, answers: str, metadata: dict[str, str]) -> None:
+def rewrite(
+    path: Path,
+    frame: Preprocessing,
+    *,
+    answers: str,
+    metadata: dict[str, str],
+    paired: bool = False,
+) -> None:
     """Rewrite a file in place; its layers stay as they are.
 
     `frame` makes what the file takes; `answers` is the name of its output, and of the softmax of
-    the logits if it is another. `metadata` is of `labelled`.
+    the logits if it is another. `metadata` is of `labelled`; `paired` is of `take_pixels`, for a
+    file of form `portable`.
     """
     model = onnx.load(path)
     rewrites: list[order.Rewrite] = []
     if isinstance(frame, RawPixels):
-        rewrites.append(partial(pixel_input.take_pixels, frame=frame))
+        rewrites.append(partial(pixel_input.take_pixels, frame=frame, paired=paired))
     if answers != model.graph.output[0].name:
         rewrites.append(partial(_answer_softmax, name=answers))
     # Read and written anew in any case: that leaves out empty strings, which protobuf keeps where

@@ -1,13 +1,22 @@
-"""ONNX Runtime's own account of what it executed: every kernel, after optimisation of the graph."""
+"""ONNX Runtime's own account of what it executed: every kernel, after optimisation of the graph.
+
+It is sent to other machines as it is (`remote_runner`), so it takes nothing of Slimline, and runs
+on Python 3.8 as well.
+"""
+
+from __future__ import annotations
 
 import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _KERNEL = "_kernel_time"
 
@@ -43,7 +52,7 @@ def kernels(path: Path, images: NDArray[np.float32] | None = None) -> list[Kerne
             session.run(None, {given.name: image[np.newaxis]})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return [
-        Kernel(event["name"].removesuffix(_KERNEL), event["args"]["op_name"], event["dur"])
+        Kernel(event["name"][: -len(_KERNEL)], event["args"]["op_name"], event["dur"])
         for event in events
         if event["name"].endswith(_KERNEL)
     ]

@@ -1,9 +1,10 @@
 """Times .onnx files on the machine that it is sent to, where numpy and onnxruntime suffice.
 
-`slimline.measure.over_ssh` sends a zip through stdin, `packed` here: this text, `settings.json`,
-and of each model its file and its images. A process of its own times all in turns, another one for
-each model says how much memory that takes. What they find is printed in a line of JSON. It runs on
-Python 3.8 and later, and leaves nothing there.
+`slimline.measure.over_ssh` sends a zip through stdin, `packed` here: this text, the modules
+`profile` and `processor`, `settings.json`, and of each model its file and its images. A process of
+its own times all in turns, another one for each model says how much memory that takes, if it is
+asked. What they find is printed in a line of JSON. It runs on Python 3.8 and later, and leaves
+nothing there.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         packed.extractall(folder)  # type: ignore[name-defined]  # noqa: F821
         told = _run(folder, "times")
-        count = json.loads(Path(folder, "settings.json").read_text())["models"]
-        memory = [_run(folder, "memory", str(number)) for number in range(count)]
-    print(json.dumps({**told, "memory": memory, "machine": _machine()}))
+        settings = json.loads(Path(folder, "settings.json").read_text())
+        asked = range(settings["models"] if settings["memory"] else 0)
+        memory = [_run(folder, "memory", str(number)) for number in asked]
+    print(json.dumps({**told, "memory": memory}))
 
 
 def _run(folder: str, *arguments: str) -> Any:
@@ -44,18 +46,25 @@ def _run(folder: str, *arguments: str) -> Any:
 
 
 def times(folder: Path) -> dict[str, Any]:
-    """Return ms of each run, [models, blocks, runs], and the answers to all images."""
+    """Return ms of each run, [models, blocks, runs], the answers to all images, and the kernels."""
     settings = json.loads((folder / "settings.json").read_text())
     models = list(range(settings["models"]))
     images = [np.load(folder / f"{number}.npy") for number in models]
     milliseconds: list[list[list[float]]] = [[] for _ in models]
+    kernels: list[list[Any]] = [[] for _ in models]
     answers = [_answers(load(folder, number), images[number]) for number in models]
     for _ in range(settings["blocks"]):
         for number in random.sample(models, len(models)):
             turn = _turn(load(folder, number), images[number], settings)
             milliseconds[number].append(turn)
+            if settings["profiled"]:
+                kernels[number] += profiled(folder, number, _shown(images[number], settings))
+    cpu = _cpu()
     return {
+        "cpu": cpu,
+        "machine": f"{cpu}, {os.cpu_count()} cores, {platform.platform()}",
         "milliseconds": milliseconds,
+        "kernels": kernels,
         "answers": answers,
         "onnxruntime": onnxruntime.__version__,
     }
@@ -63,6 +72,18 @@ def times(folder: Path) -> dict[str, Any]:
 
 def _answers(answer: Any, images: Any) -> list[list[float]]:
     return [answer(image)[0].tolist() for image in images]
+
+
+def _shown(images: Any, settings: dict[str, int]) -> Any:
+    return images[np.arange(settings["runs"]) % len(images)]
+
+
+def profiled(folder: Path, number: int, images: Any) -> list[Any]:
+    """Return node, operator and microseconds of everything that is executed for some images."""
+    from onnxruntime_profile import kernels  # type: ignore[import-not-found]
+
+    found = kernels(folder / f"{number}.onnx", images)
+    return [[each.node, each.operator, each.microseconds] for each in found]
 
 
 def _turn(answer: Any, images: Any, settings: dict[str, int]) -> list[float]:
@@ -104,14 +125,10 @@ def load(folder: Path, number: int) -> Any:
     return lambda image: session.run(None, {name: image[np.newaxis]})[0]
 
 
-def _machine() -> str:
-    return f"{_cpu() or platform.machine()}, {os.cpu_count()} cores, {platform.platform()}"
+def _cpu() -> str:
+    from processor import cpu  # type: ignore[import-not-found]
 
-
-def _cpu() -> str | None:
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.is_file() else []
-    return next((each.split(":", 1)[1].strip() for each in lines if "model name" in each), None)
+    return str(cpu().model)
 
 
 if __name__ == "__main__" and len(sys.argv) > 1:

@@ -5,7 +5,7 @@ whatever it does changes no byte of a model, and none of it is code of a stage.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 FOLDER = Path("live")
 """What tools write that need no server; a folder for each, ignored by git."""
@@ -13,6 +13,9 @@ FOLDER = Path("live")
 
 class Run(Protocol):
     """A stage that trains, as a tool sees it."""
+
+    adds: ClassVar[bool]
+    """Whether one that goes on adds to the curves that were there, and begins no others."""
 
     def __init__(self, stage: str, *, goes_on: bool) -> None:
         """Begin; `goes_on` tells that an interrupted run is continued."""

@@ -10,6 +10,8 @@ from slimline.training import watchers
 class Run:
     """A folder `live/dvclive/<stage>/`, with its own dvc.yaml, which names the plots."""
 
+    adds = True
+
     def __init__(self, stage: str, *, goes_on: bool) -> None:
         folder = watchers.FOLDER / "dvclive" / stage
         # Neither experiments nor reports: what is tracked is up to the pipeline.

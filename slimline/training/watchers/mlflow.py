@@ -12,6 +12,8 @@ from slimline.training import watchers
 class Run:
     """A run of the experiment `slimline`, named by its stage."""
 
+    adds = False
+
     def __init__(self, stage: str, *, goes_on: bool) -> None:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             watchers.FOLDER.mkdir(exist_ok=True)

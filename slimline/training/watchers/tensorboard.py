@@ -10,6 +10,8 @@ from slimline.training import watchers
 class Run:
     """A file of events in `live/tensorboard/<stage>/`; one that goes on adds another."""
 
+    adds = True
+
     def __init__(self, stage: str, *, goes_on: bool) -> None:
         folder = watchers.FOLDER / "tensorboard" / stage
         if not goes_on and folder.is_dir():

@@ -10,6 +10,8 @@ from slimline.training import watchers
 class Run:
     """A run of the project `slimline`, named by its stage."""
 
+    adds = False
+
     def __init__(self, stage: str, *, goes_on: bool) -> None:
         watchers.FOLDER.mkdir(exist_ok=True)
         self._run = wandb.init(

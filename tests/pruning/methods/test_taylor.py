@@ -62,3 +62,22 @@ def test_a_norm_without_weights_has_no_score() -> None:
     model = Classifier(network, Architecture("resnet18", 2, 1, 1, 3), ["a", "b"], FRAME)
     split = Split(images, torch.randint(0, 2, (20,)).numpy(), ["a", "b"], FRAME)
     assert set(taylor.loss_changes(model, split)) == {"conv", "head"}
+
+
+def test_the_images_of_a_short_last_batch_count_like_all_others() -> None:
+    """Of 102 images only the last two are not black, and black ones change nothing here."""
+    torch.manual_seed(0)
+    network = Net().eval()
+    nn.init.zeros_(network.conv.bias)
+    images, labels = torch.zeros(102, 4, 4, 1, dtype=torch.uint8), torch.zeros(102).long()
+    images[100:] = 255
+    model = Classifier(network, Architecture("resnet18", 2, 1, 1, 3), ["a", "b"], FRAME)
+    of_all, of_a_third = (
+        taylor.loss_changes(
+            model, Split(images[rows].numpy(), labels[rows].numpy(), ["a", "b"], FRAME)
+        )["head"][1]
+        for rows in (slice(None), slice(68, None))
+    )
+    assert of_a_third.max() > 0
+    # Three batches of 34 images, of which one changes anything.
+    assert torch.allclose(of_all, of_a_third / 3**0.5)

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from slimline.quantization import qat
 from slimline.targets.executorch import rewrites
@@ -19,7 +20,7 @@ class Blocks(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         image = torch.relu(self.stem(images))
-        image = image * nn.functional.hardsigmoid(self.gate(image))
+        image = image * functional.hardsigmoid(self.gate(image))
         first, second = image.chunk(2, dim=1)
         answer: Tensor = self.answer(torch.cat((second, first), 1).mean((2, 3)))
         return answer
@@ -86,3 +87,50 @@ def first_layer(node: fx.Node) -> fx.Node:
     while given.target is not torch.ops.aten.conv2d.default:
         given = given.all_input_nodes[0]
     return given
+
+
+class Dead(nn.Module):
+    """A convolution, a gate of it, and an answer; of the first two, one channel has no weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.gate, self.answer = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
+        for layer, bias in ((self.conv, 20.0), (self.gate, 70.0)):
+            layer.weight.data[0] = 0
+            layer.bias.data[0] = bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        image = torch.relu(self.conv(images))
+        answer: Tensor = self.answer(
+            (image * functional.hardsigmoid(self.gate(image))).mean((2, 3))
+        )
+        return answer
+
+
+def test_a_dead_channel_has_a_bias_that_32_bits_hold() -> None:
+    network, images = converted(Dead())
+    assert sum(steps > 2**31 for steps in most_steps(network)) == 2
+    with torch.no_grad():
+        before = network(images)
+        rewrites.rewrite(network)
+        after = network(images)
+    found = most_steps(network)
+    assert len(found) == 2
+    assert max(found) < 2**31
+    # The answer's input is rounded image by image, as above.
+    assert float((before - after).abs().max()) < 0.02 * float(before.max() - before.min())
+
+
+def most_steps(network: fx.GraphModule) -> list[float]:
+    """Return the largest bias of each layer whose input has fixed steps, in its own steps."""
+    found = []
+    for node in network.graph.nodes:
+        if node.target in {torch.ops.aten.conv2d.default, torch.ops.aten.linear.default}:
+            image, weight = (each.args for each in node.args[:2])
+            if isinstance(image[1], float):
+                bias, scale = (
+                    rewrites._tensor(network, each) for each in (node.args[2], weight[1])
+                )
+                found.append(float((bias.double().abs() / (image[1] * scale.double())).max()))
+    return found

@@ -7,12 +7,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from slimline.artifacts import model_interface
 from slimline.data.preprocessing import Preprocessing
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, interface, onnx_file, pixel_file, runtime
+from slimline.targets.onnxruntime.passes import order
 
 GREY = Preprocessing(16, 16, 1, (0.286,), (0.3529,))
 COLOUR = Preprocessing(16, 16, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -38,12 +40,18 @@ def every_value(frame: Preprocessing) -> np.ndarray:
     return np.concatenate([flipped, 255 - flipped, flipped[:, ::-1]])
 
 
-def write(path: Path, frame: Preprocessing, *, float_layers: tuple[str, ...] = ()) -> Path:
+def write(
+    path: Path,
+    frame: Preprocessing,
+    *,
+    float_layers: tuple[str, ...] = (),
+    form: order.Form = "fastest",
+) -> Path:
     network, example = Network(frame.channels).eval(), torch.zeros(2, frame.channels, 16, 16)
     prepared = qat.prepare(network, example, weight_bits=7, float_layers=float_layers)
     prepared(torch.from_numpy(frame.normalise(every_value(frame))))
     qat.finish(prepared)
-    exporter.write(qat.convert(prepared), example, path, pad_channels=True)
+    exporter.write(qat.convert(prepared), example, path, form=form, pad_channels=True)
     return path
 
 
@@ -95,6 +103,27 @@ def test_values_that_lie_near_a_tie_become_the_same_bytes(tmp_path: Path) -> Non
     raw = model_interface.of(frame, takes="uint8", answers="logits").frame
     interface.rewrite(path, raw, answers="logits", metadata={})
     assert np.array_equal(answers(path, raw), expected)
+
+
+@pytest.mark.parametrize("takes", ["uint8", "uint8_nhwc"])
+@pytest.mark.parametrize("frame", [GREY, COLOUR], ids=["grey", "colour"])
+def test_a_portable_file_has_pairs_of_one_scale(
+    frame: Preprocessing, takes: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "model.onnx", frame, form="portable")
+    expected = answers(path, frame)
+    raw = model_interface.of(frame, takes=takes, answers="logits").frame
+    interface.rewrite(path, raw, answers="logits", metadata={}, paired=True)
+    assert np.array_equal(answers(path, raw), expected)
+    graph = onnx.load(path).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] not in constants:
+            quantize = makers[node.input[0]]
+            assert quantize.op_type == "QuantizeLinear"
+            for own, other in zip(node.input[1:], quantize.input[1:], strict=True):
+                assert np.array_equal(constants[own], constants[other])
 
 
 def test_probabilities_are_the_softmax_and_metadata_says_what_the_file_is(tmp_path: Path) -> None:

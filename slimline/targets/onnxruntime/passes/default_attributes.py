@@ -21,11 +21,12 @@ def leave_out(model: ir.Model) -> None:
     for node in model.graph:
         schema = onnx.defs.get_schema(node.op_type, model.opset_imports[""])
         for each in list(node.attributes.values()):
-            if _is_default(each, schema) or _says_nothing(each, node):
+            if is_default(each, schema) or _says_nothing(each, node):
                 del node.attributes[each.name]
 
 
-def _is_default(attribute: ir.Attr, schema: onnx.defs.OpSchema) -> bool:
+def is_default(attribute: ir.Attr, schema: onnx.defs.OpSchema) -> bool:
+    """Return whether a node means the same without an attribute."""
     default = schema.attributes[attribute.name].default_value
     if default.type == AttributeProto.UNDEFINED:
         return False

@@ -5,8 +5,9 @@ bytes by a table that is known when the file is written. Where that table gives 
 it came, as for a grey image whose range of activations is that of its pixels, pixels are the bytes,
 and the scale of the first layer is all that is left of normalising. Else the offset of each channel
 is subtracted and its scale is that of the quantization; where float32 would round one of the 256
-otherwise than before, division by 255, mean and std are spelled out as `Preprocessing` does them.
-So no byte behind it changes.
+otherwise than before, division by 255, mean and std are spelled out as `Preprocessing` does them,
+and so they are where a reader takes quantize and dequantize nodes as pairs of one scale. So no byte
+behind it changes.
 """
 
 from typing import Any
@@ -29,8 +30,11 @@ _BY_CHANNEL = 1
 """Axis of channels, behind a transposition if there is one."""
 
 
-def take_pixels(model: ir.Model, frame: RawPixels) -> None:
-    """Rewrite a graph that takes what `Preprocessing` gives to take what `RawPixels` gives."""
+def take_pixels(model: ir.Model, frame: RawPixels, *, paired: bool = False) -> None:
+    """Rewrite a graph that takes what `Preprocessing` gives to take what `RawPixels` gives.
+
+    `paired` leaves every `QuantizeLinear` in steps of its `DequantizeLinear`, as other readers ask.
+    """
     (image,) = model.graph.inputs
     uses = list(image.uses())
     quantize = only_user(image, QUANTIZE)
@@ -39,7 +43,7 @@ def take_pixels(model: ir.Model, frame: RawPixels) -> None:
     image.type = ir.TensorType(ir.DataType.UINT8)
     tape, before = ir.tape.Tape(), model.graph[0]
     pixels = _channels_first(tape, before, image, frame)
-    levels = None if quantize is None else _levels(quantize, frame)
+    levels = None if quantize is None or paired else _levels(quantize, frame)
     if quantize is not None and levels is not None and _are_pixels(levels):
         quantize.outputs[0].replace_all_uses_with(pixels)
     elif quantize is not None and _fold(tape, quantize, pixels, frame, levels):

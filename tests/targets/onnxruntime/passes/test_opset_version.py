@@ -25,7 +25,7 @@ IMAGES = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 class Network(nn.Module):
-    """What changed its form between opsets: a split, reshapes, and a mean that stays one."""
+    """What changed its form between opsets: a split, reshapes, a resize, and reductions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,9 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         kept, read = functional.hardswish(self.stem(images)).chunk(2, dim=1)
         both = torch.cat([kept, self.conv(read)], dim=1)
-        return self.head(both.mean(3).flatten(1))
+        largest = both.amax((2, 3)).norm(dim=1, keepdim=True)
+        both = functional.interpolate(both, scale_factor=2.0).mean(3)
+        return self.head(both[:, :, ::2].flatten(1)) * largest
 
 
 def written(network: nn.Module, path: Path, images: Tensor, **versions: int) -> onnx.ModelProto:
@@ -60,7 +62,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
 @pytest.mark.parametrize("opset", range(OLDEST_OPSET, NEWEST_OPSET + 1))
 def test_the_same_bits_and_operators(opset: int, model: onnx.ModelProto, tmp_path: Path) -> None:
     kinds = {node.op_type for node in model.graph.node}
-    assert {"Split", "Reshape", "ReduceMean"} <= kinds
+    assert {"Split", "Reshape", "ReduceMean", "ReduceMax", "ReduceL2", "Resize"} <= kinds
     changed = in_opset(model, opset)
     assert [(each.domain, each.version) for each in changed.opset_import] == [("", opset)]
     assert changed.ir_version == oldest_ir_version(opset)
@@ -91,6 +93,22 @@ def test_an_operator_that_does_not_exist_yet_is_named() -> None:
         ParamsError, match=r"opset 13 has no operator HardSwish.*must be 14 or more"
     ):
         in_opset(model, 13)
+
+
+def test_an_attribute_that_does_not_exist_yet_is_named() -> None:
+    resize = helper.make_node("Resize", ["input", "", "scales"], ["logits"], antialias=1)
+    graph = helper.make_graph(
+        [resize],
+        "resize",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 1, 4, 4])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 1, 2, 2])],
+        [numpy_helper.from_array(np.array([1, 1, 0.5, 0.5], np.float32), "scales")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    with pytest.raises(
+        ParamsError, match=r"opset 17 has no operator Resize with antialias.*must be 18 or more"
+    ):
+        in_opset(model, 17)
 
 
 @pytest.mark.slow
