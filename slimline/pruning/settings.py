@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
@@ -113,7 +112,7 @@ class PruneSettings(Params, ABC):
     def as_control(self, rounds: int) -> Self:
         """Return the same recovery with nothing cut, of as many rounds as the pruned model kept."""
         whole = {"threshold": 0.0, "target": Target(macs=1.0, params=1.0, latency=1.0)}
-        plain = {"rates": "uniform", "max_drop": math.inf}
+        plain = {"rates": "uniform", "max_drop": 100.0}
         return self.model_copy(update={**whole, **plain, "steps": rounds})
 
     @abstractmethod
