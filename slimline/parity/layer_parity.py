@@ -37,6 +37,10 @@ _TWO_ROUNDINGS = 1.5
 _FLOAT = 1e-4
 """Share of what was added up. Sound files need less than a tenth of it (docs/experiments.md)."""
 
+_FLOAT_BEHIND_SOFTMAX = 10 * _FLOAT
+"""The same in networks with attention: what rounding does to a logit of softmax is as large a share
+of its exponential, which is not followed to the next layer."""
+
 _APPROXIMATE = 2e-7
 """What ONNX Runtime's rational functions for sigmoid and tanh, and its erf, may be off; 6.5e-8 was
 seen. Beside 1 that is little, but a SiLU of -15 is a sixth of itself off by it, and a layer that
@@ -60,6 +64,7 @@ _TIMES_BOUNDED = {
     _aten.gelu.default,
     _aten.gelu_.default,
 }
+_SOFTMAX = {_aten.softmax.int, _aten.scaled_dot_product_attention.default}
 _PRODUCTS = {_aten.mul.Tensor, _aten.mul_.Tensor}
 _SUMS = {_aten.add.Tensor, _aten.add_.Tensor}
 _MEANS = {_aten.mean.dim, _aten.adaptive_avg_pool2d.default, _aten.avg_pool2d.default}
@@ -193,6 +198,8 @@ class _Comparer(fx.Interpreter):
     def __init__(self, network: fx.GraphModule, found: list[Place], *, steps: float) -> None:
         super().__init__(network)
         self._graph, self._steps = network, steps
+        is_followed = _SOFTMAX.isdisjoint(node.target for node in network.graph.nodes)
+        self._float = _FLOAT if is_followed else _FLOAT_BEHIND_SOFTMAX
         self._numbers = {place.end: number for number, place in enumerate(found)}
         self._values: list[Tensor] = []
         self._sums: dict[fx.Node, Tensor] = {}
@@ -204,7 +211,7 @@ class _Comparer(fx.Interpreter):
         logits, *self._values = values
         own = self.run(images)
         self._errors.clear()
-        self._note(len(self._values), (logits - own).abs(), _FLOAT * own.abs().amax())
+        self._note(len(self._values), (logits - own).abs(), self._float * own.abs().amax())
 
     def run_node(self, n: fx.Node) -> Any:
         args, kwargs = self.fetch_args_kwargs_from_env(n)
@@ -230,7 +237,7 @@ class _Comparer(fx.Interpreter):
             self._sums.pop(first, None)
         else:
             # What an activation adds by itself, as hard-sigmoid its half, is in the value.
-            allowed = _FLOAT * (self._sums.pop(n) + value.abs())
+            allowed = self._float * (self._sums.pop(n) + value.abs())
             allowed = allowed if error is None else allowed + error
             self._note(number, (found - value).abs(), allowed)
         return found

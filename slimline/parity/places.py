@@ -215,12 +215,14 @@ def _onnx_ends(graph: ir.Graph, own: list[fx.Node]) -> Iterator[_OnnxEnd]:
     """
     layers = {}
     nodes = [node for node in graph if _is_layer(node)]
+    if len(nodes) != len(own):  # a product with a constant may be a parameter's, and no layer
+        nodes = [node for node in nodes if node.op_type in _ONNX_LAYERS]
     for node, layer in zip_longest(nodes, own):
         if node is None:
             break
         value = node.outputs[0]
-        if node.op_type == _SEQUENCE_LAYER and layer is not None and _has_bias(layer):
-            value = _follow(value, ("Add",), most=1)
+        if node.op_type == _SEQUENCE_LAYER and _has_bias(layer):
+            value = _with_bias(value)
         value = _follow(value, _ONNX_ACTIVATIONS)
         quantize = only_user(value, QUANTIZE)
         layers[quantize or value.producer()] = value
@@ -256,7 +258,14 @@ def _is_new(value: ir.Value | None) -> bool:
     return maker is None or maker.op_type != DEQUANTIZE
 
 
-def _follow(value: ir.Value, kinds: tuple[str, ...], most: int = 100) -> ir.Value:
-    """Return what becomes of a value that is only used by such nodes, `most` in a row."""
+def _with_bias(value: ir.Value) -> ir.Value:
+    """Return the sum of a value and a constant, if that is what it is used for."""
+    user = only_user(value, "Add")
+    if user is None or all(each is None or each.const_value is None for each in user.inputs):
+        return value
+    return user.outputs[0]
+
+
+def _follow(value: ir.Value, kinds: tuple[str, ...]) -> ir.Value:
     user = only_user(value, *kinds)
-    return value if user is None or not most else _follow(user.outputs[0], kinds, most - 1)
+    return value if user is None else _follow(user.outputs[0], kinds)

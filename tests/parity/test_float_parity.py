@@ -203,6 +203,31 @@ def test_layers_on_sequences_are_compared_as_others_are(layer: str, tmp_path: Pa
         float_parity.check(model, split, path, num_threads=1)
 
 
+class Projected(nn.Module):
+    """A product with a parameter is no layer, and the layers beside it are compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head = nn.Conv2d(1, 8, 4, stride=4), nn.Linear(8, 10)
+        self.projection = nn.Parameter(torch.randn(8, 8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.stem(images).relu().mean([2, 3]) @ self.projection)
+
+
+def test_a_product_with_a_parameter_hides_no_layer(tmp_path: Path) -> None:
+    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
+    architecture = Architecture("any", 10, 1, 2, 3)
+    model = Classifier(Projected().eval(), architecture, split.classes, split.preprocessing)
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(model.network, model.example, path)
+    float_parity.check(model, split, path, num_threads=1)
+    scaled(path, 0, 1.5)
+    with pytest.raises(ParityError, match="they part at layer stem, "):
+        float_parity.check(model, split, path, num_threads=1)
+
+
 def test_a_file_that_answers_otherwise_than_its_layers_do_stops(
     model: Classifier, split: Split, right: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
