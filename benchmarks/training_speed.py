@@ -6,8 +6,9 @@ prints images per second, and as ratios to a bare loop, of: our loop; our loader
 on one batch that lies on the device already (forward, loss, backward, SGD); and timm's loop. All
 train the same network of timm on the same JPEGs with the same cuts, one after the other, several
 times, medians are told. Also which share of our steps is anything but forward, backward and update:
-waiting for images, normalising, learning rate, checks, progress: of the time that passed, and of
-the CPU's time in the training process, which other work on the machine does not stretch.
+waiting for images, normalising, learning rate, checks, progress: of the time that passed (on a GPU,
+of the time between the first and the last of what it was given), and of the CPU's time in the
+training process, which other work on the machine does not stretch.
 
 timm's `train.py` is in no wheel: its loop is written here from the same parts of timm
 (`ImageDataset`, `create_loader` with its prefetcher, `create_optimizer_v2`, `create_scheduler_v2`,
@@ -51,7 +52,7 @@ _CUT, _SMOOTHING, _RATE, _MOMENTUM, _DECAY = 0.35, 0.1, 0.01, 0.9, 1e-4
 
 
 Shares: TypeAlias = tuple[float, float] | None
-"""Percent of time and of CPU time in which no step was made; known of our loop on a CPU."""
+"""Percent of the device's time and of CPU time in which no step was made; known of our loop."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ class Bench:
 
 @dataclass
 class Clock:
-    """When steps of ours began and ended, seconds."""
+    """When steps of ours began and ended, seconds; on a GPU, when it came to them."""
 
     device: torch.device
+    events_begun: list[torch.cuda.Event] = field(default_factory=list)
+    events_ended: list[torch.cuda.Event] = field(default_factory=list)
     begun: list[float] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
     cpu_begun: list[float] = field(default_factory=list)
@@ -95,7 +98,9 @@ class Clock:
         def timed(*arguments: object) -> torch.Tensor:
             self.begun.append(time.perf_counter())
             self.cpu_begun.append(time.process_time())
+            self._mark(self.events_begun)
             loss = take(*arguments)  # type: ignore[arg-type]
+            self._mark(self.events_ended)
             self.cpu_ended.append(time.process_time())
             self.ended.append(time.perf_counter())
             return loss
@@ -108,13 +113,22 @@ class Clock:
         """From the end of the first step to that of the last."""
         return self.ended[-1] - self.ended[0]
 
-    @property
     def other_shares(self) -> tuple[float, float]:
-        """Percent of time, and of CPU time, in which no step was made; of a device that waits."""
-        return (
-            _other_share(self.begun, self.ended),
-            _other_share(self.cpu_begun, self.cpu_ended),
-        )
+        """Return percent of the device's time, and of CPU time, in which no step was made."""
+        begun, ended = self.begun, self.ended
+        if self.events_ended:
+            torch.cuda.synchronize()
+            first = self.events_begun[0]
+            begun, ended = (
+                [first.elapsed_time(each) / 1000 for each in events]
+                for events in (self.events_begun, self.events_ended)
+            )
+        return _other_share(begun, ended), _other_share(self.cpu_begun, self.cpu_ended)
+
+    def _mark(self, events: list[torch.cuda.Event]) -> None:
+        if self.device.type == "cuda":
+            events.append(torch.cuda.Event(enable_timing=True))
+            events[-1].record()
 
 
 def _other_share(begun: list[float], ended: list[float]) -> float:
@@ -206,8 +220,7 @@ def ours(bench: Bench) -> tuple[float, Shares]:
             seed=1,
             phase="speed",
         )
-    on_cpu = bench.device.type == "cpu"
-    return bench.speed(clock.seconds), clock.other_shares if on_cpu else None
+    return bench.speed(clock.seconds), clock.other_shares()
 
 
 def loader_alone(bench: Bench) -> tuple[float, Shares]:

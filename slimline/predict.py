@@ -153,7 +153,7 @@ def _load(deployable: Deployable, content: dict[str, Any], runtime: str) -> Answ
             f"{deployable.path}: runs in {deployable.target} alone; --runtime is for .onnx files"
         )
     if not is_own:
-        by_openvino.require()
+        by_openvino.require("--runtime openvino")
     try:
         if is_own:
             return deployable.load(num_threads=1)

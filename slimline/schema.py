@@ -29,6 +29,7 @@ from slimline.report.gates import GatesParams
 from slimline.search import space
 from slimline.search.settings import SearchParams
 from slimline.targets import device_runtimes
+from slimline.targets.onnxruntime import by_openvino
 from slimline.targets.registry import DeviceTarget
 from slimline.training import watching
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
@@ -136,12 +137,14 @@ def check_files(content: ParamsFile, pretrained: Path) -> None:
     Raises:
         PretrainedError: a checkpoint is missing, or something in its folder cannot be used.
         ArtifactError: the weights of a model folder are not those that its `model.json` describes.
-        TargetError: packages that a target needs are not installed.
+        TargetError: packages that a target or runtime needs are not installed.
         ParamsError: nor is a tool that shall watch.
     """
     watching.require(content.progress.watchers)
     for target in content.targets:
         device_runtimes.RUNTIMES[target].require()
+    if content.benchmark.runtimes:
+        by_openvino.require(f"{params.PARAMS_PATH}: benchmark.runtimes: openvino")
     for section in (content.baseline_train, content.backbone_swap):
         if section.pretrained not in {"none", "imagenet"}:
             found = checkpoint_folder.read(pretrained, section.pretrained)

@@ -5,13 +5,14 @@ from pathlib import Path
 from slimline import files, params, processor, stage, variants
 from slimline.artifacts import description, model_interface
 from slimline.data import split_files
-from slimline.measure import benchmark_figures, latency, machine
+from slimline.measure import benchmark_figures, latency, machine, other_runtimes
 
 
 def main(declared: Path, models: Path, calibration: Path, target: Path, about: Path) -> None:
     """Write `target/<variant>.json`, and into `about` how sure they are: `run.json`, `blocks.tsv`.
 
-    Speedups are against the variant whose role is baseline.
+    Speedups are against the variant whose role is baseline. Where other runtimes were asked for,
+    `about/runtimes.tsv` says what they make of the same files.
     """
     settings = params.load("benchmark", latency.BenchmarkParams)
     names = variants.read(declared)
@@ -19,8 +20,9 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
     pixels = split_files.load(calibration).images[: settings.batch_size]
     images = {name: frame.normalise(pixels) for name, frame in frames.items()}
     watch = machine.watch()
+    deployables = {name: description.deployable(models / name) for name in names}
     measured = latency.measure(
-        {name: description.deployable(models / name) for name in names},
+        deployables,
         names.baseline,
         images[names.baseline],
         settings,
@@ -34,6 +36,9 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
     run = benchmark_figures.run(measured, settings.max_noise, watch.load())
     files.write_json(about / "run.json", run)
     files.write_table(about / "blocks.tsv", benchmark_figures.blocks(measured))
+    if settings.runtimes:
+        loaders = {name: other_runtimes.LOADERS[name] for name in settings.runtimes}
+        other_runtimes.write(about, other_runtimes.measure(deployables, images, settings, loaders))
 
 
 if __name__ == "__main__":

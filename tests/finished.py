@@ -27,6 +27,7 @@ _PARENTS = {
     PRODUCT: "qat_finetune",
     "int8_ptq": "prune",
     "int8_dynamic": "prune",
+    "float16": "prune",
 }
 _PARAMS = """\
 targets: []

@@ -70,8 +70,8 @@ COUNT = 2000
 CLASSES = [f"class {index}" for index in range(10)]
 _UNKNOWN = itertools.count(1)
 _LABELS = np.random.default_rng(0).integers(0, 10, COUNT)
-_SIZES = dict(zip(VARIANTS, (40000.0, 5000.0, 3000.0, 1000.0, 1000.0, 3000.0), strict=True))
-_TIMES = dict(zip(VARIANTS, (10.0, 1.0, 0.6, 0.5, 0.5, 0.7), strict=True))
+_SIZES = dict(zip(VARIANTS, (40000.0, 5000.0, 3000.0, 1000.0, 1000.0, 3000.0, 1500.0), strict=True))
+_TIMES = dict(zip(VARIANTS, (10.0, 1.0, 0.6, 0.5, 0.5, 0.7, 0.9), strict=True))
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,24 @@ def kill_stages(_: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("kill", [kill_dvc, pytest.param(kill_stages, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kill", "workers"),
+    [
+        (kill_dvc, 0),
+        pytest.param(kill_stages, 0, marks=pytest.mark.slow),
+        pytest.param(kill_dvc, 2, marks=pytest.mark.slow),
+        pytest.param(kill_stages, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_in_the_middle_of_training(
-    pipeline: Path, tmp_path: Path, kill: Callable[[subprocess.Popen[bytes], Path], None]
+    pipeline: Path,
+    tmp_path: Path,
+    kill: Callable[[subprocess.Popen[bytes], Path], None],
+    workers: int,
 ) -> None:
+    """Workers that decode images change no byte and are gone as well."""
     folder = toy.clone(pipeline, tmp_path / "toy")
+    toy.set_params(folder, {"training.num_workers": workers})
     repro = ("repro", "--single-item", "--force", "baseline_train")
     command = [sys.executable, "-m", "dvc", *repro]
     dvc = subprocess.Popen(
@@ -49,7 +62,7 @@ def test_killed_in_the_middle_of_training(
     dvc.wait()
     assert dvc.stdout is not None
     dvc.stdout.close()
-    wait_until(lambda: not stages_in(folder))
+    wait_until(lambda: not stages_in(folder), seconds=10)
     assert not (folder / TRAINED).exists()
     toy.dvc(folder, *repro)
     made = {path.name for path in (folder / "models").iterdir()}

@@ -10,7 +10,7 @@ import toy
 @pytest.mark.slow
 def test_two_runs_in_folders_of_different_depth(pipeline: Path, tmp_path: Path) -> None:
     again = toy.make(tmp_path / "another" / "and" / "much" / "deeper" / "folder")
-    stages = ("int8_export", "int8_ptq", "int8_dynamic", "reference", "evaluate")
+    stages = ("int8_export", "int8_ptq", "int8_dynamic", "float16", "reference", "evaluate")
     toy.dvc(again, "repro", *stages, "evaluate_control")
     assert toy.results(again) == toy.results(pipeline)
     assert len(toy.results(again)) > 30

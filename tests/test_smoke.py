@@ -30,9 +30,9 @@ def test_every_variant_has_learned(pipeline: Path) -> None:
 
 
 def test_each_stage_does_what_it_is_for(pipeline: Path) -> None:
-    swap, prune, int8, dynamic = (
+    swap, prune, int8, dynamic, half = (
         figures(pipeline, "evaluate", name)
-        for name in ("backbone_swap", "prune", "int8_export", "int8_dynamic")
+        for name in ("backbone_swap", "prune", "int8_export", "int8_dynamic", "float16")
     )
     assert prune["macs_m"] < 0.95 * swap["macs_m"]
     assert prune["params"] < swap["params"]
@@ -40,6 +40,8 @@ def test_each_stage_does_what_it_is_for(pipeline: Path) -> None:
     assert prune["macs_m"] < int8["macs_m"] < 1.3 * prune["macs_m"], "only the stem is wider"
     assert int8["size_kib"] < prune["size_kib"] / 2.5
     assert 0 < dynamic["int8_macs"] < 50
+    assert half["size_kib"] < 0.7 * prune["size_kib"]
+    assert (half["params"], half["macs_m"]) == (prune["params"], prune["macs_m"])
     assert figures(pipeline, "evaluate", "baseline_train")["agreement"] == 100
 
 

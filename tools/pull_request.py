@@ -7,8 +7,8 @@ and of this code and these params, by the rule of `gate` and `diff`, stand as th
 neither models nor images. Others are made anew by `dvc repro`, with all that DVC's cache and remote
 have.
 
-Exit codes: 0 every gate is kept; 1 one is broken, not proven or not judged; 2 there is nothing to
-judge. The comment is written in any case.
+Exit codes: 0 every gate is kept; 1 one is broken, not proven or not judged, or none is switched on;
+2 there is nothing to compare. The comment is written in any case.
 """
 
 import argparse

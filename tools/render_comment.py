@@ -20,6 +20,10 @@ import pull_request
 
 _READ = ("metrics", "dvc.lock", "dvc.yaml", "params.yaml", "variants.yaml", "slimline", "stages")
 _MADE = ("metrics", "dvc.lock")
+_COMMITTED_THERE = """
+> The figures are those that this pull request has committed: they were made by whoever ran the
+> pipeline, and not made again here. `make verify-repro` does that.
+"""
 _MADE_THERE = """
 > **These results were made by this pull request's run, with its code, and are not committed.**
 > Run `dvc repro` and commit `dvc.lock` and `metrics/`; the tests refuse results that are older than
@@ -37,7 +41,7 @@ def main(base: str, proposed: Path, results: Path, target: Path) -> int:
     target = target.resolve()
     made = {name: (results / name).resolve() for name in _MADE}
     with contextlib.chdir(proposed):
-        note = ""
+        note = _COMMITTED_THERE
         if not pull_request.results_are_current():
             _take(made)
             note = _MADE_THERE

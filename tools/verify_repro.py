@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-TARGETS = ("int8_export", "int8_ptq", "int8_dynamic", "evaluate")
+TARGETS = ("int8_export", "int8_ptq", "int8_dynamic", "float16", "evaluate")
 COMPARED = (
     Path("models"),
     Path("metrics/evaluate"),

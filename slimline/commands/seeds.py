@@ -47,12 +47,13 @@ def run(arguments: Namespace) -> int:
     from slimline.repository import commit_results, experiments
 
     shown = _over_experiments.shown(arguments)
-    commits = experiments.commits(shown)
+    product = variants.read().product
+    commits = experiments.commits(shown, seeds.figures(product))
     merged = {name: commit_results.not_of_a_run(commit) for name, commit in commits.items()}
     merged = {name: told for name, told in merged.items() if told}
     for name, told in merged.items():
         print(f"{name} is left out, its figures are not of its params: {told}", file=sys.stderr)
-    found = seeds.gather(shown, variants.read().product, merged)
+    found = seeds.gather(shown, product, merged)
     repeated = [each for each in found if each.is_repeated]
     if not repeated:
         raise ArtifactError(

@@ -112,8 +112,8 @@ def mean_recall_bounds(by_class: Sequence[tuple[int, int]], sure: float) -> tupl
         above += max(high - share, half) ** 2
     mean, number = sum(recalls) / len(recalls), len(recalls)
     return (
-        100 * max(0.0, mean - sqrt(below) / number),
-        100 * min(1.0, mean + sqrt(above) / number),
+        100 * max(mean - sqrt(below) / number, 0.0),
+        100 * min(mean + sqrt(above) / number, 1.0),
     )
 
 

@@ -30,7 +30,10 @@ def read(path: Path) -> dict[str, Times]:
     """
     try:
         rows = files.read_table(path)
-        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+        found = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+        if not all(np.all((times > 0) & np.isfinite(times)) for times in found.values()):
+            raise ValueError("a time is no positive number")
+        return found
     except (IndexError, ValueError) as error:
         raise ResultsError(f"{path}: is no table of times: {error}; run `dvc repro`") from None
 
@@ -67,7 +70,7 @@ def slowdown_in_turns(before: Times, after: Times, sure: float) -> tuple[float, 
     """Return percent more time per image, with its bounds, of two models timed in one process."""
     low, high = significance.median_bounds(after / before, sure)
     value = float(np.median(after / before))
-    return 100 * (value - 1), 100 * (max(0.0, low) - 1), 100 * (high - 1)
+    return 100 * (value - 1), 100 * (max(low, 0.0) - 1), 100 * (high - 1)
 
 
 def slowdown(

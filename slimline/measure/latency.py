@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,10 @@ class BenchmarkParams(Params):
 
     max_seconds: Annotated[float, Field(ge=0, le=86_400)]
     """Seconds that turns may take while the run is noisy: `blocks` are added until then."""
+
+    runtimes: list[Literal["openvino"]] = Field(default_factory=list)
+    """What else runs the .onnx files, in turns with ONNX Runtime; the report says which is faster.
+    It must be installed."""
 
 
 @dataclass(frozen=True)

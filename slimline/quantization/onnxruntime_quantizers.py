@@ -1,15 +1,15 @@
-"""What the product is compared with: ONNX Runtime's own static and dynamic quantization.
+"""What the product is compared with: what ONNX Runtime's own tools make of the pruned model.
 
-Its static one chooses ranges by calibrators of its own, of the same names as ours. Both take the
-float .onnx of the pruned model, as a user of ONNX Runtime would, and both files are cleaned as ours
-is.
+Static quantization, which chooses ranges by calibrators of its own, of the same names as ours;
+dynamic quantization; float16. All take the float .onnx, as a user of ONNX Runtime would, and all
+files are cleaned as ours is.
 """
 
 import contextlib
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from slimline import files
 from slimline.artifacts import description
@@ -98,16 +99,41 @@ def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: 
 
     `model.json` says how many of the weights that is about, since nothing is gained by the others.
     """
+    path = description.onnx_path(source)
+    told = {LINEAR_SHARE: linear_share(path)}
+    _save(target, source, validation, quantize_dynamic(path), told, num_threads=num_threads)
+
+
+def save_float16(target: Path, source: Path, validation: Split, *, num_threads: int) -> None:
+    """Write a folder with another folder's model in float16."""
+    model = to_float16(description.onnx_path(source))
+    _save(target, source, validation, model, {}, num_threads=num_threads)
+
+
+def to_float16(path: Path) -> onnx.ModelProto:
+    """Return a float .onnx with weights and values in float16; what goes in and out is float32."""
+    converted: onnx.ModelProto = convert_float_to_float16(onnx.load(path), keep_io_types=True)
+    return converted
+
+
+def _save(
+    target: Path,
+    source: Path,
+    validation: Split,
+    model: onnx.ModelProto,
+    told: Mapping[str, Any],
+    *,
+    num_threads: int,
+) -> None:
+    """Write a folder with what was made of another folder's model."""
     content = describe(source, settings=None, data="")
-    original = description.onnx_path(source)
     with files.replacing(target) as folder:
         path = folder / description.ONNX
-        to_onnx.save(quantize_dynamic(original), path)
+        to_onnx.save(model, path)
         frame = description.frame(source)
         found = score(path, frame, validation, num_threads=num_threads)
         content[description.VALIDATION_TOP1] = found.top1
-        content[LINEAR_SHARE] = linear_share(original)
-        description.write(folder, content | versions(path))
+        description.write(folder, content | told | versions(path))
 
 
 def quantize_dynamic(path: Path) -> onnx.ModelProto:

@@ -8,9 +8,10 @@ from typing import Any
 
 from slimline import files
 from slimline.artifacts import description
-from slimline.measure import block_times, device_figures, newly_wrong, results
+from slimline.measure import block_times, device_figures, newly_wrong, other_runtimes, results
 from slimline.measure.device_figures import Device
 from slimline.measure.newly_wrong import NewlyWrong
+from slimline.measure.other_runtimes import OtherRuntime
 from slimline.measure.paired_answers import Paired
 from slimline.measure.results import BenchmarkRun, Results
 from slimline.measure.significance import SURE_95
@@ -39,7 +40,7 @@ from slimline.report.waterfall import Waterfall
 from slimline.training import divergence
 from slimline.variants import Variants
 
-_PTQ, _DYNAMIC = "int8_ptq", "int8_dynamic"
+_PTQ, _DYNAMIC, _FLOAT16 = "int8_ptq", "int8_dynamic", "float16"
 
 _NAMED = 12
 """Layers in a sentence."""
@@ -74,6 +75,8 @@ class Report:
     """Of the product's .onnx file."""
     devices: Sequence[Device] = ()
     """The product in the other runtimes that `targets` names."""
+    runtimes: Sequence[OtherRuntime] = ()
+    """All variants in the other runtimes that `benchmark.runtimes` names."""
 
     @property
     def variants(self) -> list[Variant]:
@@ -239,6 +242,7 @@ class Report:
             *self._more_training(),
             *self._noisy_run(),
             *self._slow_int8(),
+            *self._slow_float16(),
             *self._in_float(),
             *self._useless_zeros(),
             *self._undone_round(),
@@ -285,6 +289,16 @@ class Report:
             f"{each.p50_ms:.3f} ms against {before.p50_ms:.3f} ms."
             for each, before in pairs
             if each.is_int8 and self._is_slower(each, before)
+        ]
+
+    def _slow_float16(self) -> list[str]:
+        half = self.results.variants.get(_FLOAT16)
+        if half is None or half.speedup > _FASTER * self.results.variants[half.parent].speedup:
+            return []
+        return [
+            f"{_FLOAT16} is no faster than {half.parent}, which it came from, on this CPU, where "
+            "ONNX Runtime computes in float32: half the bytes are all that it saves. GPUs and "
+            "some Arm CPUs compute in float16."
         ]
 
     def _is_slower(self, each: Variant, before: Variant) -> bool:
@@ -465,4 +479,5 @@ def gather(
         data=lineage.data(raw, source),
         model_sha256=files.hash_file(description.onnx_path(models / product)),
         devices=device_figures.read(metrics, targets),
+        runtimes=other_runtimes.read(metrics / results.BENCHMARK),
     )

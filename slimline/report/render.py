@@ -89,6 +89,7 @@ def _environment() -> Environment:
         report_formatting.burden_sentence,
         report_formatting.variant_cells,
         report_formatting.device_cells,
+        report_formatting.runtime_cells,
         report_formatting.level_cells,
         report_formatting.step_cells,
         report_formatting.round_cells,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from slimline.measure.device_figures import Device
     from slimline.measure.newly_wrong import NewlyWrong
+    from slimline.measure.other_runtimes import OtherRuntime
     from slimline.measure.paired_answers import Paired
     from slimline.measure.results import BenchmarkRun
     from slimline.measure.variant_figures import Variant
@@ -79,6 +80,19 @@ def device_cells(each: Device) -> list[str]:
         fmt.percent(each.int8_macs, 1),
         ", ".join(each.not_delegated) or "nothing",
         ", ".join(each.float_layers) or "none",
+    ]
+
+
+def runtime_cells(each: OtherRuntime) -> list[str]:
+    """A file in another runtime, in the order of the table's columns."""
+    faster = each.runtime if each.is_faster else "onnxruntime" if each.is_slower else "neither"
+    return [
+        each.runtime,
+        fmt.milliseconds(each.p50_ms),
+        fmt.times(each.times_as_fast),
+        f"{each.low:.2f} to {each.high:.2f}",
+        fmt.percent(each.agreement),
+        faster,
     ]
 
 

@@ -61,7 +61,7 @@ def gather(
     """
     found: dict[str, Setting] = {}
     for name, data in experiments.revisions(shown):
-        scored = experiments.content(data.get("metrics") or {}, f"metrics/evaluate/{product}.json")
+        scored = experiments.content(data.get("metrics") or {}, figures(product))
         given = experiments.content(data.get("params") or {}, str(params.PARAMS_PATH))
         flat = params.flat(given)
         is_scored = scored.get("validation_top1") is not None and training_noise.SEED in flat
@@ -73,6 +73,11 @@ def gather(
         setting.seeds.setdefault(seed, (scored["validation_top1"], scored["top1"]))
         setting.sources.append(name)
     return list(found.values())
+
+
+def figures(product: str) -> str:
+    """Return the metric file that a product's accuracy is in."""
+    return f"metrics/evaluate/{product}.json"
 
 
 def _made_of(deps: Mapping[str, Any]) -> list[tuple[str, str]]:

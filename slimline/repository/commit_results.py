@@ -63,7 +63,10 @@ class State:
     def trained(self) -> str:
         """The model whose weights the product has."""
         product = self.variants[self.variants.product]
-        return _TRAINED if product.name == _EXPORT else product.parent
+        if product.name in self.trainings:
+            return product.name
+        has_qat = _TRAINED in self.trainings or self.lock.md5(f"models/{_TRAINED}") is not None
+        return _TRAINED if product.name == _EXPORT and has_qat else product.parent
 
     def has_same_product(self, other: "State") -> bool:
         """Return whether both ship the same file, whatever each calls it."""

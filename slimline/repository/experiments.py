@@ -41,10 +41,17 @@ def revisions(shown: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping
                     yield _name(revision), revision["data"]
 
 
-def commits(shown: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the full hashes of the commits that experiments began at, by name."""
-    found = {_name(base): base["rev"] for base in shown if base.get("data")}
-    return {name: rev for name, rev in found.items() if rev != WORKSPACE}
+def commits(shown: Sequence[Mapping[str, Any]], figures: str) -> dict[str, str]:
+    """Return the full hashes of the commits that experiments began at, by name.
+
+    Those alone that have figures in a metric file.
+    """
+    bases = [each for each in shown if each.get("data") and each["rev"] != WORKSPACE]
+    return {
+        _name(base): base["rev"]
+        for base in bases
+        if content(base["data"].get("metrics") or {}, figures)
+    }
 
 
 def content(files: Mapping[str, Any], path: str) -> Mapping[str, Any]:

@@ -53,7 +53,7 @@ def pack(
     classes = description.read(model)["classes"]
     sources = [description.onnx_path(model), model / description.DESCRIPTION, card]
     devices = list(_devices(model, lock))
-    for source in (*sources, *devices):
+    for source in sources:
         _check(source, lock)
     whole = target.resolve()  # A link stays one; the folder that it leads to is filled.
     with files.replacing(whole) as partial:
@@ -64,7 +64,8 @@ def pack(
         files.write_text(partial / PREDICT, one_file.predict_source())
         shutil.copyfile(_PAGE, partial / PAGE)
         for device in devices:
-            shutil.copytree(device, partial / DEVICES / device.name)
+            # Without the modes of DVC's cache, whose files nobody may write.
+            shutil.copytree(device, partial / DEVICES / device.name, copy_function=shutil.copyfile)
         if with_page:
             browser.add(partial)
         if with_torch:
@@ -82,12 +83,16 @@ def _compress(path: Path, target: Path) -> None:
 
 
 def _devices(model: Path, lock: Lock) -> Iterator[Path]:
-    """Yield the folders for other runtimes of what the product was made from, by any `targets`."""
+    """Yield the folders for other runtimes of what the product was made from, by any `targets`.
+
+    Raises:
+        ArtifactError: one that a stage wrote is not here, or is another.
+    """
     parent = description.read(model).get("sha256", {}).get("parent")
-    for path in sorted((model.parent / _EXPORTED).glob(f"*/{description.DESCRIPTION}")):
-        folder = path.parent
-        is_recorded = lock.md5(folder.as_posix()) is not None
-        if is_recorded and description.read(folder).get("sha256", {}).get("parent") == parent:
+    folders = (Path(out.path) for out in lock.outs)
+    for folder in (each for each in folders if each.parent == model.parent / _EXPORTED):
+        _check(folder, lock)
+        if description.read(folder).get("sha256", {}).get("parent") == parent:
             yield folder
 
 

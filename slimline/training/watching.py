@@ -65,11 +65,13 @@ def watching(stage: str, names: Sequence[str]) -> Iterator[None]:
     """
     require(names)
     _feeds.extend(_Feed(name, stage) for name in names)
+    is_done = False
     try:
         yield
+        is_done = True
     finally:
         for feed in _feeds:
-            feed.close()
+            feed.close(is_done=is_done)
         _feeds.clear()
 
 
@@ -112,12 +114,12 @@ class _Feed:
             self._is_open = False
             print(f"{self._name} has ended, for the reason above; training goes on without it")
 
-    def close(self) -> None:
+    def close(self, *, is_done: bool = False) -> None:
         """Let the tool send what it has, and end it if that takes long."""
         assert self._process.stdin is not None
         # A pipe that is full tells the end by being closed.
         lost = self._lost
-        self.send({"ends": True})
+        self.send({"ends": True, "is_done": is_done})
         self._process.stdin.close()
         try:
             self._process.wait(_LAST_WORDS)

@@ -89,9 +89,11 @@ def with_device(folder: Path) -> Path:
 
 
 def test_the_product_for_another_runtime_is_shipped_too(with_device: Path) -> None:
+    (with_device / _DEVICE / "model.pte").chmod(0o444)  # as a link into DVC's cache is
     assert main(["package", "out"]) == 0
-    names = {path.name for path in (with_device / "out/devices/executorch").iterdir()}
-    assert names == {"model.json", "model.pte"}
+    shipped = with_device / "out/devices/executorch"
+    assert {path.name for path in shipped.iterdir()} == {"model.json", "model.pte"}
+    assert (shipped / "model.pte").stat().st_mode & 0o200
     assert "devices/executorch/model.pte" in (with_device / "out/SHA256SUMS").read_text()
 
 
@@ -103,6 +105,15 @@ def test_one_of_another_product_or_that_no_stage_wrote_is_left_out(with_device: 
     assert main(["package", "other"]) == 0
     for name in ("unknown", "other"):
         assert not (with_device / name / "devices").exists()
+
+
+def test_one_that_is_not_here_is_refused(
+    with_device: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a clone that asked for the product alone: the card promises all of them."""
+    shutil.rmtree(with_device / _DEVICE)
+    assert main(["package", "out"]) == 2
+    assert capsys.readouterr().err == f"{_DEVICE}: is missing; run `dvc repro`\n"
 
 
 def test_one_that_was_changed_since_is_refused(

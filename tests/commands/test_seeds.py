@@ -256,6 +256,7 @@ def test_a_commit_whose_params_were_merged_without_a_run_is_no_seed(
         revision("workspace", 1, 0.15, 91.0),
         {**revision(run, 4, 0.15, 90.0), "experiments": tried},
         revision(merged, 5, 0.15, 90.0),
+        {"rev": "0" * 40, "data": {"params": {}}},
     ]
     monkeypatch.setattr(experiments, "show", lambda *, all_commits: shown)  # noqa: ARG005
     assert main(["seeds"]) == 0
@@ -263,6 +264,7 @@ def test_a_commit_whose_params_were_merged_without_a_run_is_no_seed(
     assert f"{merged[:7]} is left out, its figures are not of its params: stage " in done.err
     assert "params.yaml: seed is 5, it ran with 1" in done.err
     assert run[:7] not in done.err
+    assert "0000000" not in done.err, "what has no figures is not asked"
     assert "| workspace | 4 " in done.out
 
 

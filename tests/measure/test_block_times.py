@@ -6,6 +6,7 @@ import pytest
 
 from slimline import files
 from slimline.measure import block_times, significance
+from slimline.measure.variant_figures import ResultsError
 
 
 def times(milliseconds: float, seed: int, count: int = 40) -> np.ndarray:
@@ -20,6 +21,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "a": [1.5, 1.0],
         "b": [0.25, 0.5],
     }
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "0", "-1", "fast"])
+def test_what_is_no_time_is_refused(time: str, tmp_path: Path) -> None:
+    (tmp_path / "blocks.tsv").write_text(f"a\tb\n1.5\t0.25\n1.0\t{time}\n")
+    with pytest.raises(ResultsError, match="is no table of times"):
+        block_times.read(tmp_path / "blocks.tsv")
 
 
 def test_a_slow_minute_of_the_machine_cancels() -> None:
@@ -47,6 +55,11 @@ def test_too_few_blocks_bound_nothing() -> None:
     few = times(10, 0, 3), times(1, 1, 3)
     _, low, high = block_times.slowdown(few, few, 0.95)
     assert (low, high) == (-100, inf)
+
+
+def test_a_bound_that_is_no_number_stays_so() -> None:
+    broken = np.full(20, np.nan)
+    assert np.isnan(block_times.slowdown_in_turns(broken, broken, 0.975)).all()
 
 
 def test_bounds_of_equal_models_hold_zero_nearly_always() -> None:

@@ -43,6 +43,7 @@ def test_a_variant_saw_what_its_own_weights_were_trained_on(
         "int8_export": 69_320,
         "int8_ptq": 9320,
         "int8_dynamic": 9320,
+        "float16": 9320,
     }
     assert "| **int8_export** | 69.3 k |" in report
     assert "int8_export was trained on 69.3 times as many images as baseline_train" in report

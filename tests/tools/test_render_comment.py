@@ -59,6 +59,7 @@ def test_gates_are_judged_by_our_code(proposed: Path) -> None:
     code, comment = render(proposed)
     assert code == 0
     assert comment.startswith("## Slimline: 2 gates are broken")
+    assert "are those that this pull request has committed" in comment
 
 
 def test_labels_that_were_bent_to_the_answers_are_refused(proposed: Path) -> None:
@@ -87,6 +88,7 @@ def test_what_the_run_made_is_taken_where_nothing_is_committed(
     code, comment = render(proposed)
     assert code == 0
     assert "made by this pull request's run, with its code, and are not committed" in comment
+    assert "has committed" not in comment
     assert "700 KiB" in comment
 
 

@@ -113,6 +113,22 @@ def test_a_step_that_is_made_again_is_shown_once(
     assert [step for name, _, step in shown if name == "test/loss"] == list(range(1, 13))
 
 
+def test_a_run_that_is_done_hides_no_step_of_another(
+    tmp_path: Path, tool: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody watched, until it was interrupted."""
+    monkeypatch.setattr(progress, "_SECONDS", 0)
+    path = tool("pass")
+    train(tmp_path / "whole", ["tensorboard"])
+    with pytest.raises(test_checkpoints.KilledError):
+        train(tmp_path / "parts", [], stop_after=6)
+    path.unlink()
+    train(tmp_path / "parts", ["tensorboard"])
+    shown = [json.loads(line) for line in path.read_text().splitlines() if line != "closed"]
+    assert [step for name, _, step in shown if name == "test/loss"][-6:] == list(range(7, 13))
+    assert not list((tmp_path / "live").glob(".*.json"))
+
+
 def test_one_that_dies_is_told_of_and_training_goes_on(
     tool: Callable[[str], Path],
     capfd: pytest.CaptureFixture[str],

@@ -16,15 +16,15 @@ from slimline.errors import TargetError
 TRIED = "2026.4.1"
 
 
-def require() -> None:
-    """Refuse to go on without OpenVINO.
+def require(asked: str) -> None:
+    """Refuse to go on without OpenVINO; `asked` is what asked for it.
 
     Raises:
         TargetError: it is not installed.
     """
     if find_spec("openvino") is None:
         raise TargetError(
-            "--runtime openvino: OpenVINO is not installed; `python -m pip install "
+            f"{asked}: OpenVINO is not installed; `python -m pip install "
             f"openvino=={TRIED}` adds the release that was tried"
         )
 

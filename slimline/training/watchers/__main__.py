@@ -20,10 +20,11 @@ def main(tool: str, stage: str) -> None:
     # Ctrl-C is for the training; what it still has to say is taken.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     module = import_module(f"slimline.training.watchers.{tool}")
-    run = None
+    run, is_done = None, False
     for line in sys.stdin:
         event = json.loads(line)
         if event["ends"]:
+            is_done = event["is_done"]
             break
         if run is None:
             run = module.Run(stage, goes_on=event["goes_on"])
@@ -38,6 +39,8 @@ def main(tool: str, stage: str) -> None:
         signal.alarm(_FAREWELL)
     if run is not None:
         run.close()
+        if is_done:
+            shown.forget()
 
 
 class _Shown:
@@ -56,6 +59,10 @@ class _Shown:
         self._last[phase] = step
         watchers.FOLDER.mkdir(exist_ok=True)
         files.write_json(self._path, self._last)
+
+    def forget(self) -> None:
+        """Know of nothing: of a stage that is done no step is made again."""
+        self._path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
