@@ -6,11 +6,11 @@
 
 writes so many small JPEGs in 1,000 classes, no two alike, and prints for each step seconds, seconds
 of CPU and peak memory, each in a process of its own: `prepare_data`'s work without and with a look
-for near copies, `dvc add` of the prepared split and, for comparison, of the same photos as one file
-each, and the loader: its start, an epoch's order and the first batch. At most `--size` 16 a photo
-is noise; above, it is smooth, as photos are, and JPEG makes a few kilobytes of it. Validation,
-calibration and test get `--held-out` photos each, by default a share as ImageNet's: the look for
-near copies compares those of validation and test with all others.
+for near copies; the loader: its start, an epoch's order and the first batch; `dvc add` of the
+prepared split and, for comparison, of the same photos as one file each. `--steps` chooses among
+them. At most `--size` 16 a photo is noise; above, it is smooth, as photos are, and JPEG makes a few
+kilobytes of it. Validation, calibration and test get `--held-out` photos each, by default a share
+as ImageNet's: the look for near copies compares those of validation and test with all others.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -45,32 +45,27 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=_DRAWN, help="height and width, pixels")
     parser.add_argument("--held-out", type=int, help="photos of each split but training")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary one if left out")
-    parser.add_argument("--step", choices=[each.__name__ for each in STEPS], help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--steps", nargs="+", choices=[*STEPS, *COMMITS], default=[*STEPS, *COMMITS]
+    )
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
-        step = next(each for each in STEPS if each.__name__ == given.step)
-        step(given.folder, given.size, given.held_out)
+        STEPS[given.step](given.folder, given.size, given.held_out)
         return
     print("| images | step | s | s of CPU | peak memory, MiB |\n|---:|---|---:|---:|---:|")
     for count in given.images:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
             make(Path(name) / "raw" / "photos", count, given.size)
             held_out = given.held_out or share(count)
-            for step in STEPS:
-                own = [sys.executable, "-m", "benchmarks.million_images", "--folder", name]
-                own += ["--size", str(given.size), "--held-out", str(held_out)]
-                title = (step.__doc__ or "").partition(".")[0]
-                print(f"| {count:,} | {title} | {measured([*own, '--step', step.__name__])} |")
-            for title, folder in (
-                ("`dvc add` of the prepared split", "prepared"),
-                ("`dvc add` of a file for each photo", "raw"),
-            ):
-                for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
-                    subprocess.run(command, cwd=Path(name), check=True)
-                told = measured(["dvc", "add", "--quiet", folder], cwd=Path(name))
-                print(f"| {count:,} | {title} | {told} |", flush=True)
-                shutil.rmtree(Path(name) / ".dvc")
-                shutil.rmtree(Path(name) / ".git")
+            own = [sys.executable, "-m", "benchmarks.million_images", "--folder", name]
+            own += ["--size", str(given.size), "--held-out", str(held_out)]
+            for key in (each for each in STEPS if each in given.steps):
+                title = (STEPS[key].__doc__ or "").partition(".")[0]
+                print(f"| {count:,} | {title} | {measured([*own, '--step', key])} |", flush=True)
+            for key in (each for each in COMMITS if each in given.steps):
+                title, folder = COMMITS[key]
+                print(f"| {count:,} | {title} | {_committed(Path(name), folder)} |", flush=True)
 
 
 def share(count: int) -> int:
@@ -124,12 +119,28 @@ def load(folder: Path, _size: int, _held_out: int) -> None:
     assert len(images) == recipe.batch_size
 
 
-STEPS: Sequence[Callable[[Path, int, int], None]] = (
-    prepare,
-    prepare_and_compare,
-    import_only,
-    load,
-)
+STEPS: Mapping[str, Callable[[Path, int, int], None]] = {
+    "prepare": prepare,
+    "prepare_and_compare": prepare_and_compare,
+    "import": import_only,
+    "load": load,
+}
+
+COMMITS = {
+    "commit_packed": ("`dvc add` of the prepared split", "prepared"),
+    "commit_files": ("`dvc add` of a file for each photo", "raw"),
+}
+"""What is said of each, and its folder."""
+
+
+def _committed(scratch: Path, folder: str) -> str:
+    """Return what DVC took for a folder, in a repository that it makes and removes."""
+    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=scratch, check=True)
+    told = measured(["dvc", "add", "--quiet", folder], cwd=scratch)
+    shutil.rmtree(scratch / ".dvc")
+    shutil.rmtree(scratch / ".git")
+    return told
 
 
 def measured(command: Sequence[str], cwd: Path | None = None) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnxruntime import quantization as ort_quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from slimline import files
 from slimline.artifacts import description
@@ -112,8 +113,10 @@ def save_float16(target: Path, source: Path, validation: Split, *, num_threads: 
 
 def to_float16(path: Path) -> onnx.ModelProto:
     """Return a float .onnx with weights and values in float16; what goes in and out is float32."""
-    converted: onnx.ModelProto = convert_float_to_float16(onnx.load(path), keep_io_types=True)
-    return converted
+    converted = OnnxModel(convert_float_to_float16(onnx.load(path), keep_io_types=True))
+    converted.topological_sort()  # its casts stand at the end
+    model: onnx.ModelProto = converted.model
+    return model
 
 
 def _save(
@@ -121,7 +124,7 @@ def _save(
     source: Path,
     validation: Split,
     model: onnx.ModelProto,
-    told: Mapping[str, Any],
+    told: dict[str, Any],
     *,
     num_threads: int,
 ) -> None:
