@@ -22,7 +22,12 @@ from slimline.networks import (
     pretrained,
     state,
 )
-from slimline.networks.architecture import Architecture, of_channels
+from slimline.networks.architecture import (
+    Architecture,
+    of_channels,
+    stride_and_kernel,
+    takes_images,
+)
 from slimline.networks.checkpoint_folder import Notes
 
 if TYPE_CHECKING:
@@ -147,6 +152,11 @@ def _from_ours(
         _refuse_other_frame(frame.height, frame.crop, split.preprocessing, source)
         channels = made.channels
     elif channels != made.channels:
+        if not takes_images(network.get_submodule(entry.stem)):
+            raise PretrainedError(
+                f"{folder.path}: is a model of images of {made.channels} channels, the data's have "
+                f"{channels}, and its first layer, {entry.stem}, can only be kept as it is"
+            )
         _change_channels(network, f"{entry.stem}", channels)
         account.resized[f"{entry.stem}.weight"] = f"{made.channels} -> {channels} channels"
     last = last_layer(network, entry)
@@ -210,13 +220,13 @@ class _Stem:
     ) -> _Stem:
         """Return what the tensors and notes say, else what the published network has."""
         layer = published.get_submodule(entry.stem)
-        assert isinstance(layer, nn.Conv2d)
+        stride, kernel = stride_and_kernel(layer)
         weight = tensors.get(f"{entry.stem}.weight")
-        is_known = weight is not None and weight.dim() == 4
+        is_known = weight is not None and weight.dim() == 4 and takes_images(layer)
         return cls(
             int(weight.shape[1]) if weight is not None and is_known else None,
-            int(weight.shape[-1]) if weight is not None and is_known else layer.kernel_size[0],
-            notes.stem_stride or int(layer.stride[0]),
+            int(weight.shape[-1]) if weight is not None and is_known else kernel,
+            notes.stem_stride or stride,
         )
 
     def refuse_changes(self, settings: ModelParams, source: str) -> None:

@@ -20,6 +20,9 @@ Activation = Literal["keep", "relu", "relu6"]
 SplitWidths = Mapping[str, Mapping[str, int | list[int]]]
 """Values by attribute, by the module that has it: what its code splits channels by."""
 
+_RGB = 3
+"""Channels of the images that a library's networks are published for."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -77,7 +80,7 @@ class Backbone:
     """Builds the network as published, for so many classes, with random weights; one of the user's
     own (`takes_channels`) for so many channels as well."""
     stem: str
-    """Name of the first convolution."""
+    """Name of the first convolution; of a linear layer where the network begins with one."""
     head: str
     """Prefix of the parameters that classify: what is trained while the rest is frozen."""
     stages: tuple[str, ...]
@@ -121,7 +124,7 @@ class Backbone:
             network = self.publish(architecture.num_classes, architecture.channels)
         else:
             network = self.publish(architecture.num_classes)
-        if not (self.is_found and _has_stem(network, self.stem, architecture)):
+        if not (self.is_found and _has_stem(network, self, architecture)):
             _replace_stem(network, self.stem, architecture, is_found=self.is_found)
         if architecture.activation != "keep":
             from slimline.networks import activations
@@ -156,17 +159,19 @@ def _set_split_widths(network: nn.Module, architecture: Architecture) -> None:
             setattr(modules[name], attribute, value)
 
 
-def _has_stem(model: nn.Module, name: str, architecture: Architecture) -> bool:
-    """Return whether the first convolution is already what the architecture says.
+def _has_stem(model: nn.Module, entry: Backbone, architecture: Architecture) -> bool:
+    """Return whether the first layer is already what the architecture says.
 
     Raises:
         NetworkError: it is none that may be exchanged.
     """
     from torch import nn
 
-    stem = model.get_submodule(name)
+    stem = model.get_submodule(entry.stem)
+    has_shape = stride_and_kernel(stem) == (architecture.stem_stride, architecture.stem_kernel)
+    if not takes_images(stem):
+        return _is_kept(stem, entry, architecture, has_shape=has_shape)
     assert isinstance(stem, nn.Conv2d)
-    has_shape = _stride_and_kernel(stem) == (architecture.stem_stride, architecture.stem_kernel)
     if has_shape and stem.in_channels == architecture.channels:
         return True
     if not has_shape and stem.stride[0] > max(2, stem.kernel_size[0] // 2):
@@ -184,7 +189,46 @@ def _has_stem(model: nn.Module, name: str, architecture: Architecture) -> bool:
     return False
 
 
-def _stride_and_kernel(stem: nn.Conv2d) -> tuple[int, int]:
+def _is_kept(
+    stem: nn.Module, entry: Backbone, architecture: Architecture, *, has_shape: bool
+) -> bool:
+    """Return True where a first layer that takes no image stays as it is.
+
+    Raises:
+        NetworkError: it cannot.
+    """
+    if has_shape and (entry.takes_channels or architecture.channels == _RGB):
+        return True
+    if entry.takes_channels:
+        more = (
+            "; where another one is the first convolution, the network can say so: an attribute "
+            'pretrained_cfg = {"first_conv": "name.of.the.layer"} (docs/networks.md)'
+        )
+    else:
+        more = f", with images of {_RGB} channels"
+    raise NetworkError(
+        f"{architecture.backbone}: its first layer, {entry.stem}, is a {type(stem).__name__} that "
+        "takes no image, but what is made of it, and can only be kept as it is: write stem_stride: "
+        f"keep and stem_kernel: keep{more}"
+    )
+
+
+def takes_images(stem: nn.Module) -> bool:
+    """Return whether a first layer is a convolution over images, which may be exchanged.
+
+    It is none where pixels are brought into channels before, or patches into rows.
+    """
+    from torch import nn
+
+    return isinstance(stem, nn.Conv2d) and stem.in_channels in {1, _RGB}
+
+
+def stride_and_kernel(stem: nn.Module) -> tuple[int, int]:
+    """Return those of a first layer; a linear one is a convolution of 1 x 1."""
+    from torch import nn
+
+    if not isinstance(stem, nn.Conv2d):
+        return 1, 1
     return int(stem.stride[0]), int(stem.kernel_size[0])
 
 
@@ -197,7 +241,7 @@ def _replace_stem(
     old = model.get_submodule(name)
     assert isinstance(old, nn.Conv2d)
     kernel = architecture.stem_kernel
-    if is_found and _stride_and_kernel(old) == (architecture.stem_stride, kernel):
+    if is_found and stride_and_kernel(old) == (architecture.stem_stride, kernel):
         model.set_submodule(name, of_channels(old, architecture.channels))
         return
     is_patch = old.stride == old.kernel_size

@@ -64,22 +64,46 @@ def _looked_into(
     network = unknown.outline(_NUM_CLASSES)
     if any(is_lazy(each) for each in network.parameters()):
         raise NetworkError(f"{name}: has lazy layers, as nn.LazyLinear; write their input sizes")
+    size, order = _first_run(name, network)
+    try:
+        # What timm says of its networks is what is found, but that it names all of parallel stems
+        # and of several heads.
+        said = discovery.said_by(network, _NUM_CLASSES) if takes_channels else discovery.Said()
+        parts = discovery.find(network, order, said)
+    except NetworkError as error:
+        where = _file(name) if takes_channels else name
+        raise NetworkError(f"{where}: {error}") from None
+    if takes_channels and not discovery.decides(network, parts.head, channels=3, size=size):
+        raise NetworkError(
+            f"{_file(name)}: the answer does not depend on {parts.head}, taken for its head; the "
+            "network can say which layer it is: an attribute pretrained_cfg = "
+            '{"classifier": "name.of.the.layer"} (docs/networks.md)'
+        )
+    return replace(
+        unknown,
+        stem=parts.stem,
+        head=f"{parts.head}.",
+        stages=parts.stages,
+        trunk=parts.trunk,
+        image_size=size,
+    )
+
+
+def _first_run(name: str, network: nn.Module) -> tuple[int, list[str]]:
+    """Return the first size of images that a network takes, pixels, and the modules that it calls.
+
+    Raises:
+        NetworkError: it takes none.
+    """
+    from slimline.networks import discovery
+
     own = _own_sizes(network)
     reasons = []
     for size in dict.fromkeys([*_SIZES, *own]):
         try:
-            parts = discovery.find(network, channels=3, size=size)
+            return size, discovery.run(network, channels=3, size=size)
         except NetworkError as error:
             reasons.append(str(error))
-            continue
-        return replace(
-            unknown,
-            stem=parts.stem,
-            head=f"{parts.head}.",
-            stages=parts.stages(network),
-            trunk=parts.trunk,
-            image_size=size,
-        )
     # What is said of the size that it asks for tells more than that it takes no other.
     reason = reasons[-1 if own else 0]
     if not own:
@@ -114,10 +138,9 @@ _SOURCES = {"torchvision": _torchvision, "timm": _timm}
 
 
 def _own(name: str, entry: str) -> _Source:
-    module = name.partition(":")[0]
-    path = f"{module.replace('.', '/')}.py"
+    path = _file(name)
     try:
-        build: Any = getattr(importlib.import_module(module), entry)
+        build: Any = getattr(importlib.import_module(name.partition(":")[0]), entry)
     except (ImportError, AttributeError, SyntaxError) as error:
         raise NetworkError(f"{path}: {entry} cannot be had: {error}") from error
     allowed = list(inspect.signature(build).parameters)
@@ -126,6 +149,11 @@ def _own(name: str, entry: str) -> _Source:
             f"{path}: {entry} must take num_classes and in_channels (it takes {allowed})"
         )
     return _told(name, lambda classes, channels=3: build(classes, channels)), None
+
+
+def _file(name: str) -> str:
+    """Return where a network of the user's own is written."""
+    return f"{name.partition(':')[0].replace('.', '/')}.py"
 
 
 def _told(name: str, publish: Callable[..., nn.Module]) -> Callable[..., nn.Module]:

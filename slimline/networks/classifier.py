@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError, NetworkError, PretrainedError
-from slimline.networks import backbones, pretrained, state
-from slimline.networks.architecture import Architecture
+from slimline.networks import backbones, pretrained, state, tracing
+from slimline.networks.architecture import Architecture, stride_and_kernel
 from slimline.networks.settings import ModelParams
 
 BATCHNORM_MOMENTUM = 0.1
@@ -209,12 +209,8 @@ def _stem(settings: ModelParams) -> tuple[int, int]:
     if stride != "keep" and kernel != "keep":
         return stride, kernel
     entry = backbones.find(settings.backbone)
-    published = entry.outline(2).get_submodule(entry.stem)
-    assert isinstance(published, nn.Conv2d)
-    return (
-        int(published.stride[0]) if stride == "keep" else stride,
-        int(published.kernel_size[0]) if kernel == "keep" else kernel,
-    )
+    has = stride_and_kernel(entry.outline(2).get_submodule(entry.stem))
+    return has[0] if stride == "keep" else stride, has[1] if kernel == "keep" else kernel
 
 
 def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None = None) -> nn.Module:
@@ -233,7 +229,8 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     """Cut a fresh network to the widths that pruning left: `shapes` of weights by name.
 
     A group of a convolution keeps its size. A BatchNorm that was folded has no weight: it is as
-    wide as the layer before it.
+    wide as the layer before it. What quantization left out, since no answer depends on it, as a
+    second head, becomes an identity.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
@@ -243,15 +240,34 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
         layer, _, own = name.rpartition(".")
         by_layer[layer][own] = each
     before: Sequence[int] = ()
+    without = []
     for name, module in network.named_modules():
         if isinstance(module, _RESIZED):
             shape = by_layer[name].get("weight") or by_layer[name].get("running_mean")
-            if shape is None and isinstance(module, _NORMALISATIONS):
-                shape = before[:1]
             if shape is None:
-                raise ArtifactError(f"the weights have no tensor {name}.weight")
-            _fit_module(module, shape, by_layer[name])
-            before = shape
+                without.append(name)
+                shape = before[:1] if isinstance(module, _NORMALISATIONS) else None
+            if shape:
+                _fit_module(module, shape, by_layer[name])
+                before = shape
+    if any(not isinstance(network.get_submodule(name), _NORMALISATIONS) for name in without):
+        _leave_out(network, without)
+
+
+def _leave_out(network: nn.Module, without: Sequence[str]) -> None:
+    """Put identities in the place of those layers without weights that no answer depends on.
+
+    Raises:
+        ArtifactError: an answer depends on one that is no folded BatchNorm.
+    """
+    flow = fx.GraphModule(network, tracing.graph(network, with_whole_parts=True))
+    flow.graph.eliminate_dead_code()
+    used = [str(node.target) for node in flow.graph.nodes if node.op in {"call_module", "get_attr"}]
+    for name in without:
+        if not any(f"{name}.".startswith(f"{each}.") for each in used):
+            network.set_submodule(name, nn.Identity())
+        elif not isinstance(network.get_submodule(name), _NORMALISATIONS):
+            raise ArtifactError(f"the weights have no tensor {name}.weight")
 
 
 _NORMALISATIONS = nn.BatchNorm1d | nn.BatchNorm2d

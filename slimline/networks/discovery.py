@@ -1,25 +1,32 @@
 """Finds what a network calls by no fixed name: its first convolution, its head, its stages.
 
-It is run once on black images, and each layer notes when it is called.
+It is run once on black images, and each layer notes when it is called. A network may also say its
+parts in an attribute `pretrained_cfg`, by the keys that timm has, and `stages`; that is checked.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from slimline.errors import NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _MAIN_SHARE = 0.9
 """Of the weights between stem and head, that a part must hold for its own to be the stages."""
 
 _LAYERS = (nn.Conv2d, nn.Linear)
+
+_LISTED = 8
+"""Names in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -27,40 +34,144 @@ class Parts:
     """Where a network begins and ends, by the names of its modules."""
 
     stem: str
-    """The first convolution."""
+    """The first convolution; a linear layer where the network begins with one."""
     head: str
-    """The last layer with weights, which gives the answer."""
+    """The last layer with weights, which gives the answer, or the part that ends in it."""
     trunk: tuple[str, ...]
     """What lies between, in order of execution."""
+    stages: tuple[str, ...]
+    """Those parts of the trunk that have layers, and not normalisation alone."""
 
-    def stages(self, network: nn.Module) -> tuple[str, ...]:
-        """Return those parts of the trunk that have layers, and not normalisation alone."""
-        return tuple(
-            part
-            for part in self.trunk
-            if any(isinstance(each, _LAYERS) for each in network.get_submodule(part).modules())
+
+@dataclass(frozen=True)
+class Said:
+    """What a network says of its parts, by the names of modules; empty where it says nothing.
+
+    Of several stems the first that is called counts, of several heads the last: timm names all.
+    """
+
+    first_conv: tuple[str, ...] = ()
+    classifier: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+
+
+def said_by(network: nn.Module, num_classes: int) -> Said:
+    """Return what the attribute `pretrained_cfg` says of a network that answers so many classes.
+
+    Raises:
+        NetworkError: the network has no such module, or it is none that can be what is said.
+    """
+    given = getattr(network, "pretrained_cfg", None)
+    if not isinstance(given, Mapping):
+        return Said()
+    modules = dict(network.named_modules())
+    begins = [name for name in modules if isinstance(modules[name], _LAYERS)]
+    ends = [name for name in modules if name and _answers(modules[name], num_classes)]
+    weighty = [name for name in modules if name and _weights(modules[name])]
+    return Said(
+        _names(given, "first_conv", begins, "an nn.Conv2d, or an nn.Linear over patches"),
+        _names(
+            given, "classifier", ends,
+            f"an nn.Linear or nn.Conv2d with an output for each class ({num_classes} here), or a "
+            "part that ends in one",
+        ),
+        _names(given, "stages", weighty, "modules with weights, in a list"),
+    )  # fmt: skip
+
+
+def _names(
+    given: Mapping[str, object], key: str, allowed: Collection[str], what: str
+) -> tuple[str, ...]:
+    """Return the names under a key; none where it is missing or empty, as timm may have it."""
+    value = given.get(key) or ()
+    names = (value,) if isinstance(value, str) and key != "stages" else value
+    if isinstance(names, list | tuple) and all(name in allowed for name in names):
+        return tuple(names)
+    listed = ", ".join(itertools.islice(allowed, _LISTED)) or "none"
+    more = f" and {len(allowed) - _LISTED} more" if len(allowed) > _LISTED else ""
+    raise NetworkError(
+        f"pretrained_cfg: {key}: must name {what} (given {value!r}; there are {listed}{more})"
+    )
+
+
+def _answers(module: nn.Module, num_classes: int) -> bool:
+    """Return whether the last layer in a module has an output for each class."""
+    layers = [each for each in module.modules() if isinstance(each, _LAYERS)]
+    return bool(layers) and len(layers[-1].weight) == num_classes
+
+
+def find(network: nn.Module, order: Sequence[str], said: Said) -> Parts:
+    """Return the parts of a network that calls its modules in that order.
+
+    Raises:
+        NetworkError: it does not begin with a layer and end with another, or what is said of it is
+            not what it does.
+    """
+    layers = [name for name in order if isinstance(network.get_submodule(name), _LAYERS)]
+    if not layers:
+        raise NetworkError("it calls no nn.Conv2d or nn.Linear")
+    stem = _called(order, "first_conv", said.first_conv or layers)[0]
+    head = _called(order, "classifier", said.classifier or layers)[-1]
+    if stem == head:
+        raise NetworkError(f"it has a single layer, {stem}")
+    if _overlap(stem, head) or _place(order, head) < _place(order, stem):
+        raise NetworkError(
+            f"pretrained_cfg: first_conv, classifier: {head}, the head, must be called behind "
+            f"{stem}, the first layer"
+        )
+    _check_stages(order, said.stages, stem, head)
+    trunk = _trunk(network, order, (stem, head), said.stages)
+    found = tuple(part for part in trunk if _has_layers(network.get_submodule(part)))
+    return Parts(stem, head, tuple(trunk), said.stages or found)
+
+
+def _called(order: Sequence[str], key: str, names: Sequence[str]) -> list[str]:
+    """Return those that are called, in order.
+
+    Raises:
+        NetworkError: none of them is.
+    """
+    called = {name: _place(order, name) for name in names}
+    found = [name for name in names if called[name] >= 0]
+    if not found:
+        raise NetworkError(f"pretrained_cfg: {key}: {', '.join(names)} is not called when it runs")
+    return sorted(found, key=lambda name: called[name])
+
+
+def _check_stages(order: Sequence[str], stages: Sequence[str], stem: str, head: str) -> None:
+    """Compare the stages that are said with what runs.
+
+    Raises:
+        NetworkError: one is not called, not between its neighbours, or shares modules with another.
+    """
+    parts = [stem, *stages, head]
+    for place, stage in enumerate(stages, 1):
+        before, when = parts[place - 1], _place(order, stage)
+        shared = [each for each in parts[:place] + parts[place + 1 :] if _overlap(stage, each)]
+        if when < 0:
+            fault = "is not called when it runs"
+        elif shared:
+            fault = f"overlaps with {shared[0]}"
+        elif when < _place(order, before):
+            fault = f"is called before {before}"
+        elif when > _place(order, head):
+            fault = f"is called after {head}"
+        else:
+            continue
+        raise NetworkError(
+            f"pretrained_cfg: stages: must lie between {stem} and {head}, apart from each other, "
+            f"in the order in which they are called ({stage} {fault}; given {list(stages)})"
         )
 
 
-def find(network: nn.Module, *, channels: int, size: int) -> Parts:
-    """Return the parts of a network that takes float32 [batch, channels, size, size].
+def run(network: nn.Module, *, channels: int, size: int) -> list[str]:
+    """Return the names of all modules in the order in which they are first called.
+
+    The network takes float32 [batch, channels, size, size].
 
     Raises:
-        NetworkError: it cannot be run, or does not begin with a convolution or end with a layer
-            that answers.
+        NetworkError: it cannot be run.
     """
-    order = _in_order(network, channels=channels, size=size)
-    layers = [name for name in order if isinstance(network.get_submodule(name), _LAYERS)]
-    if not layers or not isinstance(network.get_submodule(layers[0]), nn.Conv2d):
-        raise NetworkError("its first layer with weights is no nn.Conv2d")
-    stem, head = layers[0], layers[-1]
-    if stem == head:
-        raise NetworkError("it has a single layer")
-    return Parts(stem, head, tuple(_trunk(network, order, stem, head)))
-
-
-def _in_order(network: nn.Module, *, channels: int, size: int) -> list[str]:
-    """Return the names of all modules in the order in which they are first called."""
     called: dict[str, None] = {}
 
     def note(name: str) -> Any:
@@ -69,11 +180,40 @@ def _in_order(network: nn.Module, *, channels: int, size: int) -> list[str]:
     hooks = [
         each.register_forward_pre_hook(note(name)) for name, each in network.named_modules() if name
     ]
+    try:
+        _answer(network, channels=channels, size=size)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(called)
+
+
+def decides(network: nn.Module, part: str, *, channels: int, size: int) -> bool:
+    """Return whether the answer depends on what a part returns, as it does on its head.
+
+    It does where the answer is no number once the part returns none. What cannot be told is taken
+    for true.
+    """
+
+    def spoil(_: object, __: object, returned: object) -> object:
+        return returned * math.nan if isinstance(returned, Tensor) else returned
+
+    hook = network.get_submodule(part).register_forward_hook(spoil)
+    try:
+        answer = _answer(network, channels=channels, size=size)
+    except NetworkError:
+        return True
+    finally:
+        hook.remove()
+    return not isinstance(answer, Tensor) or bool(answer.isnan().any())
+
+
+def _answer(network: nn.Module, *, channels: int, size: int) -> object:
     was_training = network.training
     network.eval()
     try:
         with torch.no_grad():
-            network(torch.zeros(2, channels, size, size))
+            return network(torch.zeros(2, channels, size, size))
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetworkError(
@@ -81,18 +221,18 @@ def _in_order(network: nn.Module, *, channels: int, size: int) -> list[str]:
         ) from error
     finally:
         network.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return list(called)
 
 
-def _trunk(network: nn.Module, order: Sequence[str], stem: str, head: str) -> list[str]:
+def _trunk(
+    network: nn.Module, order: Sequence[str], ends: tuple[str, str], stages: Sequence[str]
+) -> list[str]:
     """Return the largest parts with weights between stem and head, in order of execution.
 
-    A part in which nearly all weights are is no part: its own parts are.
+    A part in which nearly all weights are is no part: its own parts are. A stage that is said is
+    one part. What has layers that are called before the stem or behind the head is none, as a
+    second head.
     """
-    ends = [_weights(network.get_submodule(each)) for each in (stem, head)]
-    total = _weights(network) - sum(ends)
+    total = _weights(network) - sum(_weights(network.get_submodule(each)) for each in ends)
     waiting = [name for name, _ in network.named_children()]
     found = []
     while waiting:
@@ -100,17 +240,42 @@ def _trunk(network: nn.Module, order: Sequence[str], stem: str, head: str) -> li
         module = network.get_submodule(part)
         inside = [f"{part}.{child}" for child, _ in module.named_children()]
         is_main = _weights(module) > _MAIN_SHARE * total and len(inside) > 1
-        if inside and (_within(stem, part) or _within(head, part) or is_main):
+        holds = any(_within(each, part) for each in (*ends, *stages))
+        if part in ends:
+            continue
+        if inside and part not in stages and (holds or is_main):
             waiting = inside + waiting
-        elif _weights(module) and part not in (stem, head):
+        elif _weights(module):
             found.append(part)
+    begin, end = (_place(order, each) for each in ends)
     first = {part: _place(order, part) for part in found}
-    return sorted((part for part in found if first[part] >= 0), key=lambda part: first[part])
+    between = [
+        part
+        for part in found
+        if first[part] >= 0
+        and begin < min(_layer_places(network, order, part), default=end - 1) < end
+    ]
+    return sorted(between, key=lambda part: first[part])
+
+
+def _layer_places(network: nn.Module, order: Sequence[str], part: str) -> list[int]:
+    """Return when the layers of a part are first called, of those that are."""
+    named = network.get_submodule(part).named_modules(prefix=part)
+    names = {name for name, module in named if isinstance(module, _LAYERS)}
+    return [place for place, name in enumerate(order) if name in names]
 
 
 def _place(order: Sequence[str], part: str) -> int:
     """Return when a part or anything in it is called first; -1 for never."""
     return next((place for place, name in enumerate(order) if _within(name, part)), -1)
+
+
+def _has_layers(module: nn.Module) -> bool:
+    return any(isinstance(each, _LAYERS) for each in module.modules())
+
+
+def _overlap(one: str, other: str) -> bool:
+    return _within(one, other) or _within(other, one)
 
 
 def _within(name: str, part: str) -> bool:

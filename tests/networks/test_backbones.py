@@ -1,12 +1,10 @@
 """Networks that no table has: where they begin and end is found by looking."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
-import toy
 from torch import Tensor, nn
 
 from slimline.data.split_files import Split
@@ -43,25 +41,13 @@ def other(classes):
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "__init__.py").touch()
-    (tmp_path / "own" / "mine.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("own", "own.mine"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    backbones.find.cache_clear()
+def own(mine: Path) -> None:
+    mine.write_text(OWN)
 
 
 def params(backbone: str, **stem: object) -> ModelParams:
     plain = {"pretrained": "none", "stem_stride": "keep", "stem_kernel": "keep"}
     return ModelParams(backbone=backbone, activation="keep", **plain | stem)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    return toy.splits(tmp_path_factory.mktemp("raw"), validation_images=40)["validation"]
 
 
 @pytest.mark.usefixtures("own")

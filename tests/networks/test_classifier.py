@@ -1,10 +1,12 @@
 """A teacher that sees the images of its pupil as it wants them."""
 
 import numpy as np
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from slimline.data.preprocessing import Preprocessing
+from slimline.errors import ArtifactError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
@@ -43,3 +45,31 @@ def test_where_quantization_put_a_convolution_a_batchnorm_is_rebuilt() -> None:
         "weight": (3,), "bias": (3,), "running_mean": (3,), "running_var": (3,),
         "num_batches_tracked": (),
     }  # fmt: skip
+
+
+class WithSecondHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.other = nn.Sequential(nn.Conv2d(8, 4, 1), nn.BatchNorm2d(4))
+        self.unused, self.head = nn.Linear(8, 5), nn.Linear(8, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.norm(self.conv(images))
+        self.seen = self.other(maps)
+        answer: Tensor = self.head(maps.mean((2, 3)))
+        return answer
+
+
+def test_what_quantization_left_out_is_not_missed() -> None:
+    network = WithSecondHead().eval()
+    shapes = {
+        "conv.weight": [6, 3, 3, 3], "conv.bias": [6], "head.weight": [5, 6], "head.bias": [5],
+    }  # fmt: skip
+    classifier.fit_shapes(network, shapes)
+    assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 5)
+    kinds = [type(each) for each in (*network.other, network.unused, network.norm)]
+    assert kinds == [nn.Identity, nn.Identity, nn.Identity, nn.BatchNorm2d]
+    del shapes["head.weight"], shapes["head.bias"]
+    with pytest.raises(ArtifactError, match=r"the weights have no tensor head\.weight"):
+        classifier.fit_shapes(WithSecondHead(), shapes)
