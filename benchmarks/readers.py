@@ -68,18 +68,19 @@ def own(_folder: Path) -> list[str]:
     return [sys.executable, str(HERE / "one_reader.py")]
 
 
+def python_with(folder: Path, *packages: str) -> str:
+    """Return the interpreter of an environment with packages; what is there stays."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        command = [python, "-m", "pip", "install", "--quiet", *packages]
+        subprocess.run(command, check=True)
+    return str(python)
+
+
 def pip(*packages: str) -> Callable[[Path], list[str]]:
     """Return an installer of Python packages; one_reader.py runs there."""
-
-    def install(folder: Path) -> list[str]:
-        python = folder / "bin" / "python"
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            command = [python, "-m", "pip", "install", "--quiet", *packages]
-            subprocess.run(command, check=True)
-        return [str(python), str(HERE / "one_reader.py")]
-
-    return install
+    return lambda folder: [python_with(folder, *packages), str(HERE / "one_reader.py")]
 
 
 def npm(package: str) -> Callable[[Path], list[str]]:
@@ -105,11 +106,12 @@ def npm(package: str) -> Callable[[Path], list[str]]:
     return install
 
 
+OPENVINO = ("openvino==2026.4.1", "numpy")
 READERS = {
     "onnxruntime": Reader(own, "onnxruntime"),
     "ort-fixed": Reader(own, "ort-fixed"),
     "ort-runtime": Reader(own, "ort-runtime"),
-    "openvino": Reader(pip("openvino==2026.4.1", "numpy"), "openvino"),
+    "openvino": Reader(pip(*OPENVINO), "openvino"),
     "tract": Reader(pip("tract==0.23.9", "numpy"), "tract"),
     "opencv": Reader(pip("opencv-python-headless==5.0.0.93", "numpy"), "opencv"),
     "onnxruntime-web": Reader(npm("onnxruntime-web@1.30.0")),
@@ -153,21 +155,8 @@ def hash_sources(backbone: str) -> str:
 def write(backbone: str, size: int, folders: Mapping[order.Form, Path]) -> None:
     """Write both forms with the float file, raw float32 images, and ONNX Runtime's answers."""
     with tempfile.TemporaryDirectory() as scratch:
-        if backbone == PRODUCT:
-            trained = int8_export.load_prepared(MODELS / "qat_finetune")
-            assert isinstance(trained.network, fx.GraphModule)
-            of_float = MODELS / "prune" / runtime.FILE
-            subject, prepared = Subject(trained.network, trained.example, of_float), trained.network
-        else:
-            subject = make_subject(backbone, size, Path(scratch))
-            subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
-            fit_batchnorm(subject)
-            to_onnx.write_onnx(copy.deepcopy(subject.network), subject.example, subject.path)
-            prepared = qat.prepare(subject.network, subject.example, weight_bits=7)
-            for batch in subject.images.split(BATCH):
-                prepared(batch)
-            qat.finish(prepared)
-        converted, images = qat.convert(prepared), pictures(NUM_IMAGES, subject).numpy()
+        subject, converted = quantized(backbone, size, Path(scratch))
+        images = pictures(NUM_IMAGES, subject).numpy()
         for form, folder in folders.items():
             shutil.copyfile(subject.path, folder / "float.onnx")
             path = folder / "int8.onnx"
@@ -177,6 +166,25 @@ def write(backbone: str, size: int, folders: Mapping[order.Form, Path]) -> None:
             session = runtime.load(path, num_threads=1)
             expected = [runtime.run(session, image[np.newaxis]) for image in images]
             np.concatenate(expected).tofile(folder / "expected.bin")
+
+
+def quantized(backbone: str, size: int, scratch: Path) -> tuple[Subject, fx.GraphModule]:
+    """Return a network with its float file, and what `exporter.write` makes an int8 file of."""
+    if backbone == PRODUCT:
+        trained = int8_export.load_prepared(MODELS / "qat_finetune")
+        assert isinstance(trained.network, fx.GraphModule)
+        of_float = MODELS / "prune" / runtime.FILE
+        subject, prepared = Subject(trained.network, trained.example, of_float), trained.network
+    else:
+        subject = make_subject(backbone, size, scratch)
+        subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
+        fit_batchnorm(subject)
+        to_onnx.write_onnx(copy.deepcopy(subject.network), subject.example, subject.path)
+        prepared = qat.prepare(subject.network, subject.example, weight_bits=7)
+        for batch in subject.images.split(BATCH):
+            prepared(batch)
+        qat.finish(prepared)
+    return subject, qat.convert(prepared)
 
 
 def cells(name: str, folder: Path, target: Path) -> list[str]:
