@@ -37,8 +37,8 @@ def main(declared: Path, models: Path, calibration: Path, target: Path, about: P
     files.write_json(about / "run.json", run)
     files.write_table(about / "blocks.tsv", benchmark_figures.blocks(measured))
     if settings.runtimes:
-        loaders = {name: other_runtimes.LOADERS[name] for name in settings.runtimes}
-        other_runtimes.write(about, other_runtimes.measure(deployables, images, settings, loaders))
+        found = other_runtimes.measure(deployables, images, settings)
+        other_runtimes.write(about, found)
 
 
 if __name__ == "__main__":

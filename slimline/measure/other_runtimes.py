@@ -64,18 +64,19 @@ def measure(
     models: Mapping[str, Deployable],
     images: Mapping[str, Inputs],
     settings: BenchmarkParams,
-    loaders: Mapping[str, Load],
+    loaders: Mapping[str, Load] = LOADERS,
 ) -> list[OtherRuntime]:
-    """Return figures of each model in each other runtime, in turns with ONNX Runtime.
+    """Return figures of each model in each of `settings.runtimes`, in turns with ONNX Runtime.
 
     `images` [count, ...] are those that each model takes, by its name. The seconds that turns may
     take are shared by the models.
     """
     shared = settings.model_copy(update={"max_seconds": settings.max_seconds / len(models)})
+    chosen: dict[str, Load] = {name: loaders[name] for name in settings.runtimes}
     return [
         found
         for name, model in models.items()
-        for found in _of_model(name, model, images[name], shared, loaders)
+        for found in _of_model(name, model, images[name], shared, chosen)
     ]
 
 

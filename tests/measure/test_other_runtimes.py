@@ -39,9 +39,9 @@ def test_each_model_is_compared_with_itself_in_onnx_runtime(tmp_path: Path) -> N
     model = description.deployable(tiny_model.write(tmp_path / "model"))
     shape = runtime.load(model.path, num_threads=1).get_inputs()[0].shape[1:]
     images = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
-    same, slow = other_runtimes.measure(
-        {"a": model}, {"a": images}, SETTINGS, {"same": load, "slow": load_slow}
-    )
+    settings = SETTINGS.model_copy(update={"runtimes": ["same", "slow"]})
+    loaders = {"same": load, "slow": load_slow, "another": load}
+    same, slow = other_runtimes.measure({"a": model}, {"a": images}, settings, loaders)
     assert (same.variant, same.runtime, same.agreement, same.images) == ("a", "same", 100, 4)
     assert (slow.runtime, slow.agreement) == ("slow", 0)
     assert slow.p50_ms >= 20
