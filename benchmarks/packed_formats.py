@@ -164,21 +164,24 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=16, help="height and width, pixels")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary one if left out")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--write", choices=FORMATS, help=argparse.SUPPRESS)
     parser.add_argument("--read", choices=FORMATS, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.write:
+        photos = sorted((given.folder / "raw").rglob("*.jpg"))
+        FORMATS[given.write]().write(given.folder / given.write, photos)
+        return
     if given.read:
-        reading = read(FORMATS[given.read](), given.folder, given.images)
+        reading = read(FORMATS[given.read](), given.folder / given.read, given.images)
         print(json.dumps(asdict(reading)))
         return
     print("| format | MiB | `dvc add`, s | s of CPU | MiB | photos read a second | MiB |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
-        raw = Path(name) / "raw"
-        million_images.make(raw, given.images, given.size)
-        photos = sorted(raw.rglob("*.jpg"))
+        million_images.make(Path(name) / "raw", given.images, given.size)
         sums = set()
         for chosen in given.formats:
-            line, sha256 = _measured(chosen, Path(name), photos)
+            line, sha256 = _measured(chosen, Path(name), given.images)
             sums.add(sha256)
             print(line, flush=True)
     if len(sums) > 1:
@@ -196,18 +199,22 @@ def read(kept: Format, folder: Path, count: int) -> Reading:
     return Reading(count / seconds, peak, f"{sums:064x}")
 
 
-def _measured(chosen: str, scratch: Path, photos: list[Path]) -> tuple[str, str]:
-    """Return a line of the table, and the hash of what was read."""
+def _measured(chosen: str, scratch: Path, count: int) -> tuple[str, str]:
+    """Return a line of the table, and the hash of what was read.
+
+    Each step is a process of its own, and this one loads no format's library: the peak of a process
+    begins with what its parent had.
+    """
+    own = [sys.executable, "-m", "benchmarks.packed_formats", "--images", str(count)]
+    own += ["--folder", str(scratch)]
+    subprocess.run([*own, "--write", chosen], check=True)
     folder = scratch / chosen
-    FORMATS[chosen]().write(folder, photos)
     size = sum(each.stat().st_size for each in folder.iterdir()) / 2**20
     for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
         subprocess.run(command, cwd=scratch, check=True)
     added = million_images.measured(["dvc", "add", "--quiet", chosen], cwd=scratch)
-    own = [sys.executable, "-m", "benchmarks.packed_formats", "--images", str(len(photos))]
-    own += ["--folder", str(folder), "--read", chosen]
-    told = subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True).stdout
-    reading = Reading(**json.loads(told))
+    told = subprocess.run([*own, "--read", chosen], check=True, stdout=subprocess.PIPE, text=True)
+    reading = Reading(**json.loads(told.stdout))
     for used in (scratch / ".dvc", scratch / ".git", folder):
         shutil.rmtree(used)
     figures = f"{reading.photos_per_second:,.0f} | {reading.peak_mib:.0f}"
