@@ -1,5 +1,6 @@
 """What README and guides tell to type is there, and does what they say."""
 
+import ast
 import itertools
 import re
 import subprocess
@@ -97,8 +98,16 @@ def test_each_setting_may_have_the_value_that_is_shown() -> None:
 def test_no_code_block_is_of_a_language_that_is_not_tested() -> None:
     text = "".join(path.read_text() for path in guides.GUIDES)
     fences = re.findall(r"^```(.*)$", text, re.MULTILINE)
-    assert set(fences[::2]) == {"console", "csv", "yaml"}
+    assert set(fences[::2]) == {"console", "csv", "python", "yaml"}
     assert set(fences[1::2]) == {""}
+
+
+def test_python_in_the_guides_is_valid() -> None:
+    """What it does is tested where it belongs, as in tests/networks/test_discovery.py."""
+    blocks = [each for path in guides.GUIDES for each in guides.blocks(path, "python")]
+    assert blocks
+    for block in blocks:
+        ast.parse(block)
 
 
 def _with(changes: dict[str, object]) -> object:

@@ -12,6 +12,7 @@ stages:
   int8_export: {{cmd: 'echo {content} > models/int8_export', outs: [models/int8_export]}}
   int8_ptq: {{cmd: echo ptq > models/int8_ptq, outs: [models/int8_ptq]}}
   int8_dynamic: {{cmd: echo dynamic > models/int8_dynamic, outs: [models/int8_dynamic]}}
+  float16: {{cmd: echo half > models/float16, outs: [models/float16]}}
   evaluate:
     cmd: mkdir -p metrics/evaluate && cp models/int8_export metrics/evaluate/int8_export.json
     deps: [models/int8_export]
@@ -60,7 +61,7 @@ def test_two_clones_with_the_same_bytes_pass(verification: Path, tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("Reproduced in") == 2
     assert done.stdout.count("Running stage 'int8_export'") == 2
-    assert done.stdout.endswith("4 files compared, 0 not the same.\n")
+    assert done.stdout.endswith("5 files compared, 0 not the same.\n")
     assert list(verification.glob("verify-repro-*")) == []
 
 
@@ -69,7 +70,7 @@ def test_a_path_inside_a_model_is_found(verification: Path, tmp_path: Path) -> N
     assert done.returncode == 1, done.stderr
     assert "differs: metrics/evaluate/int8_export.json\n" in done.stdout
     assert "differs: models/int8_export\n" in done.stdout
-    assert "4 files compared, 2 not the same.\n" in done.stdout
+    assert "5 files compared, 2 not the same.\n" in done.stdout
     assert len(list(verification.glob("verify-repro-*/*/"))) == 2
 
 

@@ -54,7 +54,10 @@ def test_each_layer_has_weights_of_its_own(tmp_path: Path) -> None:
     shared_weights.separate(path)
     assert [len({node.input[each] for node in gemms(path)}) for each in (1, 2)] == [3, 3]
     assert np.array_equal(answers(path, images), expected)
-    quantization.quantize_static(path, tmp_path / "q.onnx", Reader(images), per_channel=True)
+    # Without VNNI products of 8 bits overflow; 7 bits are right on any CPU.
+    quantization.quantize_static(
+        path, tmp_path / "q.onnx", Reader(images), per_channel=True, reduce_range=True
+    )
     differs = np.abs(answers(tmp_path / "q.onnx", images) - expected).max()
     assert differs < 0.05 * np.ptp(expected)
 
