@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from benchmarks.int8 import BATCH, NUM_CALIBRATION, Subject, make_subject
@@ -59,14 +59,7 @@ def cells(subject: Subject) -> list[str]:
     """Return the cells of a backbone's line."""
     folder = subject.path.parent
     subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
-    fit_batchnorm(subject)
-    trained = qat.prepare(subject.network, subject.example, weight_bits=8)
-    for batch in subject.images.split(BATCH):
-        trained(batch)
-    qat.finish(trained)
-    own = qat.prepare(subject.network, subject.example, weight_bits=8, activation_type="int8")
-    qat.load_trained(own, trained.state_dict(), "uint8")
-    qat.freeze_ranges(own)
+    trained, own = quantized(subject)
     images = pictures(NUM_IMAGES, subject).numpy()
     with torch.no_grad():
         expected = torch.cat([trained(each) for each in torch.from_numpy(images).split(BATCH)])
@@ -101,6 +94,19 @@ def cells(subject: Subject) -> list[str]:
         "{:,.0f} ({:,.0f})".format(*sizes),
         *(f"{each:.3f}" for each in times),
     ]
+
+
+def quantized(subject: Subject) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """Return fake-quant with ranges of the images, activations in uint8, and the same in int8."""
+    fit_batchnorm(subject)
+    trained = qat.prepare(subject.network, subject.example, weight_bits=8)
+    for batch in subject.images.split(BATCH):
+        trained(batch)
+    qat.finish(trained)
+    own = qat.prepare(subject.network, subject.example, weight_bits=8, activation_type="int8")
+    qat.load_trained(own, trained.state_dict(), "uint8")
+    qat.freeze_ranges(own)
+    return trained, own
 
 
 def pictures(count: int, subject: Subject) -> Tensor:

@@ -5,7 +5,9 @@
 READER is onnxruntime, ort-fixed, ort-runtime, openvino, opencv or tract.
 
 Writes FOLDER/answers.bin, and prints a line of JSON: how many layers run in int8, and the median
-times of one image on one thread of FOLDER/float.onnx and FOLDER/int8.onnx, in turns.
+times of one image of FOLDER/float.onnx and FOLDER/int8.onnx, in turns. All run on one thread, which
+is bound to no core, as in `benchmarks.one_engine`. FOLDER/images.bin has normalised images; where
+there is a FOLDER/pixels.bin, int8.onnx takes those.
 """
 
 import json
@@ -27,24 +29,32 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 def main(folder: Path, how: str) -> None:
     """Write the answers, print the line."""
-    shape = json.loads((folder / "shape.json").read_text(encoding="utf-8"))["shape"]
-    images = np.fromfile(folder / "images.bin", np.float32).reshape(shape)
+    images = {name: read_images(folder / f"{name}.onnx") for name in ("float", "int8")}
     load = LOADERS[how]
     (of_int8, in_int8), (of_float, _) = (
         load(folder / f"{name}.onnx", how) for name in ("int8", "float")
     )
-    answers = np.concatenate([of_int8(image[np.newaxis]) for image in images])
+    answers = np.concatenate([of_int8(image[np.newaxis]) for image in images["int8"]])
     answers.astype(np.float32).tofile(folder / "answers.bin")
     times: dict[str, list[float]] = {"float": [], "int8": []}
     for _ in range(BLOCKS):
         for name, answer in (("float", of_float), ("int8", of_int8)):
-            answer(images[:1])
+            image = images[name][:1]
+            answer(image)
             for _ in range(RUNS):
                 start = time.perf_counter()
-                answer(images[:1])
+                answer(image)
                 times[name].append(1000 * (time.perf_counter() - start))
     middle = {f"{name}_ms": statistics.median(found) for name, found in times.items()}
     print(json.dumps({"in_int8": in_int8, **middle}))
+
+
+def read_images(path: Path) -> np.ndarray:
+    """Return what a file takes: normalised images, float32, or pixels, uint8."""
+    shapes = json.loads((path.parent / "shape.json").read_text(encoding="utf-8"))
+    if path.stem == "int8" and "pixels" in shapes:
+        return np.fromfile(path.parent / "pixels.bin", np.uint8).reshape(shapes["pixels"])
+    return np.fromfile(path.parent / "images.bin", np.float32).reshape(shapes["shape"])
 
 
 def onnxruntime(path: Path, how: str) -> tuple[Answer, str]:
@@ -64,7 +74,8 @@ def onnxruntime(path: Path, how: str) -> tuple[Answer, str]:
         providers = ["CPUExecutionProvider"]
         profiled = ort.InferenceSession(str(path), options, providers=providers)
         given = profiled.get_inputs()[0]
-        profiled.run(None, {given.name: np.zeros([1, *given.shape[1:]], np.float32)})
+        kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
+        profiled.run(None, {given.name: np.zeros([1, *given.shape[1:]], kind)})
         events = json.loads(Path(profiled.end_profiling()).read_text(encoding="utf-8"))
         options.enable_profiling = False
         session = ort.InferenceSession(str(path), options, providers=providers)
@@ -93,9 +104,10 @@ def openvino(path: Path, _how: str) -> tuple[Answer, str]:
     core = ov.Core()
     model = core.read_model(path)
     model.reshape([1, *(each.get_length() for each in list(model.input(0).partial_shape)[1:])])
-    # By default, what stays float is bfloat16 on CPUs that have it.
-    options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(model, "CPU", options)
+    # By default the thread is bound to a core, whatever else runs there, and what stays float is
+    # bfloat16 on CPUs that have it.
+    options = {"INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
+    compiled = core.compile_model(model, "CPU", options | {"INFERENCE_PRECISION_HINT": "f32"})
     told_of = [each.get_rt_info() for each in compiled.get_runtime_model().get_ops()]
     kinds = [
         each["runtimePrecision"].astype(str)
@@ -124,9 +136,10 @@ def tract(path: Path, _how: str) -> tuple[Answer, str]:
     """Load a file for one image; tract does not tell what it computes in int8."""
     import tract as rust
 
-    shape = json.loads((path.parent / "shape.json").read_text(encoding="utf-8"))["shape"]
+    images = read_images(path)
+    kind = "u8" if images.dtype == np.uint8 else "f32"
     model = rust.onnx().load(path)
-    model.set_input_fact(0, ",".join(map(str, [1, *shape[1:], "f32"])))
+    model.set_input_fact(0, ",".join(map(str, [1, *images.shape[1:], kind])))
     runnable = model.into_model().into_runnable()
     return lambda image: runnable.run([image])[0].to_numpy().copy(), "not told"
 

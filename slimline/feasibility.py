@@ -6,8 +6,10 @@ nothing of this is found out an hour later.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimline import params
@@ -15,12 +17,15 @@ from slimline.errors import ParamsError
 from slimline.params import PARAMS_PATH
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.pruning.settings import PruneSettings
-    from slimline.quantization.settings import QuantizerParams
+    from slimline.quantization.settings import (
+        Int8ExportParams,
+        Int8PtqParams,
+        QatFinetuneParams,
+        QuantizerParams,
+    )
     from slimline.training.backbone_swap import BackboneSwapParams
     from slimline.training.baseline_train import BaselineTrainParams
     from slimline.training.settings import Recipe
@@ -36,9 +41,14 @@ class Settings:
     baseline: BaselineTrainParams
     swap: BackboneSwapParams
     prune: PruneSettings
-    qat: Recipe
-    quantizers: Mapping[str, QuantizerParams]
-    """By their section."""
+    qat: QatFinetuneParams
+    ptq: Int8PtqParams
+    export: Int8ExportParams
+
+    @property
+    def quantizers(self) -> dict[str, QuantizerParams]:
+        """All that quantize, by their section."""
+        return {"qat_finetune": self.qat, "int8_ptq": self.ptq}
 
     @property
     def recipes(self) -> dict[str, Recipe]:
@@ -48,7 +58,7 @@ class Settings:
             "backbone_swap.frozen": self.swap.frozen,
             "backbone_swap.unfrozen": self.swap.unfrozen,
             "prune.recover": self.prune.recover,
-            "qat_finetune.recipe": self.qat,
+            "qat_finetune.recipe": self.qat.recipe,
         }
         return {place: recipe for place, recipe in found.items() if recipe.epochs > 0}
 
@@ -57,8 +67,8 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     """Build both networks and compare the settings with them and with the training images.
 
     Raises:
-        ParamsError: a batch is larger than the set, images are too small for a network, or a
-            pattern fits no layer.
+        ParamsError: a batch is larger than the set, images are too small for a network, a pattern
+            fits no layer, or the opset is too old for an operator.
         PretrainedError: weights cannot be had, or do not fit.
     """
     from slimline.networks import classifier
@@ -149,10 +159,32 @@ def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
             settings.prune.layers, names, key="prune.layers", kind="layer that can be pruned"
         )
     are_named = any(each.mixed.float_layers for each in settings.quantizers.values())
-    if not are_named and is_known:
+    if are_named or not is_known:
+        # That a network which nobody has tried can be followed at all is found out here as well.
+        names = list(mixed_precision.layers(model))
+        for section, quantizer in settings.quantizers.items():
+            key = f"quantization.mixed.float_layers, for {section}"
+            params.check_patterns(quantizer.mixed.float_layers, names, key=key, kind="layer")
+    _check_opset(model, settings)
+
+
+def _check_opset(model: Classifier, settings: Settings) -> None:
+    """Write the int8 file of an untrained network in the older opset that is asked for, if one is.
+
+    Which operators it has does not depend on weights.
+    """
+    from slimline.quantization import mixed_precision, qat
+    from slimline.targets.onnxruntime import exporter, to_onnx
+
+    export = settings.export
+    if export.opset >= to_onnx.OPSET:
         return
-    # That a network which nobody has tried can be followed at all is found out here as well.
-    names = list(mixed_precision.layers(model))
-    for section, quantizer in settings.quantizers.items():
-        key = f"quantization.mixed.float_layers, for {section}"
-        params.check_patterns(quantizer.mixed.float_layers, names, key=key, kind="layer")
+    floats = [each for each in mixed_precision.layers(model) if settings.qat.mixed.names(each)]
+    prepared = qat.prepare_as(settings.qat, model, floats)
+    prepared(model.example)
+    qat.finish(prepared)
+    options = export.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
+    with tempfile.TemporaryDirectory() as scratch:
+        exporter.write(
+            qat.convert(prepared), model.example, Path(scratch) / "model.onnx", **options
+        )

@@ -29,8 +29,8 @@ from slimline.report.gates import GatesParams
 from slimline.search import space
 from slimline.search.settings import SearchParams
 from slimline.targets import device_runtimes
+from slimline.targets.device_registry import DeviceTarget
 from slimline.targets.onnxruntime import by_openvino
-from slimline.targets.registry import DeviceTarget
 from slimline.training import watching
 from slimline.training.backbone_swap import KEEP, BackboneSwapParams, check_unfreeze
 from slimline.training.baseline_train import BaselineTrainParams

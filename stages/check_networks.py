@@ -6,7 +6,7 @@ from slimline import feasibility, files, params, stage
 from slimline.data import split_files
 from slimline.feasibility import Settings
 from slimline.pruning import registry
-from slimline.quantization.settings import Int8PtqParams, QatFinetuneParams
+from slimline.quantization.settings import Int8ExportParams, Int8PtqParams, QatFinetuneParams
 from slimline.training import determinism
 from slimline.training.backbone_swap import BackboneSwapParams
 from slimline.training.baseline_train import BaselineTrainParams
@@ -19,11 +19,9 @@ def main(train: Path, pretrained: Path, marker: Path) -> None:
         params.load("baseline_train", BaselineTrainParams),
         params.load("backbone_swap", BackboneSwapParams),
         registry.load(params.PARAMS_PATH),
-        qat.recipe,
-        {
-            "qat_finetune": qat,
-            "int8_ptq": params.load("int8_ptq", Int8PtqParams),
-        },
+        qat,
+        params.load("int8_ptq", Int8PtqParams),
+        params.load("int8_export", Int8ExportParams),
     )
     determinism.start(params.load_run())
     feasibility.check(settings, split_files.load(train), pretrained)

@@ -20,6 +20,7 @@ def main(model: Path, test: Path, product: Path, figures_path: Path) -> None:
         Preprocessing.from_dict(about["preprocessing"]),
         num_threads=params.load_run().num_threads,
     )
+    accuracy.require_numbers(logits, model)
     answers = accuracy.read_predictions(product)
     score = accuracy.score(logits, split.labels, answers)
     onnx_top1 = 100 * float((answers == split.labels).mean())

@@ -28,6 +28,7 @@ def main(
     num_threads = params.load_run().num_threads
     given = deployable.predict(split.images, interface.frame, num_threads=num_threads)
     logits = interface.to_logits(given)
+    accuracy.require_numbers(logits, model)
     score = accuracy.score(logits, split.labels, expected)
     answers = logits.argmax(1)
     files.write_text(predictions, accuracy.format_predictions(answers))

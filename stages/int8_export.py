@@ -9,7 +9,7 @@ from slimline.quantization.settings import Int8ExportParams
 from slimline.training import determinism
 
 
-def main(source: Path, validation: Path, target: Path) -> None:
+def main(source: Path, calibration: Path, validation: Path, target: Path) -> None:
     """Write the model folder `target`, with the comparison in its `model.json`."""
     settings = params.load("int8_export", Int8ExportParams)
     run = params.load_run()
@@ -21,6 +21,7 @@ def main(source: Path, validation: Path, target: Path) -> None:
         settings,
         parent=source,
         num_threads=run.num_threads,
+        calibration=split_files.load(calibration),
     )
     print(
         f"fake-quant and ONNX Runtime agree on {compared.agreement:.2f} % of the validation "

@@ -12,6 +12,7 @@ from slimline.targets.schemes import ActivationType
 EXPORT = Int8ExportParams(
     input="float32",
     answer="logits",
+    quantized_logits=False,
     form="fastest",
     pad_channels=True,
     opset=18,

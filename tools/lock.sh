@@ -31,7 +31,7 @@ compile --group development --constraints requirements.lock \
 
 # What a target needs beyond requirements.lock, a file for each extra of that name.
 sed -n -E 's/^([A-Za-z0-9._-]+)==.*/\1/p' requirements.lock > "$folder/run.txt"
-for extra in executorch; do
+for extra in executorch litert; do
 	compile pyproject.toml --extra "$extra" --excludes "$folder/run.txt" \
 		--constraints requirements.lock --constraints requirements-development.lock \
 		--output-file "requirements-$extra.lock"

@@ -94,7 +94,8 @@ def read(folder: Path) -> Interface:
         raise ArtifactError(
             f"{path}: 'name' of 'output' is {answers!r}, neither {LOGITS} nor {PROBABILITIES}"
         )
-    if takes.get("dtype", "float32") == "float32":
+    # What other runtimes take as bytes, in steps of a range, they round themselves.
+    if takes.get("dtype", "float32") == "float32" or "scale" in takes:
         return Interface(frame, answers)
     if takes["dtype"] != "uint8" or takes.get("layout") not in _LAYOUTS:
         raise ArtifactError(

@@ -15,10 +15,13 @@ from slimline import params, processor
 from slimline.doctor.finding import Finding
 from slimline.errors import TargetError
 from slimline.measure import machine
-from slimline.targets.executorch import installed
+from slimline.targets import device_packages
+from slimline.targets.executorch import installed as executorch
+from slimline.targets.litert import installed as litert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 _PROJECT = Path("pyproject.toml")
 
@@ -31,7 +34,8 @@ def examine() -> Iterator[Finding]:
     project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
     yield _python(project["requires-python"])
     yield _packages(project["dependencies"])
-    yield _executorch()
+    yield _target("executorch", executorch)
+    yield _target("litert", litert)
     yield _cpu()
     yield _threads()
     yield _accelerator()
@@ -71,15 +75,16 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _executorch() -> Finding:
+def _target(name: str, installed: ModuleType) -> Finding:
+    """Tell whether the packages of a target are here, and were tried together."""
     found = installed.versions()
-    if not found["executorch"]:
-        return Finding("executorch", True, "not installed; only targets: [executorch] needs it")
+    if not any(release for package, release in found.items() if package != "torch"):
+        return Finding(name, True, f"not installed; only targets: [{name}] needs it")
     try:
         installed.require()
     except TargetError as error:
-        return Finding("executorch", False, str(error))
-    return Finding("executorch", True, f"{found['executorch']} with torch {found['torch']}: tried")
+        return Finding(name, False, str(error))
+    return Finding(name, True, f"{device_packages.told(found)}: tried")
 
 
 def _cpu() -> Finding:

@@ -199,9 +199,9 @@ def _build(patient: _Patient) -> _Told:
                 raise
             patient.splits = patient.splits[1:]
     found = cost.count(patient.built.network, patient.built.example)
-    size = patient.split.preprocessing.height
+    size, stems = patient.split.preprocessing.height, " and ".join(entry.stems)
     text = (
-        f"{found.params / 1e6:.2f} M parameters, {found.macs_m:.1f} M MACs; stem {entry.stem}, "
+        f"{found.params / 1e6:.2f} M parameters, {found.macs_m:.1f} M MACs; stem {stems}, "
         f"head {entry.head.removesuffix('.')}, {len(entry.stages)} stages; images of "
         f"{size} pixels"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from slimline.errors import ArtifactError
 from slimline.measure import significance, softmax
 
 _BINS = 15
@@ -64,6 +65,21 @@ class Accuracy:
     def ece(self) -> float:
         """Percentage points by which the model's own certainty misses how often it is right."""
         return 100 * self.calibration_error
+
+
+def require_numbers(logits: NDArray[np.float32], model: Path) -> None:
+    """Raise if some of a model's logits [count, classes] are no finite numbers.
+
+    Raises:
+        ArtifactError: they are not.
+    """
+    broken = int((~np.isfinite(logits)).any(axis=1).sum())
+    if broken:
+        raise ArtifactError(
+            f"{model}: the logits of {broken:,} of {len(logits):,} images are infinite or no "
+            "numbers (NaN); look for values that overflow: pixels that are not normalised, layers "
+            "without normalisation, weights of a training that diverged"
+        )
 
 
 def score(

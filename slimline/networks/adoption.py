@@ -19,6 +19,7 @@ from slimline.networks import (
     checkpoint_file,
     class_order,
     classifier,
+    discovery,
     pretrained,
     state,
 )
@@ -105,7 +106,7 @@ def _from_tensors(
 
     def adopt(network: nn.Module) -> None:
         nonlocal account
-        account = pretrained.adopt(network, tensors, source=source, stem=entry.stem, head=head)
+        account = pretrained.adopt(network, tensors, source=source, stems=entry.stems, head=head)
 
     network = classifier.make(architecture, adopt)
     print(f"{source}: {account}")
@@ -152,13 +153,16 @@ def _from_ours(
         _refuse_other_frame(frame.height, frame.crop, split.preprocessing, source)
         channels = made.channels
     elif channels != made.channels:
-        if not takes_images(network.get_submodule(entry.stem)):
-            raise PretrainedError(
-                f"{folder.path}: is a model of images of {made.channels} channels, the data's have "
-                f"{channels}, and its first layer, {entry.stem}, can only be kept as it is"
-            )
-        _change_channels(network, f"{entry.stem}", channels)
-        account.resized[f"{entry.stem}.weight"] = f"{made.channels} -> {channels} channels"
+        # Branches that were merged are called otherwise.
+        names = discovery.readers(network, channels=made.channels, size=frame.height)
+        for name in names or entry.stems:
+            if not takes_images(network.get_submodule(name)):
+                raise PretrainedError(
+                    f"{folder.path}: is a model of images of {made.channels} channels, the data's "
+                    f"have {channels}, and {name}, which reads them, can only be kept as it is"
+                )
+            _change_channels(network, name, channels)
+            account.resized[f"{name}.weight"] = f"{made.channels} -> {channels} channels"
     last = last_layer(network, entry)
     _refuse_other_count(folder.labels, network.state_dict().get(f"{last}.weight"), "", source)
     fitting = _with_head(

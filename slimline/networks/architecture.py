@@ -7,9 +7,10 @@ A family's file says in a line per network where it comes from; all that is done
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from slimline.errors import NetworkError
 
@@ -98,6 +99,13 @@ class Backbone:
     weights need not be defined in that order."""
     image_size: int | None = None
     """Pixels of the square images with which they were found: the network takes those."""
+    beside: tuple[str, ...] = ()
+    """Names of the other layers that read the image itself, as branches beside the stem do."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of all layers that read the image itself."""
+        return self.stem, *self.beside
 
     def outline(self, num_classes: int) -> nn.Module:
         """Return the network as published, to look at: names and shapes; values mean nothing.
@@ -125,7 +133,7 @@ class Backbone:
         else:
             network = self.publish(architecture.num_classes)
         if not (self.is_found and _has_stem(network, self, architecture)):
-            _replace_stem(network, self.stem, architecture, is_found=self.is_found)
+            _replace_stems(network, self, architecture)
         if architecture.activation != "keep":
             from slimline.networks import activations
 
@@ -160,20 +168,40 @@ def _set_split_widths(network: nn.Module, architecture: Architecture) -> None:
 
 
 def _has_stem(model: nn.Module, entry: Backbone, architecture: Architecture) -> bool:
-    """Return whether the first layer is already what the architecture says.
+    """Return whether all layers that read the image are already what the architecture says.
 
     Raises:
-        NetworkError: it is none that may be exchanged.
+        NetworkError: there is one that may not be exchanged.
+    """
+    stem = model.get_submodule(entry.stem)
+    wanted = (architecture.stem_stride, architecture.stem_kernel)
+    has_shape = stride_and_kernel(stem) == wanted
+    exchanged = {}
+    for name in entry.stems:
+        layer = model.get_submodule(name)
+        if takes_images(layer):
+            exchanged[name] = layer
+        else:
+            is_kept = has_shape or layer is not stem
+            _check_kept(layer, name, entry, architecture, has_shape=is_kept)
+    if has_shape and all(
+        layer.in_channels == architecture.channels for layer in exchanged.values()
+    ):
+        return True
+    for layer in exchanged.values():
+        _check_exchanged(layer, architecture, has_shape=has_shape)
+    _check_together(exchanged, entry, architecture)
+    return False
+
+
+def _check_exchanged(stem: nn.Conv2d, architecture: Architecture, *, has_shape: bool) -> None:
+    """Look at a first convolution that is to be exchanged.
+
+    Raises:
+        NetworkError: it may not be.
     """
     from torch import nn
 
-    stem = model.get_submodule(entry.stem)
-    has_shape = stride_and_kernel(stem) == (architecture.stem_stride, architecture.stem_kernel)
-    if not takes_images(stem):
-        return _is_kept(stem, entry, architecture, has_shape=has_shape)
-    assert isinstance(stem, nn.Conv2d)
-    if has_shape and stem.in_channels == architecture.channels:
-        return True
     if not has_shape and stem.stride[0] > max(2, stem.kernel_size[0] // 2):
         raise NetworkError(
             f"{architecture.backbone}: begins with patches of {stem.kernel_size[0]} x "
@@ -186,34 +214,62 @@ def _has_stem(model: nn.Module, entry: Backbone, architecture: Architecture) -> 
             f"only be kept as it is: write stem_stride: keep and stem_kernel: keep, with images of "
             f"{stem.in_channels} channels"
         )
-    return False
 
 
-def _is_kept(
-    stem: nn.Module, entry: Backbone, architecture: Architecture, *, has_shape: bool
-) -> bool:
-    """Return True where a first layer that takes no image stays as it is.
+def _check_together(
+    layers: Mapping[str, nn.Conv2d], entry: Backbone, architecture: Architecture
+) -> None:
+    """Look at convolutions that read the image side by side: what differs in them stays.
+
+    Raises:
+        NetworkError: it would not.
+    """
+    shapes = {name: stride_and_kernel(layer) for name, layer in layers.items()}
+    strides, kernels = (set(each) for each in zip(*shapes.values(), strict=True))
+    stride, kernel = shapes[entry.stem]
+    kept = []
+    if stride != architecture.stem_stride and len(strides) > 1:
+        kept.append("stem_stride: keep")
+    if kernel != architecture.stem_kernel and len(kernels) > 1:
+        kept.append("stem_kernel: keep")
+    if kept:
+        listed = ", ".join(
+            f"{name} ({each[1]} x {each[1]} pixels, stride {each[0]})"
+            for name, each in shapes.items()
+        )
+        raise NetworkError(
+            f"{architecture.backbone}: {len(shapes)} layers read the image side by side, each in "
+            f"its own way: {listed}; write {' and '.join(kept)}"
+            f"{_ANOTHER_FIRST if entry.takes_channels else ''}"
+        )
+
+
+_ANOTHER_FIRST = (
+    "; where another one is the first convolution, the network can say so: an attribute "
+    'pretrained_cfg = {"first_conv": "name.of.the.layer"} (docs/networks.md)'
+)
+
+
+def _check_kept(
+    layer: nn.Module, name: str, entry: Backbone, architecture: Architecture, *, has_shape: bool
+) -> None:
+    """Look at a layer that takes more or less than the image, and can only stay as it is.
 
     Raises:
         NetworkError: it cannot.
     """
     if has_shape and (entry.takes_channels or architecture.channels == _RGB):
-        return True
-    if entry.takes_channels:
-        more = (
-            "; where another one is the first convolution, the network can say so: an attribute "
-            'pretrained_cfg = {"first_conv": "name.of.the.layer"} (docs/networks.md)'
-        )
-    else:
-        more = f", with images of {_RGB} channels"
+        return
+    more = _ANOTHER_FIRST if entry.takes_channels else f", with images of {_RGB} channels"
+    which = f"its first layer, {name}," if name == entry.stem else f"{name} reads the image too,"
     raise NetworkError(
-        f"{architecture.backbone}: its first layer, {entry.stem}, is a {type(stem).__name__} that "
-        "takes no image, but what is made of it, and can only be kept as it is: write stem_stride: "
-        f"keep and stem_kernel: keep{more}"
+        f"{architecture.backbone}: {which} is a {type(layer).__name__} that takes no image, but "
+        "what is made of it, and can only be kept as it is: write stem_stride: keep and "
+        f"stem_kernel: keep{more}"
     )
 
 
-def takes_images(stem: nn.Module) -> bool:
+def takes_images(stem: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Return whether a first layer is a convolution over images, which may be exchanged.
 
     It is none where pixels are brought into channels before, or patches into rows.
@@ -232,28 +288,37 @@ def stride_and_kernel(stem: nn.Module) -> tuple[int, int]:
     return int(stem.stride[0]), int(stem.kernel_size[0])
 
 
-def _replace_stem(
-    model: nn.Module, name: str, architecture: Architecture, *, is_found: bool
-) -> None:
-    """Exchange the first convolution for one of the architecture's stride, kernel and channels."""
+def _replace_stems(model: nn.Module, entry: Backbone, architecture: Architecture) -> None:
+    """Exchange all convolutions over images; where those beside the stem differ, they keep that."""
+    layers = {name: model.get_submodule(name) for name in entry.stems}
+    before = stride_and_kernel(layers[entry.stem])
+    after = (architecture.stem_stride, architecture.stem_kernel)
+    for name, layer in layers.items():
+        if not takes_images(layer):
+            continue
+        own = stride_and_kernel(layer)
+        stride, kernel = (
+            new if each == old else each for each, old, new in zip(own, before, after, strict=True)
+        )
+        if entry.is_found and own == (stride, kernel):
+            stem = of_channels(layer, architecture.channels)
+        else:
+            stem = _of_shape(layer, architecture.channels, stride, kernel)
+        model.set_submodule(name, stem)
+
+
+def _of_shape(layer: nn.Conv2d, channels: int, stride: int, kernel: int) -> nn.Conv2d:
     from torch import nn
 
-    old = model.get_submodule(name)
-    assert isinstance(old, nn.Conv2d)
-    kernel = architecture.stem_kernel
-    if is_found and stride_and_kernel(old) == (architecture.stem_stride, kernel):
-        model.set_submodule(name, of_channels(old, architecture.channels))
-        return
-    is_patch = old.stride == old.kernel_size
-    stem = nn.Conv2d(
-        architecture.channels,
-        old.out_channels,
+    is_patch = layer.stride == layer.kernel_size
+    return nn.Conv2d(
+        channels,
+        layer.out_channels,
         kernel,
-        stride=architecture.stem_stride,
+        stride=stride,
         padding=0 if is_patch else kernel // 2,
-        bias=old.bias is not None,
+        bias=layer.bias is not None,
     )
-    model.set_submodule(name, stem)
 
 
 def of_channels(layer: nn.Conv2d, channels: int) -> nn.Conv2d:
@@ -264,8 +329,9 @@ def of_channels(layer: nn.Conv2d, channels: int) -> nn.Conv2d:
     from torch import nn
 
     made = copy.deepcopy(layer)
-    made.in_channels = channels
+    made.in_channels, made.groups = channels, math.gcd(layer.groups, channels)
     outputs, _, height, width = layer.weight.shape
-    made.weight = nn.Parameter(layer.weight.new_empty(outputs, channels, height, width))
+    shape = (outputs, channels // made.groups, height, width)
+    made.weight = nn.Parameter(layer.weight.new_empty(shape))
     made.reset_parameters()
     return made

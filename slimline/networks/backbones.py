@@ -69,7 +69,8 @@ def _looked_into(
         # What timm says of its networks is what is found, but that it names all of parallel stems
         # and of several heads.
         said = discovery.said_by(network, _NUM_CLASSES) if takes_channels else discovery.Said()
-        parts = discovery.find(network, order, said)
+        reading = discovery.readers(network, channels=3, size=size)
+        parts = discovery.find(network, order, said, reading)
     except NetworkError as error:
         where = _file(name) if takes_channels else name
         raise NetworkError(f"{where}: {error}") from None
@@ -82,6 +83,7 @@ def _looked_into(
     return replace(
         unknown,
         stem=parts.stem,
+        beside=parts.beside,
         head=f"{parts.head}.",
         stages=parts.stages,
         trunk=parts.trunk,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline.errors import NetworkError
+from slimline.networks.architecture import stride_and_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,6 +36,8 @@ class Parts:
 
     stem: str
     """The first convolution; a linear layer where the network begins with one."""
+    beside: tuple[str, ...]
+    """The other layers that read the image itself."""
     head: str
     """The last layer with weights, which gives the answer, or the part that ends in it."""
     trunk: tuple[str, ...]
@@ -100,8 +103,12 @@ def _answers(module: nn.Module, num_classes: int) -> bool:
     return bool(layers) and len(layers[-1].weight) == num_classes
 
 
-def find(network: nn.Module, order: Sequence[str], said: Said) -> Parts:
+def find(
+    network: nn.Module, order: Sequence[str], said: Said, reading: Sequence[str] = ()
+) -> Parts:
     """Return the parts of a network that calls its modules in that order.
+
+    `reading` are the layers that read the image itself, where they were found.
 
     Raises:
         NetworkError: it does not begin with a layer and end with another, or what is said of it is
@@ -110,7 +117,12 @@ def find(network: nn.Module, order: Sequence[str], said: Said) -> Parts:
     layers = [name for name in order if isinstance(network.get_submodule(name), _LAYERS)]
     if not layers:
         raise NetworkError("it calls no nn.Conv2d or nn.Linear")
-    stem = _called(order, "first_conv", said.first_conv or layers)[0]
+    if said.first_conv:
+        reading = _called(order, "first_conv", said.first_conv)
+        stem = reading[0]
+    else:
+        reading = reading if layers[0] in reading else layers[:1]
+        stem = _first_convolution(network, layers, reading)
     head = _called(order, "classifier", said.classifier or layers)[-1]
     if stem == head:
         raise NetworkError(f"it has a single layer, {stem}")
@@ -122,7 +134,18 @@ def find(network: nn.Module, order: Sequence[str], said: Said) -> Parts:
     _check_stages(order, said.stages, stem, head)
     trunk = _trunk(network, order, (stem, head), said.stages)
     found = tuple(part for part in trunk if _has_layers(network.get_submodule(part)))
-    return Parts(stem, head, tuple(trunk), said.stages or found)
+    beside = tuple(each for each in reading if each != stem)
+    return Parts(stem, beside, head, tuple(trunk), said.stages or found)
+
+
+def _first_convolution(network: nn.Module, layers: Sequence[str], reading: Collection[str]) -> str:
+    """Return the layer that is called first; of branches that are added, the one that sees most."""
+    begin = itertools.takewhile(lambda each: each in reading, layers)
+    shapes = {name: stride_and_kernel(network.get_submodule(name)) for name in begin}
+    stride, _ = shapes[layers[0]]
+    return max(
+        (each for each in shapes if shapes[each][0] == stride), key=lambda each: shapes[each]
+    )
 
 
 def _called(order: Sequence[str], key: str, names: Sequence[str]) -> list[str]:
@@ -188,6 +211,40 @@ def run(network: nn.Module, *, channels: int, size: int) -> list[str]:
     return list(called)
 
 
+def readers(network: nn.Module, *, channels: int, size: int) -> list[str]:
+    """Return the layers that read the image itself, in the order in which they are called.
+
+    They are those to which a gradient leads back from no other layer: a first convolution, those
+    beside it, and what a skip from the image ends in. Empty where that cannot be told.
+    """
+    found: dict[str, None] = {}
+
+    def note(name: str) -> Any:
+        def hook(_: object, given: tuple[object, ...], returned: Tensor) -> Tensor:
+            if any(isinstance(each, Tensor) and each.requires_grad for each in given):
+                found.setdefault(name)
+            return returned.detach()
+
+        return hook
+
+    layers = [pair for pair in network.named_modules() if isinstance(pair[1], _LAYERS)]
+    trained = [each for each in network.parameters() if each.requires_grad]
+    hooks = [each.register_forward_hook(note(name)) for name, each in layers]
+    try:
+        network.requires_grad_(False)
+        with torch.enable_grad():
+            image = torch.zeros(2, channels, size, size, requires_grad=True)
+            _answer_to(network, image.clone())
+    except NetworkError:
+        return []
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for each in trained:
+            each.requires_grad_(True)
+    return list(found)
+
+
 def decides(network: nn.Module, part: str, *, channels: int, size: int) -> bool:
     """Return whether the answer depends on what a part returns, as it does on its head.
 
@@ -209,15 +266,19 @@ def decides(network: nn.Module, part: str, *, channels: int, size: int) -> bool:
 
 
 def _answer(network: nn.Module, *, channels: int, size: int) -> object:
+    with torch.no_grad():
+        return _answer_to(network, torch.zeros(2, channels, size, size))
+
+
+def _answer_to(network: nn.Module, images: Tensor) -> object:
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad():
-            return network(torch.zeros(2, channels, size, size))
+        return network(images)
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetworkError(
-            f"does not run on images of {channels} x {size} x {size}: {reason}"
+            f"does not run on images of {' x '.join(map(str, images.shape[1:]))}: {reason}"
         ) from error
     finally:
         network.train(was_training)

@@ -199,14 +199,19 @@ def _is_packaged(weights: PretrainedWeights | None) -> bool:
 
 
 def adopt(
-    network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, stem: str, head: str
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    source: str,
+    stems: Collection[str],
+    head: str,
 ) -> Account:
     """Load into a network what fits, and return what became of each tensor.
 
-    Only the stem is resized, its kernel by area and its channels from grey to RGB and back, and
-    embeddings of positions for images of another size. Another tensor of another shape is left
-    out, as that of a head for other classes. `stem` is the name of
-    the first convolution, `head` the prefix of the parameters that classify.
+    Only the stems are resized, their kernels by area and their channels from grey to RGB and back,
+    and embeddings of positions for images of another size. Another tensor of another shape is left
+    out, as that of a head for other classes. `stems` are the names of the convolutions that read
+    the image, `head` the prefix of the parameters that classify.
 
     Raises:
         PretrainedError: the tensors are those of another network.
@@ -214,6 +219,7 @@ def adopt(
     from slimline.networks import state
 
     own = network.state_dict()
+    reading = {f"{stem}.weight" for stem in stems}
     account, fitting = Account(), {}
     for name, tensor in tensors.items():
         if name not in own:
@@ -223,9 +229,15 @@ def adopt(
         shapes = f"{list(tensor.shape)} -> {list(wanted)}"
         if tensor.shape == wanted:
             account.matched.append(name)
-        elif name == f"{stem}.weight" and _can_be_resized(tensor, wanted):
+        elif name in reading and _can_be_resized(tensor, wanted):
             tensor = resize_stem(tensor, channels=wanted[1], kernel=wanted[2])
             account.resized[name] = shapes
+        elif name in reading and tensor.dim() == 4 and len(tensor) == wanted[0]:
+            raise PretrainedError(
+                f"{source}: {name} takes other maps than the image alone, so that it cannot be "
+                f"brought to images of other channels ({shapes}): take data of as many as it was "
+                "trained with"
+            )
         elif (positions := _resized_positions(name, tensor, wanted)) is not None:
             tensor = positions
             account.resized[name] = shapes

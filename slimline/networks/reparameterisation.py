@@ -51,7 +51,8 @@ def merged(model: Classifier) -> Classifier:
         raise NetworkError(
             f"{model.architecture.backbone}: with its branches merged ({names[0]} and "
             f"{len(names) - 1} more) it answers otherwise, by {float(difference):.3g} of "
-            f"{float(spread):.3g}: a `{_METHODS[0]}` of its modules is wrong"
+            f"{float(spread):.3g}: a `{_METHODS[0]}` of its modules is wrong, or goes by the "
+            "stride that its first layer was published with: write stem_stride: keep"
         )
     print(f"{model.architecture.backbone}: the branches of {len(names)} blocks are merged")
     architecture = replace(model.architecture, reparameterised=True)
@@ -78,7 +79,15 @@ def merge(network: nn.Module) -> list[str]:
             found.append(name)
         if name in found:  # Much published code detaches what it has just merged.
             network.get_submodule(name).requires_grad_(is_trained)
+            _tell_channels(network.get_submodule(name))
     return found
+
+
+def _tell_channels(block: nn.Module) -> None:
+    """Let convolutions say what they take: a block may go by what it was made with, in colour."""
+    for layer in block.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.in_channels = layer.weight.shape[1] * layer.groups
 
 
 def _is_command(module: nn.Module, name: str) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import operator
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 
 from slimline import attention_biases
 from slimline.errors import NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _UNTRACEABLE = (
     fx.proxy.TraceError,
@@ -57,6 +61,94 @@ class _Tracer(fx.Tracer):
             raise
 
 
+class _Value(fx.Proxy):
+    """A node whose value for the example is known, wherever Python asks for a number."""
+
+    def __int__(self) -> int:
+        return int(self._known())
+
+    def __index__(self) -> int:
+        return operator.index(self._known())
+
+    def __float__(self) -> float:
+        return float(self._known())
+
+    def __len__(self) -> int:
+        tracer: Any = self.tracer
+        return len(tracer.values[self.node])
+
+    def __getattr__(self, k: str) -> fx.proxy.Attribute:
+        return _ValueAttribute(self, k)
+
+    def _known(self) -> Any:
+        tracer: Any = self.tracer
+        return tracer.known(self.node)
+
+
+class _ValueAttribute(_Value, fx.proxy.Attribute):
+    """An attribute of such a node, as its shape."""
+
+
+class _DecidingTracer(_Tracer):
+    """Follows the way that a network in evaluation mode takes with an example.
+
+    The shapes that it decides by, as in `if x.shape[1] == 4`, are computed on the side.
+    """
+
+    def __init__(self, example: Tensor, whole: frozenset[type[nn.Module] | nn.Module]) -> None:
+        super().__init__(whole)
+        self._example: Tensor | None = example
+        self._is_computing = False
+        self.values: dict[fx.Node, Any] = {}
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        self.values[node] = self._value(node)
+        return _Value(node, self)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        return bool(self.known(obj.node))
+
+    def known(self, node: fx.Node) -> Any:
+        """Return a value that follows from shapes alone."""
+        value = self.values[node]
+        if isinstance(value, Tensor):
+            raise fx.proxy.TraceError("it looks at the values of an image")
+        return value
+
+    def iter(self, obj: Any) -> Iterator[Any]:
+        return iter([obj[place] for place in range(len(self.values[obj.node]))])
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if self._is_computing:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if self._is_computing:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def _value(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            value, self._example = self._example, None
+            return node.args[0] if value is None and node.args else value
+        if node.op == "output":
+            return None
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self.values.__getitem__)
+        self._is_computing = True
+        try:
+            interpreter = fx.Interpreter(self.root, graph=self.graph)
+            return getattr(interpreter, node.op)(node.target, args, kwargs)
+        finally:
+            self._is_computing = False
+
+
 def trace(network: nn.Module) -> fx.GraphModule:
     """Return the network as a graph of layers; it shares the weights with the original."""
     return fx.GraphModule(network, graph(network))
@@ -70,9 +162,32 @@ def graph(network: nn.Module, *, with_whole_parts: bool = False) -> fx.Graph:
     Raises:
         NetworkError: what it calls depends on its input.
     """
+    return _graph(network, _Tracer, with_whole_parts=with_whole_parts)
+
+
+def graph_decided_by(example: Tensor, network: nn.Module) -> fx.Graph:
+    """Return the same of a network that decides by shapes: the way that such images take.
+
+    It is that of the network in evaluation mode, and numbers that it computes of shapes are those
+    of the example. Parts without a graph are kept whole.
+
+    Raises:
+        NetworkError: it decides by values of images.
+    """
+    computing = copy.deepcopy(network).cpu().eval()
+    with torch.no_grad():
+        return _graph(computing, partial(_DecidingTracer, example.cpu()), with_whole_parts=True)
+
+
+def _graph(
+    network: nn.Module,
+    make: Callable[[frozenset[type[nn.Module] | nn.Module]], _Tracer],
+    *,
+    with_whole_parts: bool,
+) -> fx.Graph:
     whole: frozenset[type[nn.Module] | nn.Module] = frozenset()
     while True:
-        tracer = _Tracer(whole)
+        tracer = make(whole)
         try:
             with attention_biases.computed_anew(network):
                 return tracer.trace(network)

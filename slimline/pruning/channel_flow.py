@@ -12,13 +12,14 @@ layers that it reads stay whole, and so do those that read what it returns as th
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, lcm, prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from slimline.errors import NetworkError
 from slimline.networks import tracing
 from slimline.pruning import followed_operators as operators
 from slimline.pruning import split_widths
@@ -103,6 +104,8 @@ class Flow:
 
     passed: Mapping[str, Tensor]
     """The numbers that any other node returns, by its name."""
+    decided: fx.Graph | None
+    """What calls what in a network that decides by the shape of its images, for such as it got."""
 
     def homes(self) -> dict[int, tuple[str, ...]]:
         """Return for each number the names of all layers at which it stands."""
@@ -116,20 +119,33 @@ class Flow:
         return {number: tuple(names) for number, names in homes.items()}
 
 
-def follow(network: nn.Module, num_inputs: int, *, like: Flow | None = None) -> Flow:
+def follow(
+    network: nn.Module,
+    num_inputs: int,
+    *,
+    like: Flow | None = None,
+    example: Tensor | None = None,
+) -> Flow:
     """Return where the channels of a network go that takes images of `num_inputs` channels.
 
     `like` is the flow of the same network when it was wider: what could be followed there must be
-    followed here.
+    followed here. A network may decide by the shape of its images: `example` are some.
 
     Raises:
         TracingError: what the network calls depends on its input, so that it has no graph.
         RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
     """
-    graph = tracing.graph(network, with_whole_parts=True)
+    graph = decided = None if like is None else like.decided
+    if graph is None:
+        try:
+            graph = tracing.graph(network, with_whole_parts=True)
+        except NetworkError:
+            if example is None:
+                raise
+            graph = decided = tracing.graph_decided_by(example, network)
     flow = _ChannelFlow(network, graph, like)
     flow.run(torch.zeros(1, num_inputs, 1, 1))
-    return flow.result()
+    return replace(flow.result(), decided=decided)
 
 
 def is_channelwise(layer: nn.Module) -> bool:
@@ -209,6 +225,7 @@ class _ChannelFlow(fx.Interpreter):
             self._splits,
             self._paths,
             {name: roots[numbers] for name, numbers in self._passed.items()},
+            None,
         )
 
     def run_node(self, n: fx.Node) -> Any:

@@ -50,7 +50,7 @@ class ChannelPlan:
             NetworkError: the network has no graph, since what it calls depends on its input.
         """
         self.network, self._num_inputs = network, example.shape[1]
-        self._flow = channel_flow.follow(network, self._num_inputs)
+        self._flow = channel_flow.follow(network, self._num_inputs, example=example)
         self._importance = _importance(self._flow, scores)
         self.split_widths = split_widths.collected(self._flow.splits)
         self._cost = cost.count(network, example)

@@ -3,7 +3,7 @@
 ONNX Runtime's own quantizer has its own (`slimline.quantization.onnxruntime_quantizers`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -41,6 +41,20 @@ def warning(num_flat: int, count: int) -> str:
     )
 
 
+def of_images(batches: Iterable[Tensor]) -> list[str]:
+    """Return what to say of calibration images, a sentence each, where no range tells of them.
+
+    Batches are [count, channels, height, width], normalised.
+    """
+    low, high = float("inf"), float("-inf")
+    num_flat = count = 0
+    for batch in batches:
+        low, high = min(low, batch.min().item()), max(high, batch.max().item())
+        num_flat, count = num_flat + count_flat(batch), count + len(batch)
+    told = (warning(num_flat, count), _of_constant("the input", low) if low == high else "")
+    return [each for each in told if each]
+
+
 def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], None]) -> list[str]:
     """Give each activation the range that a calibrator chooses; ranges of weights stay.
 
@@ -65,6 +79,13 @@ def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], Non
     left_out = [(each.set_range(calibrator), each.name) for each in watched]
     of_values = [told for each in watched if (told := each.told())]
     return [*of_values, *_of_cuts(left_out, calibrator)]
+
+
+def _of_constant(name: str, value: float) -> str:
+    return (
+        f"warning: {name} is {value:.3g} in all calibration images, of which no range can be "
+        "found: look at where data.calibration_images are taken from"
+    )
 
 
 def _of_cuts(left_out: list[tuple[float, str]], calibrator: Calibrator) -> list[str]:
@@ -141,10 +162,7 @@ class _Watched:
     def told(self) -> str:
         """Return what to say of the values; empty: nothing."""
         if self._low == self._high:
-            return (
-                f"warning: {self.name} is {self._low:.3g} in all calibration images, of which no "
-                "range can be found: look at where data.calibration_images are taken from"
-            )
+            return _of_constant(self.name, self._low)
         ratio = max(map(_times_the_middle, self._of_channels.values()), default=1.0)
         if ratio < _LOPSIDED:
             return ""

@@ -12,6 +12,7 @@ from torch import fx
 from slimline import files
 from slimline.artifacts import description, model_folder, model_interface
 from slimline.artifacts.model_interface import LOGITS, Interface
+from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_pixels import RawPixels
 from slimline.data.split_files import Split
 from slimline.errors import ParityError
@@ -20,14 +21,15 @@ from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.parity import int8_parity, layer_parity, rounding_noise
 from slimline.parity.int8_parity import Logits, Parity
-from slimline.quantization import float_operators, mixed_record, qat
+from slimline.quantization import float_operators, logit_steps, mixed_record, qat
 from slimline.quantization.operators import WEIGHTED, tensor_inputs
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 from slimline.targets import runtimes
 from slimline.targets.exporters import EXPORTERS
 from slimline.targets.onnxruntime import interface, onnx_file
+from slimline.targets.onnxruntime.passes.answer_pair import Steps
 from slimline.targets.registry import ONNX_RUNTIME
-from slimline.targets.runtimes import RUNTIMES
+from slimline.targets.runtimes import RUNTIMES, Deployable
 from slimline.targets.schemes import SCHEMES, SchemeChooser
 from slimline.training import loop
 
@@ -36,6 +38,9 @@ _SAME = 1e-5
 
 _ROUNDING = 1e-4
 """Share of the largest logit that sums of floats may be off in two ways to run a file."""
+
+_HALF = 0.5 + 0.1
+"""Steps that rounding may move a logit by, as it may any byte (`slimline.parity.layer_parity`)."""
 
 _RUNTIME = "ONNX Runtime, running the file as it is"
 
@@ -68,14 +73,17 @@ def save(
     *,
     parent: Path,
     num_threads: int,
+    calibration: Split | None = None,
 ) -> Parity:
     """Convert a fake-quant model, write its folder, and return how the two compare.
+
+    Where settings quantize logits, their range is that of `calibration`, or else of `validation`.
 
     Raises:
         ParityError: they differ by more than the settings allow, or in a layer by more than
             rounding; nothing is written then.
     """
-    runtime, exporter = RUNTIMES[ONNX_RUNTIME], EXPORTERS[ONNX_RUNTIME]
+    exporter = EXPORTERS[ONNX_RUNTIME]
     options = settings.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
     trained = loop.predict(model.network, validation, model.preprocessing)
     assert isinstance(model.network, fx.GraphModule)
@@ -85,22 +93,24 @@ def save(
     with files.replacing(target) as folder:
         path = folder / description.ONNX
         about = exporter.write(converted, model.example, path, **options)
-        written, optimised = (
-            runtimes.predict(
-                partial(
-                    runtime.run,
-                    runtime.load(path, num_threads=num_threads, optimised=optimised),
-                ),
-                validation.images,
-                model.preprocessing,
-            )
-            for optimised in (False, True)
+        written, optimised = _both_ways(
+            path, validation, model.preprocessing, num_threads=num_threads
         )
         logits = trained.numpy(), written, optimised
-        compared = int8_parity.compare(*logits, validation.labels)
         rows = int8_parity.to_look_into(*logits)
         images = model.preprocessing.normalise(validation.images[rows])
         _check_layers(network, path, images, rows, logits, num_threads=num_threads)
+        step = 0.0
+        if settings.quantized_logits:
+            calibrated = Deployable(path).predict(
+                (calibration or validation).images, model.preprocessing, num_threads=num_threads
+            )
+            steps = logit_steps.find(network, calibrated)
+            interface.round_logits(path, steps)
+            rounded = _both_ways(path, validation, model.preprocessing, num_threads=num_threads)
+            check_rounding(steps, (written, optimised), rounded)
+            (written, optimised), step = rounded, float(steps.scale)
+        compared = int8_parity.compare(trained.numpy(), written, optimised, validation.labels)
         check_accuracy(compared, settings)
         asked = model_interface.of(
             model.preprocessing, takes=settings.input, answers=settings.answer
@@ -126,9 +136,47 @@ def save(
             metadata=metadata,
             paired=settings.form == "portable",
         )
-        check_interface(asked, path, validation, written, optimised, num_threads=num_threads)
+        check_interface(
+            asked, path, validation, written, optimised, step=step, num_threads=num_threads
+        )
         description.write(folder, content)
     return compared
+
+
+def _both_ways(
+    path: Path, images: Split, frame: Preprocessing, *, num_threads: int
+) -> tuple[Logits, Logits]:
+    """Return what a file answers, run as it is written and as ONNX Runtime optimises it."""
+    runtime = RUNTIMES[ONNX_RUNTIME]
+    written, optimised = (
+        runtimes.predict(
+            partial(runtime.run, runtime.load(path, num_threads=num_threads, optimised=optimised)),
+            images.images,
+            frame,
+        )
+        for optimised in (False, True)
+    )
+    return written, optimised
+
+
+def check_rounding(
+    steps: Steps, before: tuple[Logits, Logits], rounded: tuple[Logits, Logits]
+) -> None:
+    """Refuse a file whose quantized logits are further from what they were than half a step.
+
+    Both are of all validation images, as written and as optimised.
+
+    Raises:
+        ParityError: some are.
+    """
+    for plain, found, how in zip(before, rounded, ("written", "optimised"), strict=True):
+        difference = float(np.abs(found - steps.clip(plain)).max() / steps.scale)
+        if not difference <= _HALF:  # NaN is not
+            raise ParityError(
+                f"int8_export: with quantized_logits {_RUNTIME} {how}, gives logits "
+                f"{difference:.3g} steps from those without, where rounding explains half a step: "
+                "please report it; int8_export.quantized_logits: false goes around it"
+            )
 
 
 def check_interface(
@@ -138,11 +186,13 @@ def check_interface(
     written: Logits,
     optimised: Logits,
     *,
+    step: float = 0.0,
     num_threads: int,
 ) -> None:
     """Refuse a file that answers otherwise since it takes pixels or gives probabilities.
 
-    `written` and `optimised` are the logits before, run either way.
+    `written` and `optimised` are the logits before, run either way, in steps of `step` where they
+    are quantized: a float sum that is added in another order may turn one of them by a step.
 
     Raises:
         ParityError: it does.
@@ -153,8 +203,12 @@ def check_interface(
     for before, is_optimised in ((written, False), (optimised, True)):
         loaded = runtime.load(path, num_threads=num_threads, optimised=is_optimised)
         found = runtimes.predict(partial(runtime.run, loaded), validation.images, asked.frame)
-        expected = before if asked.answers == LOGITS else np.exp(softmax.log_shares(before))
-        difference = float(np.abs(found - expected).max())
+        if asked.answers == LOGITS:
+            expected, allowed = before, step
+        else:
+            expected = np.exp(softmax.log_shares(before))
+            allowed = expected * np.expm1(2 * step)
+        difference = float(np.maximum(np.abs(found - expected) - allowed, 0).max())
         if not difference <= _SAME * float(np.abs(expected).max()):  # NaN is not
             raise ParityError(
                 f"int8_export: with input {asked.frame!r} and answer {asked.answers} the file "

@@ -8,8 +8,9 @@ files are cleaned as ours is.
 import contextlib
 import logging
 import math
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from onnxruntime import quantization as ort_quantization
+from onnxruntime.quantization import calibrate
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -39,8 +42,13 @@ from slimline.training.scores import Score
 LINEAR_SHARE = "linear_share"
 """Key of `model.json`: percent of the weights that dynamic quantization is about."""
 
+FLOAT16_WEIGHTS_ALONE = "float16_weights_alone"
+"""Key of `model.json`: values go beyond float16, so that weights alone are stored in it."""
+
 _LINEAR, _CONVOLUTIONS = ("MatMul", "Gemm"), ("Conv", "ConvTranspose")
-_CALIBRATION_BATCH = 50
+_CALIBRATION_BATCH, _BATCHES_LOOKED_AT = 50, 4
+_FLOAT = onnx.TensorProto.FLOAT
+_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 _METHODS: dict[Calibrator, Any] = {
     "minmax": ort_quantization.CalibrationMethod.MinMax,
     "entropy": ort_quantization.CalibrationMethod.Entropy,
@@ -69,13 +77,13 @@ def quantize_static(
         ArtifactError: ONNX Runtime's calibrator cannot handle the model, as where an activation is
             nearly the same everywhere.
     """
-    frame = description.frame(source)
+    frame, size = description.frame(source), _batch_size(len(calibration), calibrator)
 
     def quantize(prepared: Path, raw: Path) -> None:
         ort_quantization.quantize_static(
             prepared,
             raw,
-            _Reader(calibration, frame),
+            _Reader(calibration, frame, size=size),
             quant_format=ort_quantization.QuantFormat.QDQ,
             per_channel=settings.weights == "per_channel",
             reduce_range=settings.weight_bits == 7,
@@ -95,6 +103,13 @@ def quantize_static(
         ) from error
 
 
+def _batch_size(count: int, calibrator: Calibrator) -> int:
+    """Return how many images are fed at once: what counts values takes batches of one size."""
+    if calibrator == "minmax":
+        return _CALIBRATION_BATCH
+    return next(each for each in range(_CALIBRATION_BATCH, 0, -1) if count % each == 0)
+
+
 def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: int) -> None:
     """Write a folder with `quantize_dynamic` of another folder's model.
 
@@ -106,17 +121,83 @@ def save_dynamic(target: Path, source: Path, validation: Split, *, num_threads: 
 
 
 def save_float16(target: Path, source: Path, validation: Split, *, num_threads: int) -> None:
-    """Write a folder with another folder's model in float16."""
-    model = to_float16(description.onnx_path(source))
-    _save(target, source, validation, model, {}, num_threads=num_threads)
+    """Write a folder with another folder's model in float16.
+
+    Where weights are beyond float16's largest number, or values are, for some of the first images,
+    weights alone are stored so, those that fit, and `model.json` says it. ONNX Runtime itself
+    computes in float32 on most CPUs, where nothing would be seen of it.
+    """
+    path, frame = description.onnx_path(source), description.frame(source)
+    is_float16 = _fit_float16(onnx.load(path).graph.initializer) and (
+        _largest_value(path, validation, frame) <= _LARGEST_FLOAT16
+    )
+    if is_float16:
+        loss = _save(target, source, validation, to_float16(path), {}, num_threads=num_threads)
+        is_float16 = math.isfinite(loss)
+    if not is_float16:
+        print(
+            f"{source}: values or weights go beyond 65,504, float16's largest number; weights "
+            "alone are stored in float16, and computed with in float32"
+        )
+        told = {FLOAT16_WEIGHTS_ALONE: True}
+        model = to_float16_weights(path)
+        _save(target, source, validation, model, told, num_threads=num_threads)
 
 
 def to_float16(path: Path) -> onnx.ModelProto:
     """Return a float .onnx with weights and values in float16; what goes in and out is float32."""
-    converted = OnnxModel(convert_float_to_float16(onnx.load(path), keep_io_types=True))
-    converted.topological_sort()  # its casts stand at the end
+    converted = OnnxModel(
+        convert_float_to_float16(
+            onnx.load(path), keep_io_types=True, max_finite_val=_LARGEST_FLOAT16
+        )
+    )
+    # Its casts stand at the end, and a value that two float32 operators read is cast twice.
+    nodes = {tuple(node.output): node for node in converted.model.graph.node}
+    del converted.model.graph.node[:]
+    converted.model.graph.node.extend(nodes.values())
+    converted.topological_sort()
     model: onnx.ModelProto = converted.model
     return model
+
+
+def to_float16_weights(path: Path) -> onnx.ModelProto:
+    """Return a float .onnx that stores weights in float16 and computes in float32.
+
+    Constants of more than one axis, where none of their numbers is beyond float16's largest.
+    """
+    model = onnx.load(path)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != _FLOAT or len(tensor.dims) < 2 or not _fit_float16([tensor]):
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}_float16"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=_FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def _fit_float16(constants: Iterable[onnx.TensorProto]) -> bool:
+    """Whether no finite number of them is beyond float16's largest."""
+    values = (numpy_helper.to_array(each) for each in constants if each.data_type == _FLOAT)
+    return all(
+        np.abs(each[np.isfinite(each)]).max(initial=0) <= _LARGEST_FLOAT16 for each in values
+    )
+
+
+def _largest_value(path: Path, split: Split, frame: Preprocessing) -> float:
+    """Return the largest size of what a model's operators answer, for the first images."""
+    with tempfile.TemporaryDirectory() as scratch:
+        calibrator = calibrate.create_calibrator(
+            shutil.copy(path, scratch),  # beside which it writes
+            augmented_model_path=str(Path(scratch) / "augmented.onnx"),
+            calibrate_method=ort_quantization.CalibrationMethod.MinMax,
+        )
+        calibrator.collect_data(_Reader(split, frame, batches=_BATCHES_LOOKED_AT))
+        ranges = calibrator.compute_data().values()
+    return max(float(np.abs(each.range_value).max()) for each in ranges)
 
 
 def _save(
@@ -127,8 +208,8 @@ def _save(
     told: dict[str, Any],
     *,
     num_threads: int,
-) -> None:
-    """Write a folder with what was made of another folder's model."""
+) -> float:
+    """Write a folder with what was made of another folder's model; return its validation loss."""
     content = describe(source, settings=None, data="")
     with files.replacing(target) as folder:
         path = folder / description.ONNX
@@ -137,6 +218,7 @@ def _save(
         found = score(path, frame, validation, num_threads=num_threads)
         content[description.VALIDATION_TOP1] = found.top1
         description.write(folder, content | told | versions(path))
+    return found.loss
 
 
 def quantize_dynamic(path: Path) -> onnx.ModelProto:
@@ -201,12 +283,18 @@ def describe(source: Path, settings: Params | None, *, data: str) -> dict[str, A
 
 
 class _Reader(ort_quantization.CalibrationDataReader):  # type: ignore[misc]
-    """Feeds the calibration split to ONNX Runtime's calibrator."""
+    """Feeds a split, or its first batches, to ONNX Runtime's calibrator."""
 
-    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        batches: int | None = None,
+        size: int = _CALIBRATION_BATCH,
+    ) -> None:
+        starts = range(0, len(split), size)[:batches]
         self._batches: Iterator[NDArray[np.float32]] = (
-            preprocessing.normalise(split.images[start : start + _CALIBRATION_BATCH])
-            for start in range(0, len(split), _CALIBRATION_BATCH)
+            preprocessing.normalise(split.images[start : start + size]) for start in starts
         )
 
     def get_next(self) -> dict[str, Any] | None:

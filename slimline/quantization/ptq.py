@@ -14,18 +14,25 @@ from slimline.artifacts import description, model_folder
 from slimline.data.split_files import Split
 from slimline.errors import ParamsError
 from slimline.networks.classifier import Classifier
-from slimline.quantization import mixed_precision, mixed_record, onnxruntime_quantizers, qat
+from slimline.quantization import (
+    calibration,
+    mixed_precision,
+    mixed_record,
+    onnxruntime_quantizers,
+    qat,
+)
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.settings import Int8PtqParams
 from slimline.targets.onnxruntime import exporter, onnx_file, to_onnx
 from slimline.targets.onnxruntime.passes import lone_float_layers, order
+from slimline.training import loader
 from slimline.training.scores import Score
 
 
 def save(
     target: Path,
     source: Path,
-    calibration: Split,
+    calibration_images: Split,
     validation: Split,
     settings: Int8PtqParams,
     tables: mixed_precision.MixedTables,
@@ -42,13 +49,17 @@ def save(
     """
     model = model_folder.load(source)
     choices = mixed_precision.choose(model, settings.mixed, tables, section="int8_ptq")
-    content = onnxruntime_quantizers.describe(source, settings, data=calibration.digest)
+    content = onnxruntime_quantizers.describe(source, settings, data=calibration_images.digest)
     content["mixed"] = [each.to_dict() for each in choices]
     floats = mixed_record.float_layers(choices)
+    if settings.quantizer == "onnxruntime":  # which says nothing of them
+        batches = loader.fixed_batches(calibration_images, model.preprocessing)
+        for told in calibration.of_images(images for images, _ in batches):
+            print(told)
     with files.replacing(target) as folder, tempfile.TemporaryDirectory() as scratch:
         paths = {name: Path(scratch) / f"{name}.onnx" for name in settings.calibrators}
         for name, path in paths.items():
-            _write(path, source, model, calibration, settings, name, float_layers=floats)
+            _write(path, source, model, calibration_images, settings, name, float_layers=floats)
         frame = description.frame(source)
         tried = {
             name: onnxruntime_quantizers.score(path, frame, validation, num_threads=num_threads)
@@ -68,7 +79,7 @@ def _write(
     path: Path,
     source: Path,
     model: Classifier,
-    calibration: Split,
+    calibration_images: Split,
     settings: Int8PtqParams,
     calibrator: Calibrator,
     *,
@@ -77,12 +88,12 @@ def _write(
     if settings.quantizer == "onnxruntime":
         nodes = _nodes(description.onnx_path(source), model, float_layers)
         quantized = onnxruntime_quantizers.quantize_static(
-            source, calibration, settings, calibrator, float_nodes=nodes
+            source, calibration_images, settings, calibrator, float_nodes=nodes
         )
         to_onnx.save(order.apply(quantized, lone_float_layers.keep_float), path)
         return
     prepared = qat.prepare_as(settings, model, float_layers)
-    qat.calibrate(prepared, calibration, model, calibrator)
+    qat.calibrate(prepared, calibration_images, model, calibrator)
     exporter.write(qat.convert(prepared), model.example, path)
 
 

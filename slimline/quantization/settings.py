@@ -123,6 +123,12 @@ class Int8ExportParams(ParityBounds):
     answer: Literal["logits", "probabilities"]
     """What the .onnx answers: logits, or their softmax."""
 
+    quantized_logits: bool
+    """Whether a quantize and a dequantize node stand behind the logits, in front of a softmax:
+    compilers as Qualcomm's QNN leave the layer that answers to the CPU without. The answer stays
+    float32, in 255 steps of the range that logits have on the calibration images, and is rounded by
+    up to half a step."""
+
     form: Literal["fastest", "portable"]
     """How the .onnx is spelled: as ONNX Runtime is fastest, with bytes that are moved as they are;
     or every operator between a quantize and a dequantize node, each byte with one meaning, as other

@@ -242,7 +242,7 @@ class Report:
             *self._more_training(),
             *self._noisy_run(),
             *self._slow_int8(),
-            *self._slow_float16(),
+            *self._what_float16_brings(),
             *self._in_float(),
             *self._useless_zeros(),
             *self._undone_round(),
@@ -291,9 +291,16 @@ class Report:
             if each.is_int8 and self._is_slower(each, before)
         ]
 
-    def _slow_float16(self) -> list[str]:
+    def _what_float16_brings(self) -> list[str]:
         half = self.results.variants.get(_FLOAT16)
-        if half is None or half.speedup > _FASTER * self.results.variants[half.parent].speedup:
+        if half is None:
+            return []
+        if self.descriptions.get(_FLOAT16, {}).get("float16_weights_alone"):
+            return [
+                f"Values or weights of {half.parent} go beyond 65,504, float16's largest number: "
+                f"{_FLOAT16} stores weights alone in 16 bits, and computes in float32."
+            ]
+        if half.speedup > _FASTER * self.results.variants[half.parent].speedup:
             return []
         return [
             f"{_FLOAT16} is no faster than {half.parent}, which it came from, on this CPU, where "

@@ -4,7 +4,7 @@ A module for each part, as for all targets: as code, a stage counts the parts wh
 """
 
 from slimline.lazy_registry import Registry
-from slimline.targets.registry import DEVICE_TARGETS
+from slimline.targets.device_registry import DEVICE_TARGETS
 from slimline.targets.runtimes import Runtime
 
 RUNTIMES: Registry[Runtime] = DEVICE_TARGETS.part("runtime")

@@ -1,6 +1,7 @@
 """The table of targets, runtimes that models are written for. Adding one: a folder, a line here.
 
-Its name stands here twice more: among those that `targets` may have, and in their own table.
+Its name stands twice more in `slimline.targets.device_registry`: among those that `targets` may
+have, and in their own table.
 
 A target has three parts, a file each: `runtime` loads a file, runs it and looks into it, without
 torch (`slimline.targets.runtimes`); `scheme` says what is quantized how for it
@@ -8,27 +9,18 @@ torch (`slimline.targets.runtimes`); `scheme` says what is quantized how for it
 """
 
 from types import ModuleType
-from typing import Literal, TypeAlias
 
 from slimline.lazy_registry import Registry
 
 ONNX_RUNTIME = "onnxruntime"
 """The target of every model of the chain, and of the product."""
 
-DeviceTarget: TypeAlias = Literal["executorch"]
-"""What `targets` in params.yaml may name: all others."""
-
 TARGETS: Registry[ModuleType] = Registry(
     {
         "onnxruntime": "slimline.targets.onnxruntime",
         "executorch": "slimline.targets.executorch",
+        "litert": "slimline.targets.litert",
     },
     always=("onnxruntime",),
 )
 """All of them, so that any file can be run. As code of a stage counts what each of them runs."""
-
-DEVICE_TARGETS: Registry[ModuleType] = Registry(
-    {"executorch": "slimline.targets.executorch"}, always=("executorch",)
-)
-"""Those that `targets` may name. As code they count where they are used: a change in one of them
-trains nothing again (`slimline.targets.device_runtimes`)."""

@@ -1,5 +1,9 @@
 """In which order of bytes a network is run: channels last, where it can be."""
 
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
 import torch
 from torch import Tensor, fx, nn
 
@@ -8,6 +12,9 @@ from slimline.training import determinism
 _REFUSED = "view size is not compatible"
 """What torch says of `x.view(x.size(0), -1)` of maps whose channels are last."""
 
+_LONGEST_VECTOR = 16
+"""Floats in a register."""
+
 
 @torch.no_grad()
 def of(network: nn.Module, images: Tensor) -> torch.memory_format:
@@ -15,6 +22,9 @@ def of(network: nn.Module, images: Tensor) -> torch.memory_format:
 
     A graph of operators is none of a user's: it reshapes, and never views.
     """
+    is_astray = any(_writes_astray(*each) for each in _convolutions(network))
+    if is_astray and images.device.type == "cpu":
+        return torch.contiguous_format
     if isinstance(network, fx.GraphModule):
         return determinism.MEMORY_FORMAT
     network.to(memory_format=determinism.MEMORY_FORMAT)
@@ -25,3 +35,30 @@ def of(network: nn.Module, images: Tensor) -> torch.memory_format:
             raise
         return torch.contiguous_format
     return determinism.MEMORY_FORMAT
+
+
+def _convolutions(network: nn.Module) -> Iterator[tuple[Tensor, Sequence[int], int]]:
+    """Yield weights, stride and groups of each convolution over images."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            yield layer.weight, layer.stride, layer.groups
+    graph = network.graph if isinstance(network, fx.GraphModule) else fx.Graph()
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.conv2d.default):
+        source: Any = node.args[1]
+        while isinstance(source, fx.Node) and source.op != "get_attr":  # behind fake-quant
+            source = source.args[0] if source.args else None
+        if not isinstance(source, fx.Node):
+            continue  # weights that the network computes
+        weight = attrgetter(str(source.target))(network)
+        stride = node.args[3] if len(node.args) > 3 else (1, 1)
+        yield weight, stride, node.args[6] if len(node.args) > 6 else 1
+
+
+def _writes_astray(weight: Tensor, stride: Sequence[int], groups: int) -> bool:
+    """Whether torch's gradient of these weights writes where it should not, on a CPU.
+
+    With channels last, torch 2.14.1 does for kernels of one pixel with a stride and fewer inputs
+    than a vector register has floats: 8 were seen with AVX2, 16 are taken for AVX-512.
+    """
+    is_thin = groups == 1 and weight.shape[1] < _LONGEST_VECTOR
+    return is_thin and weight.shape[2:].numel() == 1 and max(stride) > 1

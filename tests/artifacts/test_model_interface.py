@@ -27,6 +27,11 @@ def test_without_a_word_it_is_normalised_images_and_logits(folder: Path) -> None
     assert model_interface.read(folder) == Interface(tiny_model.FRAME, "logits")
 
 
+def test_bytes_in_steps_of_a_range_are_made_of_normalised_images(folder: Path) -> None:
+    change(folder, {"input": {"dtype": "int8", "layout": "nhwc", "scale": 0.01, "zero_point": -3}})
+    assert model_interface.read(folder) == Interface(tiny_model.FRAME, "logits")
+
+
 @pytest.mark.parametrize("takes", ["float32", "uint8", "uint8_nhwc"])
 @pytest.mark.parametrize("answers", ["logits", "probabilities"])
 def test_what_is_described_is_read(folder: Path, takes: str, answers: str) -> None:

@@ -1,11 +1,13 @@
 """No code that runs escapes the hashes: what stages opened against what they are said to run."""
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import toy
 
-from slimline.targets.executorch import installed
+from slimline.targets.executorch import installed as executorch
+from slimline.targets.litert import installed as litert
 
 ON_DEMAND = ("device_export", "device_evaluate")
 """They run where `targets` names a runtime, whose packages a test run may lack."""
@@ -29,20 +31,23 @@ def test_every_file_that_a_stage_opens_is_hashed(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not installed.versions()["executorch"], reason="requirements-executorch.lock is not installed"
-)
-def test_nor_does_what_another_runtime_runs(pipeline: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("installed", [executorch, litert], ids=["executorch", "litert"])
+def test_nor_does_what_another_runtime_runs(
+    pipeline: Path, tmp_path: Path, installed: ModuleType
+) -> None:
+    if not all(installed.versions().values()):
+        pytest.skip(f"{installed.LOCK} is not installed")
+    target = installed.__name__.split(".")[-2]
     folder = toy.clone(pipeline, tmp_path / "toy")
-    toy.set_params(folder, {"targets": ["executorch"]})
+    toy.set_params(folder, {"targets": [target]})
     watched = tmp_path / "opened"
     watched.mkdir()
     watch = {"PYTHONPATH": str(toy.ROOT / "tests" / "watch"), "WATCH_TARGET": str(watched)}
-    toy.dvc(folder, "repro", "device_evaluate@executorch", environment=watch)
+    toy.dvc(folder, "repro", f"device_evaluate@{target}", environment=watch)
     for stage in ON_DEMAND:
         found = set((watched / f"{stage}.txt").read_text().splitlines())
         assert f"stages/{stage}.py" in found
-        assert "slimline/targets/executorch/runtime.py" in found
+        assert f"slimline/targets/{target}/runtime.py" in found
         assert found - hashed(folder, stage) == set()
 
 

@@ -115,6 +115,7 @@ def test_the_machine_and_its_packages(capsys: pytest.CaptureFixture[str]) -> Non
         "python",
         "packages",
         "executorch",
+        "litert",
         "cpu",
         "threads",
         "accelerator",

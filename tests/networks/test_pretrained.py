@@ -22,7 +22,7 @@ def network(name: str = "resnet18", *, classes: int = 10, channels: int = 3, ker
 
 def test_a_file_of_the_same_network_fills_all_of_it() -> None:
     original, other = network(), network()
-    account = pretrained.adopt(other, original.state_dict(), source="", stem="conv1", head="fc.")
+    account = pretrained.adopt(other, original.state_dict(), source="", stems=["conv1"], head="fc.")
     assert account.to_dict() == {"matched": 122, "resized": {}, "left_out": {}, "random": []}
     for key, tensor in original.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[key])
@@ -32,7 +32,7 @@ def test_what_does_not_fit_is_accounted_for() -> None:
     tensors = network(classes=1000).state_dict() | {"extra": torch.zeros(1)}
     del tensors["layer1.0.conv1.weight"]
     narrow = network(classes=10, channels=1, kernel=3)
-    account = pretrained.adopt(narrow, tensors, source="", stem="conv1", head="fc.")
+    account = pretrained.adopt(narrow, tensors, source="", stems=["conv1"], head="fc.")
     assert account.to_dict() == {
         "matched": 118,
         "resized": {"conv1.weight": "[64, 3, 7, 7] -> [64, 1, 3, 3]"},
@@ -54,8 +54,8 @@ def test_what_does_not_fit_is_accounted_for() -> None:
 def test_a_grey_stem_answers_a_grey_image_as_the_rgb_one() -> None:
     tensors = network(kernel=3).state_dict()
     grey, rgb = network(channels=1, kernel=3), network(kernel=3)
-    pretrained.adopt(grey, tensors, source="", stem="conv1", head="fc.")
-    pretrained.adopt(rgb, tensors, source="", stem="conv1", head="fc.")
+    pretrained.adopt(grey, tensors, source="", stems=["conv1"], head="fc.")
+    pretrained.adopt(rgb, tensors, source="", stems=["conv1"], head="fc.")
     images = torch.rand(2, 1, 32, 32)
     expected = rgb.eval()(images.expand(-1, 3, -1, -1))
     assert torch.allclose(grey.eval()(images), expected, atol=1e-4)
@@ -71,7 +71,7 @@ def test_a_grey_stem_of_a_library_pads_as_the_rgb_one(name: str) -> None:
         shape = (channels, stem.stride[0], stem.kernel_size[0])
         made.append(classifier.make(Architecture(name, 5, *shape)))
     rgb, grey = made
-    pretrained.adopt(grey, rgb.state_dict(), source="", stem=entry.stem, head=entry.head)
+    pretrained.adopt(grey, rgb.state_dict(), source="", stems=entry.stems, head=entry.head)
     images = torch.rand(2, 1, 64, 64)
     expected = rgb.eval()(images.expand(-1, 3, -1, -1))
     assert torch.allclose(grey.eval()(images), expected, atol=1e-4 * float(expected.detach().std()))
@@ -83,7 +83,7 @@ def test_both_heads_of_a_network_are_left_out() -> None:
         for count in (1000, 5)
     )
     account = pretrained.adopt(
-        own, published.state_dict(), source="", stem="patch_embed.proj", head="head_dist."
+        own, published.state_dict(), source="", stems=["patch_embed.proj"], head="head_dist."
     )
     heads = {f"{each}.{part}" for each in ("head", "head_dist") for part in ("weight", "bias")}
     assert set(account.random) == set(account.left_out) == heads
@@ -97,7 +97,7 @@ def vit(size: int) -> torch.nn.Module:
 def test_positions_of_larger_images_are_resized_as_timm_does() -> None:
     large, small = vit(48), vit(32)
     tensors = large.state_dict()
-    account = pretrained.adopt(small, tensors, source="", stem="conv_proj", head="heads.")
+    account = pretrained.adopt(small, tensors, source="", stems=["conv_proj"], head="heads.")
     name = "encoder.pos_embedding"
     assert account.resized == {name: "[1, 37, 16] -> [1, 17, 16]"}
     assert not account.random
@@ -110,14 +110,14 @@ def test_positions_that_are_no_square_are_left_out() -> None:
     name = "encoder.pos_embedding"
     for shape in ((1, 28, 16), (1, 37, 8)):
         tensors[name] = torch.zeros(shape)
-        account = pretrained.adopt(small, tensors, source="", stem="conv_proj", head="heads.")
+        account = pretrained.adopt(small, tensors, source="", stems=["conv_proj"], head="heads.")
         assert account.random == [name]
 
 
 def test_a_file_of_another_network_is_refused() -> None:
     other = network("mobilenet_v2", kernel=3).state_dict()
     with pytest.raises(PretrainedError, match="made for another network"):
-        pretrained.adopt(network(), other, source="mine.pth", stem="conv1", head="fc.")
+        pretrained.adopt(network(), other, source="mine.pth", stems=["conv1"], head="fc.")
 
 
 def test_what_stands_beside_a_file_is_believed(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_packaged_weights_fill_all_but_the_head(size: int) -> None:
     weights = REGISTRY[name].imagenet
     assert weights is not None
     account = pretrained.adopt(
-        lite, pretrained.load(weights), source="", stem=REGISTRY[name].stem, head="classifier."
+        lite, pretrained.load(weights), source="", stems=REGISTRY[name].stems, head="classifier."
     )
     assert account.random == ["classifier.weight", "classifier.bias"]
     assert account.resized == {}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import kinds
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -184,6 +185,33 @@ def test_what_a_peer_cannot_do_is_told_in_a_sentence(
     with pytest.raises(ArtifactError, match=r"set int8_ptq\.calibrator to minmax"):
         saved(source, parts, tmp_path / "int8", calibrator="percentile")
     assert not (tmp_path / "int8").exists()
+
+
+@pytest.mark.parametrize("quantizer", ["slimline", "onnxruntime"])
+def test_black_calibration_images_are_told_by_either_quantizer(
+    quantizer: str, source: Path, parts: dict[str, split_files.Split],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    images = parts["calibration"].images[:4]
+    few = {"labels": parts["calibration"].labels[:4]}
+    plain = replace(parts["calibration"], images=images, **few)
+    black = replace(plain, images=np.zeros_like(images))
+    saved(source, parts | {"calibration": plain}, tmp_path / "plain", quantizer=quantizer)
+    assert "all calibration images" not in capsys.readouterr().out
+    saved(source, parts | {"calibration": black}, tmp_path / "black", quantizer=quantizer)
+    told = capsys.readouterr().out
+    assert "warning: 4 of 4 calibration images have one colour everywhere" in told
+    assert "in all calibration images, of which no range can be found" in told
+
+
+@pytest.mark.parametrize("calibrator", ["percentile", "entropy"])
+def test_calibration_images_may_be_any_number(
+    calibrator: Calibrator, source: Path, parts: dict[str, split_files.Split], tmp_path: Path
+) -> None:
+    validation = parts["validation"]
+    some = replace(validation, images=validation.images[:53], labels=validation.labels[:53])
+    tried = saved(source, parts | {"calibration": some}, tmp_path / "int8", calibrator=calibrator)
+    assert list(tried) == [calibrator]
 
 
 def test_a_calibrator_of_the_other_quantizer_is_refused() -> None:

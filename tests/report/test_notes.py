@@ -138,6 +138,14 @@ def test_dynamic_quantization_is_told_for_what_it_is(
     assert "0.700 ms against 0.600" in written
 
 
+def test_weights_alone_in_float16_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "models" / "float16" / "model.json"
+    files.write_json(path, files.read_json(path) | {"float16_weights_alone": True})
+    written = notes(folder, monkeypatch)
+    assert "Values or weights of prune go beyond 65,504" in written
+    assert "float16 is no faster" not in written
+
+
 def test_a_class_without_test_images_is_not_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,48 @@ def test_what_does_not_fit_is_told_before_training(
         check(**changes)
     assert told.format(count=len(split_files.load(prepared))) in str(refused.value)
     assert not (tmp_path / "networks.ok").exists()
+
+
+NORMALISED = """
+import torch
+from torch import nn
+
+
+class Normalised(nn.Module):
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 8, 3, stride=2, padding=1)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.conv(images).relu().mean((2, 3))
+        return self.head(nn.functional.normalize(features))
+
+
+def build(num_classes: int, in_channels: int) -> nn.Module:
+    return Normalised(num_classes, in_channels)
+"""
+
+
+def test_an_opset_that_lacks_an_operator_is_told_before_training(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").touch()
+    (tmp_path / "own" / "normalised.py").write_text(NORMALISED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    swap = {
+        "backbone_swap__backbone": "own.normalised:build",
+        "backbone_swap__stem_stride": "keep",
+        "backbone_swap__stem_kernel": "keep",
+    }
+    assert check(**swap)
+    assert check(**swap, int8_export__opset=15)
+    with pytest.raises(
+        ParamsError, match=r"int8_export\.opset: opset 14 has no operator .*; must be"
+    ):
+        check(**swap, int8_export__opset=14)
 
 
 def test_cuts_that_are_smaller_than_photos_are_stored_are_told(

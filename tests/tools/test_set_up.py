@@ -208,9 +208,11 @@ def test_the_lock_files_pin_the_same_versions() -> None:
     assert pins["requirements-torch-cpu.lock"] == {
         key: {f"{version}+cpu" for version in everything[key]} for key in ("torch", "torchvision")
     }
-    devices, tools = _pins("requirements-executorch.lock"), pins["requirements-development.lock"]
-    assert not devices.keys() & everything.keys()
-    assert all(devices[key] == tools[key] for key in devices.keys() & tools.keys())
+    tools = pins["requirements-development.lock"]
+    for target in ("executorch", "litert"):
+        devices = _pins(f"requirements-{target}.lock")
+        assert not devices.keys() & everything.keys()
+        assert all(devices[key] == tools[key] for key in devices.keys() & tools.keys())
     missing = everything.keys() - pins["requirements-cpu.lock"].keys()
     assert {key for key in missing if not key.startswith(("nvidia-", "cuda-"))} == {
         "torch",

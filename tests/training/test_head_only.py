@@ -54,7 +54,7 @@ def test_a_second_head_is_trained_too(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(backbones, "find", lambda _: entry)
     network = TwoHeads(2)
     account = pretrained.adopt(
-        network, TwoHeads(1000).state_dict(), source="", stem="conv", head="other."
+        network, TwoHeads(1000).state_dict(), source="", stems=["conv"], head="other."
     )
     assert set(account.random) == {"head.weight", "head.bias", "other.weight", "other.bias"}
     model = Classifier(network, Architecture(name, 2, 3, 2, 3), CLASSES, FRAME)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from slimline.targets.executorch import delegation, installed, quiet, rewrites
+from slimline.targets import quiet
+from slimline.targets.executorch import delegation, installed, rewrites
 
 _INPUT = "input"
 """As in the .onnx; a .pte has no names, its one method takes one tensor."""

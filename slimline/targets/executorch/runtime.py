@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimline import files
-from slimline.targets.executorch import installed, quiet
+from slimline.targets import quiet
+from slimline.targets.executorch import installed
 from slimline.targets.model_file import ModelFile
 
 FILE = "model.pte"

@@ -1,15 +1,5 @@
-"""What is quantized how for XNNPACK. Free of torch."""
+"""What is quantized how for XNNPACK, which has int8 activations alone. Free of torch."""
 
-from dataclasses import replace
+from slimline.targets.int8_activations import choose
 
-from slimline.targets.schemes import Scheme
-
-
-def choose(wanted: Scheme) -> Scheme:
-    """Return what is wanted with int8 activations: XNNPACK has no others.
-
-    A range of uint8 means the same in both: its zero point is 128 lower in int8.
-    """
-    if wanted.activation_type == "uint8":
-        return replace(wanted, activation_type="int8")
-    return wanted
+__all__ = ["choose"]

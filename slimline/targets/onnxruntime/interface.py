@@ -1,8 +1,8 @@
 """What goes into a product's file, what comes out, and what is written on it.
 
 Done last, to a file whose layers were compared with the network that it was made from: pixels in
-the place of a normalised image, probabilities in the place of logits, and a few words of metadata
-by which a reader that has lost `model.json` knows what the file is.
+the place of a normalised image, quantized logits or probabilities in the place of logits, and a few
+words of metadata by which a reader that has lost `model.json` knows what the file is.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from onnx import helper
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.raw_pixels import RawPixels
-from slimline.targets.onnxruntime.passes import order, pixel_input
+from slimline.targets.onnxruntime.passes import answer_pair, order, pixel_input
 
 _HASH_DIGITS = 16
 
@@ -44,6 +44,13 @@ def rewrite(
     # they were set, and which take more room than the metadata.
     model = order.apply(model, *rewrites)
     helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def round_logits(path: Path, steps: answer_pair.Steps) -> None:
+    """Put a quantize and a dequantize node behind what a file answers, in place."""
+    model = order.apply(onnx.load(path), partial(answer_pair.round_answer, steps=steps))
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

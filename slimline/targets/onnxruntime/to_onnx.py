@@ -108,10 +108,14 @@ def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
 
 
 def _export(network: nn.Module, given: Tensor | ExportedProgram) -> onnx.ModelProto:
-    """Return a network as it is traced at an example, or was for any number of images."""
+    """Return a network as it is traced at an example, or was for any number of images.
+
+    Without gradients: torch's exporter computes shapes a second time with those that parameters
+    want, and takes another kernel then for attention with a learnt bias, whose strides differ.
+    """
     what = (given,) if isinstance(given, ExportedProgram) else (network, (given,))
     try:
-        with quiet_exporter(), attention_biases.computed_anew(network):
+        with torch.no_grad(), quiet_exporter(), attention_biases.computed_anew(network):
             found = torch.onnx.export(
                 *what,
                 dynamo=True,

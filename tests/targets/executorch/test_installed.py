@@ -23,5 +23,5 @@ def test_without_the_packages_the_command_is_told() -> None:
 
 def test_another_torch_is_refused() -> None:
     told = refused("1.5.1", "2.13.0")
-    assert "tried with ExecuTorch 1.5.1 with torch 2.14.1" in told
-    assert "installed are 1.5.1 and torch 2.13.0" in told
+    assert "tried with executorch 1.5.1 and torch 2.14.1" in told
+    assert "installed are executorch 1.5.1 and torch 2.13.0" in told

@@ -1,42 +1,16 @@
-from collections import Counter
-
 import pytest
 import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional
+from quantized_networks import (
+    Blocks,
+    Dead,
+    FloatInside,
+    converted,
+    kinds,
+    most_steps,
+    read_first_layer,
+)
 
-from slimline.quantization import qat
 from slimline.targets.executorch import rewrites
-
-
-class Blocks(nn.Module):
-    """A gate behind a convolution, a split, a mean that drops its dimensions, and an answer."""
-
-    def __init__(self, *, bias: bool = True) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.gate = nn.Conv2d(8, 8, 1, bias=bias)
-        self.answer = nn.Linear(8, 4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        image = torch.relu(self.stem(images))
-        image = image * functional.hardsigmoid(self.gate(image))
-        first, second = image.chunk(2, dim=1)
-        answer: Tensor = self.answer(torch.cat((second, first), 1).mean((2, 3)))
-        return answer
-
-
-def converted(network: nn.Module) -> tuple[fx.GraphModule, Tensor]:
-    torch.manual_seed(0)
-    images = torch.randn(6, 3, 8, 8)
-    prepared = qat.prepare(network.eval(), images[:2], weight_bits=8, activation_type="int8")
-    prepared(images)
-    qat.finish(prepared)
-    return qat.convert(prepared), images
-
-
-def kinds(network: fx.GraphModule) -> Counter[str]:
-    return Counter(str(node.target) for node in network.graph.nodes if node.op == "call_function")
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -56,56 +30,14 @@ def test_values_stay_and_patterns_fit(bias: bool) -> None:
     assert mean.args[2] is True
 
 
-class FloatInside(nn.Module):
-    """A convolution whose values are used before they are quantized."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.tanh(self.conv(images)).flatten(1)
-
-
 def test_a_layer_that_nothing_quantizes_becomes_float_and_answers_alike() -> None:
     network, images = converted(FloatInside())
-    for node in list(network.graph.nodes):
-        # As a quantizer would leave it that has no range for what a convolution gives.
-        if node.target is torch.ops.aten.tanh.default:
-            node.replace_input_with(node.args[0], first_layer(node))
-    network.graph.eliminate_dead_code()
-    network.recompile()
+    read_first_layer(network)
     with torch.no_grad():
         expected = network(images)
         rewrites.rewrite(network)
         torch.testing.assert_close(network(images), expected)
     assert "quantized_decomposed.dequantize_per_channel.default" not in kinds(network)
-
-
-def first_layer(node: fx.Node) -> fx.Node:
-    (given,) = node.all_input_nodes
-    while given.target is not torch.ops.aten.conv2d.default:
-        given = given.all_input_nodes[0]
-    return given
-
-
-class Dead(nn.Module):
-    """A convolution, a gate of it, and an answer; of the first two, one channel has no weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv, self.gate, self.answer = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
-        for layer, bias in ((self.conv, 20.0), (self.gate, 70.0)):
-            layer.weight.data[0] = 0
-            layer.bias.data[0] = bias
-
-    def forward(self, images: Tensor) -> Tensor:
-        image = torch.relu(self.conv(images))
-        answer: Tensor = self.answer(
-            (image * functional.hardsigmoid(self.gate(image))).mean((2, 3))
-        )
-        return answer
 
 
 def test_a_dead_channel_has_a_bias_that_32_bits_hold() -> None:
@@ -120,17 +52,3 @@ def test_a_dead_channel_has_a_bias_that_32_bits_hold() -> None:
     assert max(found) < 2**31
     # The answer's input is rounded image by image, as above.
     assert float((before - after).abs().max()) < 0.02 * float(before.max() - before.min())
-
-
-def most_steps(network: fx.GraphModule) -> list[float]:
-    """Return the largest bias of each layer whose input has fixed steps, in its own steps."""
-    found = []
-    for node in network.graph.nodes:
-        if node.target in {torch.ops.aten.conv2d.default, torch.ops.aten.linear.default}:
-            image, weight = (each.args for each in node.args[:2])
-            if isinstance(image[1], float):
-                bias, scale = (
-                    rewrites._tensor(network, each) for each in (node.args[2], weight[1])
-                )
-                found.append(float((bias.double().abs() / (image[1] * scale.double())).max()))
-    return found

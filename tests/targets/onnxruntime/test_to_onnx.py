@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from slimline.errors import NetworkError
 from slimline.networks import classifier
@@ -45,3 +46,30 @@ def test_a_network_that_answers_nan_is_refused_for_that(value: float) -> None:
         network[1].weight.fill_(value)
     with pytest.raises(NetworkError, match="answers with NaN or infinity"):
         to_onnx.to_onnx(network, torch.zeros(2, 1, 2, 2))
+
+
+class Attention(torch.nn.Module):
+    """Attention between patches with a bias made of a learnt one, as in BEiT."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = torch.nn.Linear(8, 24)
+        self.bias = torch.nn.Parameter(torch.randn(1, 2, 16, 16))
+        self.head = torch.nn.Linear(8, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        patches = images.flatten(2).transpose(1, 2)
+        heads = self.qkv(patches).reshape(-1, 16, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        found = functional.scaled_dot_product_attention(*heads.unbind(0), attn_mask=2 * self.bias)
+        return self.head(found.transpose(1, 2).reshape(-1, 16, 8).mean(1))
+
+
+def test_attention_with_a_learnt_bias_is_written(tmp_path: Path) -> None:
+    """Torch's exporter ended in "Cannot view a tensor with shape"."""
+    torch.manual_seed(0)
+    network = Attention().eval()
+    to_onnx.write_onnx(network, torch.randn(2, 8, 4, 4), tmp_path / "model.onnx")
+    images = torch.randn(5, 8, 4, 4)
+    answers = runtime.run(runtime.load(tmp_path / "model.onnx", num_threads=1), images.numpy())
+    with torch.no_grad():
+        assert np.allclose(answers, network(images).numpy(), atol=1e-4)

@@ -1,0 +1,128 @@
+"""Small networks of what targets' rewrites are for, quantized."""
+
+from collections import Counter
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from slimline.quantization import qat
+from slimline.targets import quantized_graph
+
+SWISHES = {torch.ops.aten.hardswish.default, torch.ops.aten.hardswish_.default}
+
+
+class Blocks(nn.Module):
+    """A gate behind a convolution, a split, a mean that drops its dimensions, and an answer."""
+
+    def __init__(self, *, bias: bool = True) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.gate = nn.Conv2d(8, 8, 1, bias=bias)
+        self.answer = nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        image = torch.relu(self.stem(images))
+        image = image * functional.hardsigmoid(self.gate(image))
+        first, second = image.chunk(2, dim=1)
+        answer: Tensor = self.answer(torch.cat((second, first), 1).mean((2, 3)))
+        return answer
+
+
+class FloatInside(nn.Module):
+    """A convolution whose values are used before they are quantized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.tanh(self.conv(images)).flatten(1)
+
+
+class Swish(nn.Module):
+    """A hard-swish behind a convolution, and an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.answer = nn.Conv2d(3, 8, 3), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer: Tensor = self.answer(functional.hardswish(self.conv(images)).mean((2, 3)))
+        return answer
+
+
+class Dead(nn.Module):
+    """A convolution, a gate of it, and an answer; of the first two, one channel has no weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.gate, self.answer = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
+        for layer, bias in ((self.conv, 20.0), (self.gate, 70.0)):
+            layer.weight.data[0] = 0
+            layer.bias.data[0] = bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        image = torch.relu(self.conv(images))
+        answer: Tensor = self.answer(
+            (image * functional.hardsigmoid(self.gate(image))).mean((2, 3))
+        )
+        return answer
+
+
+def converted(network: nn.Module) -> tuple[fx.GraphModule, Tensor]:
+    """Return a network in int8 by the ranges of six images, and these."""
+    torch.manual_seed(0)
+    images = torch.randn(6, 3, 8, 8)
+    prepared = qat.prepare(network.eval(), images[:2], weight_bits=8, activation_type="int8")
+    prepared(images)
+    qat.finish(prepared)
+    return qat.convert(prepared), images
+
+
+def with_fine_steps(network: fx.GraphModule, finer: float) -> fx.GraphModule:
+    """Give what is behind a hard-swish steps so much finer than its input's."""
+    for node in network.graph.nodes:
+        if node.target in SWISHES:
+            own = node.args[0].args[1] / finer
+            (quantize,) = node.users
+            for each in (quantize, *quantize.users):
+                each.update_arg(1, own)
+    network.recompile()
+    return network
+
+
+def kinds(network: fx.GraphModule) -> Counter[str]:
+    """Return how often each operator is called."""
+    return Counter(str(node.target) for node in network.graph.nodes if node.op == "call_function")
+
+
+def read_first_layer(network: fx.GraphModule) -> None:
+    """Let tanh read what the convolution gives, as by a quantizer that has no range for it."""
+    for node in list(network.graph.nodes):
+        if node.target is torch.ops.aten.tanh.default:
+            node.replace_input_with(node.args[0], _first_layer(node))
+    network.graph.eliminate_dead_code()
+    network.recompile()
+
+
+def _first_layer(node: fx.Node) -> fx.Node:
+    (given,) = node.all_input_nodes
+    while given.target is not torch.ops.aten.conv2d.default:
+        given = given.all_input_nodes[0]
+    return given
+
+
+def most_steps(network: fx.GraphModule) -> list[float]:
+    """Return the largest bias of each layer whose input has fixed steps, in its own steps."""
+    found = []
+    for node in network.graph.nodes:
+        if node.target in {torch.ops.aten.conv2d.default, torch.ops.aten.linear.default}:
+            image, weight = (each.args for each in node.args[:2])
+            if isinstance(image[1], float) and len(weight) > 1:
+                bias, scale = (
+                    quantized_graph.tensor(network, each) for each in (node.args[2], weight[1])
+                )
+                found.append(float((bias.double().abs() / (image[1] * scale.double())).max()))
+    return found

@@ -1,0 +1,75 @@
+"""What LiteRT's own converter writes and its own interpreter answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from quantized_networks import Blocks, Dead, Swish, converted, with_fine_steps
+from torch import nn
+
+from slimline.errors import ParityError
+from slimline.targets.litert import exporter, installed, rewrites, runtime
+from slimline.targets.quantized_graph import QUANTIZE
+
+pytestmark = pytest.mark.skipif(
+    not all(installed.versions().values()), reason="requirements-litert.lock is not installed"
+)
+
+
+@pytest.mark.parametrize("network", [Blocks, Dead])
+def test_a_file_answers_as_the_network(tmp_path: Path, network: Callable[[], nn.Module]) -> None:
+    quantized, images = converted(network())
+    path = tmp_path / runtime.FILE
+    about = exporter.write(quantized, images, path)
+    with torch.no_grad():
+        expected = quantized(images).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
+    assert np.abs(expected - found).max() < 0.02 * np.ptp(expected)
+    assert about["not_delegated"] == []
+    assert about["float_layers"] == ["answer"]
+    assert about["input"]["shape"] == [1, 8, 8, 3]
+    assert about["input"]["dtype"] == "int8"
+    assert about["output"]["name"] == "logits"
+    content = path.read_bytes()
+    exporter.write(quantized, images, path)
+    assert path.read_bytes() == content
+
+
+def test_a_hard_swish_of_far_finer_steps_runs_in_float(tmp_path: Path) -> None:
+    quantized, images = converted(Swish())
+    with_fine_steps(quantized, 200)
+    path = tmp_path / runtime.FILE
+    about = exporter.write(quantized, images, path)
+    with torch.no_grad():
+        expected = quantized(images).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
+    assert np.abs(expected - found).max() < 0.02 * np.ptp(expected)
+    assert "mul" in {each["operator"] for each in about["not_delegated"]}
+
+
+def test_a_file_is_counted(tmp_path: Path) -> None:
+    quantized, images = converted(Blocks())
+    path = tmp_path / runtime.FILE
+    assert exporter.write(quantized, images, path)["num_layers"] == 3
+    found = runtime.inspect(path)
+    weights = [8 * 3 * 3 * 3, 8 * 8, 8 * 4]
+    assert found.weights == sum(weights)
+    assert found.params == sum(weights) + 8 + 8 + 4
+    assert found.macs == 64 * weights[0] + 64 * weights[1] + weights[2]
+    assert found.int8_macs == found.macs - weights[2]
+    assert found.num_bytes == path.stat().st_size
+
+
+def test_ranges_that_were_not_trained_are_refused(tmp_path: Path) -> None:
+    quantized, images = converted(Blocks())
+    path = tmp_path / runtime.FILE
+    exporter.write(quantized, images, path)
+    rewrites.rewrite(quantized, image="input", answer="logits")
+    exporter._check_ranges(quantized, path)
+    for node in quantized.graph.nodes:
+        if node.target is QUANTIZE and node.args[0].target is torch.ops.aten.relu.default:
+            node.update_arg(1, 1.01 * node.args[1])
+    with pytest.raises(ParityError, match="ranges of its own to values of stem"):
+        exporter._check_ranges(quantized, path)
