@@ -1,10 +1,12 @@
 """What zizmor and actionlint cannot know: what one workflow relies on in another."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import toy
 from ruamel.yaml import YAML
+
+from slimline.targets.device_registry import DeviceTarget
 
 FOLDER = toy.ROOT / ".github" / "workflows"
 WORKFLOWS: dict[str, Any] = {
@@ -79,7 +81,10 @@ def test_what_is_judged_is_what_the_comment_shows() -> None:
 
 
 @pytest.mark.parametrize(("name", "job"), [("tests", "test"), ("nightly", "test-all")])
-def test_what_executorch_runs_is_tested(name: str, job: str) -> None:
-    install = "python -m pip install --no-deps --requirement requirements-executorch.lock"
-    assert install in commands(name, job)
-    assert install in (toy.ROOT / "README.md").read_text()
+def test_what_device_runtimes_run_is_tested(name: str, job: str) -> None:
+    readme = (toy.ROOT / "README.md").read_text()
+    for target in get_args(DeviceTarget):
+        lock = f"requirements-{target}.lock"
+        assert f"python -m pip install --no-deps --requirement {lock}" in commands(name, job)
+        assert lock in readme
+    assert "python -m pip install --no-deps --requirement requirements-" in readme
