@@ -35,7 +35,7 @@ def test_channels_that_were_cut_stay_cut(pipeline: Path) -> None:
 
 def test_a_float_model_is_no_input_of_the_export(pipeline: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no such folder"):
-        stage.main(tmp_path / "nothing", pipeline, tmp_path / "int8")
+        stage.main(tmp_path / "nothing", pipeline, pipeline, tmp_path / "int8")
 
 
 def test_its_description_has_the_precision_that_it_trains_in(
