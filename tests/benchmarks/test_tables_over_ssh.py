@@ -79,6 +79,7 @@ def test_mixed_precision_finds_every_layer_in_its_table(
     assert sum(each.int8_us for each in table.layers.values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("model")
 def test_no_table_is_written_where_the_machine_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     ask(monkeypatch, "--host", "ssh:gone")

@@ -107,9 +107,9 @@ def pair(folder: Path) -> tuple[str, Steps]:
     ("form", "activation_type"),
     [
         ("fastest", "uint8"),
-        ("fastest", "int8"),
+        pytest.param("fastest", "int8", marks=pytest.mark.slow),
         ("portable", "uint8"),
-        ("portable", "int8_symmetric"),
+        pytest.param("portable", "int8_symmetric", marks=pytest.mark.slow),
     ],
 )
 def test_logits_are_rounded_by_half_a_step(

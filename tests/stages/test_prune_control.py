@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import toy
 
 from slimline import files
@@ -25,6 +26,7 @@ def test_nothing_is_loaded_for_no_control(tmp_path: Path) -> None:
     assert (target / "model.json").is_file()
 
 
+@pytest.mark.slow
 def test_it_has_as_many_rounds_as_the_pruned_model_kept(pipeline: Path, tmp_path: Path) -> None:
     """Two of three: what was undone is no training that the product has."""
     folder = toy.clone(pipeline, tmp_path / "clone")
