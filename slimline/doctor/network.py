@@ -35,7 +35,7 @@ from slimline.pruning.methods.structured_magnitude import StructuredMagnitude
 from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.settings import Target
 from slimline.pruning.widths import Progress, PruningTables
-from slimline.quantization import int8_export, qat
+from slimline.quantization import float_work, int8_export, qat
 from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
 from slimline.targets.runtimes import Deployable
 from slimline.training import loop, scores
@@ -328,6 +328,11 @@ def _export(patient: _Patient) -> _Told:
 def _time(patient: _Patient) -> _Told:
     assert patient.float_file is not None
     assert patient.int8_file is not None
+    in_float = description.read(patient.folder / INT8).get("in_float", {})
+    if in_float.get("layers"):
+        text += f"; quantized, yet in float: {', '.join(in_float['layers'][:_NAMED])}"
+    if in_float.get("others"):
+        text += f"; {float_work.told(in_float['others'])}"
     models = {
         name: partial(Deployable(path).load, num_threads=1)
         for name, path in (("float", patient.float_file), ("int8", patient.int8_file))

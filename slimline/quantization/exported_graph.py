@@ -16,7 +16,7 @@ from torch.fx import GraphModule, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from slimline.errors import NetworkError
-from slimline.quantization import float_operators
+from slimline.quantization import float_operators, inlined_blocks
 from slimline.quantization.operators import (
     BATCHNORM,
     CONVOLUTION,
@@ -36,8 +36,22 @@ _aten = torch.ops.aten
 
 _PADDED_BY_NAME = _aten.conv2d.padding
 
-_VIEWS = MOVES | SPLITS | {_aten.select.int, _aten.expand.default, _aten.alias.default}
+_VIEWS = (MOVES - {_aten.clone.default}) | {
+    *SPLITS,
+    _aten.select.int,
+    _aten.expand.default,
+    _aten.alias.default,
+}
 """What hands on a part of a value, or all of it, without a copy."""
+
+_CASTS = {
+    _aten.to.dtype,
+    _aten.to.dtype_layout,
+    _aten.to.device,
+    _aten.to.other,
+    _aten.type_as.default,
+}
+"""What returns the very value that it is given, where type and device are those already."""
 
 _RESHAPES = {
     _aten.view.default,
@@ -59,6 +73,8 @@ def of(network: nn.Module, example: Tensor) -> GraphModule:
     """
     program = to_onnx.program(copy.deepcopy(network).eval(), example)
     graph: GraphModule = program.module()
+    inlined_blocks.inline(graph)
+    _drop_casts(graph)
     _pad_by_numbers(graph)
     graph.recompile()
     return graph
@@ -84,6 +100,24 @@ def folded(network: nn.Module, example: Tensor) -> GraphModule:
     _drop_unused(graph)
     graph.recompile()
     return graph
+
+
+def _drop_casts(graph: GraphModule) -> None:
+    """Remove what would change a type and changes none, with checks of types, in place."""
+    for node in list(graph.graph.nodes):
+        if node.target is _aten._assert_tensor_metadata.default:
+            graph.graph.erase_node(node)
+        elif node.target in _CASTS and not _is_copy(node):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+
+
+def _is_copy(cast: Node) -> bool:
+    """Does a cast make another value than it is given?"""
+    options = [each for each in (*cast.args[1:], *cast.kwargs.values()) if each is not None]
+    before, after = (each.meta["val"] for each in (tensor_inputs(cast)[0], cast))
+    is_asked = any(each is True for each in options)  # to copy, or not to wait
+    return is_asked or before.dtype != after.dtype or before.device != after.device
 
 
 def _change_nothing_in_place(graph: GraphModule) -> None:

@@ -1,13 +1,14 @@
 """The product: an int8 ONNX file in QDQ form, made from fake-quant and checked against it."""
 
 import copy
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import fx
+from torch import Tensor, fx
 
 from slimline import files
 from slimline.artifacts import description, model_folder, model_interface
@@ -21,7 +22,7 @@ from slimline.networks import classifier
 from slimline.networks.classifier import Classifier
 from slimline.parity import int8_parity, layer_parity, rounding_noise
 from slimline.parity.int8_parity import Logits, Parity
-from slimline.quantization import float_operators, logit_steps, mixed_record, qat
+from slimline.quantization import float_operators, float_work, logit_steps, mixed_record, qat
 from slimline.quantization.operators import WEIGHTED, tensor_inputs
 from slimline.quantization.settings import Int8ExportParams, QatFinetuneParams
 from slimline.targets import runtimes
@@ -115,7 +116,8 @@ def save(
         asked = model_interface.of(
             model.preprocessing, takes=settings.input, answers=settings.answer
         )
-        in_float = _in_float(network, path)
+        in_float = _in_float(network, model.example, path)
+        _tell(in_float)
         if in_float.get("in_float", {}).get("layers"):
             # That was measured with all layers in int8.
             about = {key: each for key, each in about.items() if key != "faster_from_onnxruntime"}
@@ -217,11 +219,11 @@ def check_interface(
             )
 
 
-def _in_float(network: fx.GraphModule, path: Path) -> dict[str, Any]:
+def _in_float(network: fx.GraphModule, example: Tensor, path: Path) -> dict[str, Any]:
     """Return what `model.json` says of the work that is left in float; nothing where none is.
 
-    That is quantized layers which ONNX Runtime runs in float all the same, and products of two
-    computed matrices, as in attention.
+    That is quantized layers which ONNX Runtime runs in float all the same, products of two computed
+    matrices, as in attention, and layers that have no int8 form, with percent of the work.
     """
     chosen = [
         (float_operators.layer_name(node), tensor_inputs(node)[1].op != "get_attr")
@@ -236,7 +238,17 @@ def _in_float(network: fx.GraphModule, path: Path) -> dict[str, Any]:
     ]
     products = onnx_file.product_share(path)
     found: dict[str, Any] = {"layers": layers, "products_share": round(products, 1)}
-    return {"in_float": found} if layers or products else {}
+    others = float_work.by_layer(network, example)
+    if others:
+        found["others"] = others
+    return {"in_float": found} if layers or products or others else {}
+
+
+def _tell(in_float: Mapping[str, Any]) -> None:
+    """Say, while it runs, which layers have no int8 form, so that nobody waits for a gain."""
+    others = in_float.get("in_float", {}).get("others", {})
+    if others:
+        print(f"int8_export: {float_work.told(others)}")
 
 
 def _check_layers(

@@ -318,11 +318,18 @@ class Report:
         """Layers that were quantized, and work that has no int8 form which gains."""
         found = self.model.get("in_float", {})
         layers, share = found.get("layers", []), found.get("products_share", 0)
+        others = found.get("others", {})
         told = []
         if layers:
             told.append(
                 f"{_listed(layers)} of {self.product.name} {'run' if len(layers) > 1 else 'runs'} "
                 "in float, though quantized: ONNX Runtime does not join what lies around with it."
+            )
+        if others:
+            largest_first = sorted(others, key=others.__getitem__, reverse=True)
+            told.append(
+                f"{sum(others.values()):.1f} % of the multiply-accumulates of {self.product.name} "
+                f"have no int8 form and run in float: those of {_listed(largest_first)}."
             )
         if share:
             told.append(

@@ -11,6 +11,8 @@ from slimline import files
 LAYERS = "in float, though quantized: ONNX Runtime does not join what lies around"
 PRODUCTS = "% of the multiply-accumulates of int8_export are products of two computed matrices"
 
+OTHERS = "% of the multiply-accumulates of int8_export have no int8 form and run in float"
+
 
 @pytest.mark.parametrize(
     ("in_float", "said", "unsaid"),
@@ -24,7 +26,12 @@ PRODUCTS = "% of the multiply-accumulates of int8_export are products of two com
         (
             {"layers": ["a", "b"], "products_share": 12.3},
             [f"layers a, b of int8_export run {LAYERS}", f"12.3 {PRODUCTS}"],
-            [],
+            [OTHERS],
+        ),
+        (
+            {"layers": [], "products_share": 0.0, "others": {"rows.lstm": 31.5, "forward": 2.0}},
+            [f"33.5 {OTHERS}: those of layers rows.lstm, forward."],
+            [LAYERS, PRODUCTS],
         ),
     ],
 )

@@ -28,6 +28,8 @@ _INT8_OPS = {
     "DynamicQuantizeMatMul",
 }
 
+_RECURRENT = {"LSTM", "GRU", "RNN"}
+"""What has no int8 form in ONNX Runtime but a dynamic one."""
 
 _OF_WEIGHTS = {"DequantizeLinear", "QuantizeLinear", "Transpose", "Pad", "Reshape", "Cast"}
 """What stands between a layer and the constant that its weight is made from."""
@@ -90,6 +92,7 @@ class _Graph:
         inputs = inferred.graph.input
         self._shapes = {each.name: _shape_of_one_image(each) for each in [*inputs, *values]}
         ends = {name for node in self._layers() for name in (node.input[0], node.output[0])}
+        ends |= {node.input[0] for node in self._nodes if node.op_type in _RECURRENT}
         if not all(all(self._shapes.get(name, [0])) for name in ends):
             self._shapes |= _shapes_as_run(model, sorted(ends - {each.name for each in inputs}))
 
@@ -113,15 +116,27 @@ class _Graph:
     def macs(self, names: Container[str] | None = None) -> int:
         """Return the multiply-accumulates of one image, of all nodes or of those named.
 
-        Products of two computed matrices, as in attention, are among them.
+        Products of two computed matrices, as in attention, are among them, and recurrent layers.
         """
-        return sum(
+        found = sum(
             self._macs_of(node) for node in self._layers() if names is None or node.name in names
         )
+        return found + (self._recurrent_macs() if names is None else 0)
 
     def product_macs(self) -> int:
         """Return those of products without a weight, as attention has two."""
-        return self.macs() - self.macs({node.name for node in self._weighted()})
+        layers = {node.name for node in self._weighted()}
+        return self.macs() - self.macs(layers) - self._recurrent_macs()
+
+    def _recurrent_macs(self) -> int:
+        """Return those of recurrent layers: both their matrices, at each place of a sequence."""
+        nodes = [node for node in self._nodes if node.op_type in _RECURRENT]
+        return sum(
+            math.prod(self._shapes[node.input[0]][:2]) * math.prod(self._constants[name].dims)
+            for node in nodes
+            for name in node.input[1:3]
+            if name in self._constants
+        )
 
     def num_bias_entries(self) -> int:
         """Return the entries of all constants that are added, scaled or normalised with."""

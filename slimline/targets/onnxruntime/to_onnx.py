@@ -9,8 +9,10 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import UserError
 from torch.export import ExportedProgram
 from torch.onnx import OnnxExporterError
+from torch.utils import checkpoint
 
 from slimline import attention_biases
 from slimline.errors import NetworkError
@@ -66,7 +69,11 @@ def program(network: nn.Module, example: Tensor) -> ExportedProgram:
     """
     batch = torch.export.Dim("batch", min=1)
     try:
-        with quiet_exporter(), attention_biases.computed_anew(network):
+        with (
+            quiet_exporter(),
+            attention_biases.computed_anew(network),
+            _called_without_checkpoints(),
+        ):
             return torch.export.export(
                 network, (example,), dynamic_shapes=({0: batch},), strict=False
             )
@@ -77,6 +84,20 @@ def program(network: nn.Module, example: Tensor) -> ExportedProgram:
             f"{type(network).__name__}: its forward cannot be followed for any number of images: "
             f"{reason}"
         ) from error
+
+
+@contextlib.contextmanager
+def _called_without_checkpoints() -> Iterator[None]:
+    """Let `torch.utils.checkpoint` call what it is given, and no more.
+
+    A reentrant one computes without gradients and again with them: a graph of it has none.
+    """
+    with mock.patch.object(checkpoint.CheckpointFunction, "apply", _called):
+        yield
+
+
+def _called(function: Callable[..., Any], _preserves_random_state: bool, *given: Any) -> Any:
+    return function(*given)
 
 
 def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:

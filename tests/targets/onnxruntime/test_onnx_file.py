@@ -78,3 +78,25 @@ def test_layers_that_are_rare_are_counted_too(tmp_path: Path) -> None:
     assert found.macs == up + twice + rows + 4 * 3
     assert found.params == sum(each.numel() for each in network.parameters())
     assert found.weights == 2 * 4 * 4 + 16 + 4 * 4 * 3 + 12
+
+
+class Recurrent(nn.Module):
+    """Rows of a map, read both ways by a recurrent layer, as in Sequencer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.answer = (
+            nn.LSTM(2, 3, batch_first=True, bidirectional=True),
+            nn.Linear(6, 3),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.answer(self.rows(images.flatten(2).transpose(1, 2))[0].mean(1))
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.rows")
+def test_recurrent_layers_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(Recurrent().eval(), torch.zeros(2, 2, 4, 4), path)
+    assert onnx_file.inspect(path).macs == 2 * 16 * 12 * (2 + 3) + 6 * 3
+    assert onnx_file.product_share(path) == 0
