@@ -1,6 +1,7 @@
 """How a stage script is run: arguments are paths, mistakes are one sentence, no orphan survives."""
 
 import ctypes
+import gc
 import inspect
 import signal
 import sys
@@ -20,6 +21,8 @@ def run(main: Callable[..., None]) -> None:
     `dvc repro` makes 255 of any that is not 0.
     """
     _die_with_parent()
+    gc.freeze()
+    gc.enable()
     # A class may have a name that a terminal or log cannot show.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -51,3 +54,5 @@ def _is_stage() -> bool:
 # Stages import this before torch, which takes seconds, in which DVC may die as well.
 if _is_stage():
     _die_with_parent()
+    # Modules stay, but Python would look for garbage in them again and again: `run` begins it.
+    gc.disable()

@@ -4,8 +4,9 @@ Tests run in several processes side by side (pytest-xdist), each with one thread
 made by whoever needs it first; the others wait.
 """
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
@@ -26,15 +27,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage in what is imported, neither meanwhile nor ever after.
+
+    Torch alone brings some hundred thousand objects, and every export makes Python go through all.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests into the order in which nobody waits for long.
 
     A module stays in one process, since its fixtures do. The first that needs the pipeline is
-    first, so that it is there when the others, which are last, need it.
+    first, so that it is there when the others, which are last, need it. Of these, those of no room
+    are long, and begin before the others, so that no process is left alone with one.
     """
     needs = {item.path for item in items if _PIPELINE in getattr(item, "fixturenames", ())}
     first = next((item.path for item in items if item.path in needs), None)
-    items.sort(key=lambda item: 0 if item.path == first else 2 if item.path in needs else 1)
+
+    def turn(item: pytest.Item) -> tuple[int, int]:
+        if item.path not in needs:
+            return 1, 0
+        return (0, 0) if item.path == first else (2, len(item.path.parts))
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

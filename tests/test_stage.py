@@ -29,6 +29,11 @@ def test_arguments_are_paths(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "a/x 2\n")
 
 
+def test_no_garbage_is_looked_for_in_what_was_imported(tmp_path: Path) -> None:
+    done = run(tmp_path, "import gc; print(gc.isenabled(), gc.get_freeze_count() > 1000)", "a")
+    assert (done.returncode, done.stdout) == (0, "True True\n")
+
+
 def test_what_a_terminal_cannot_show_is_spelled_out(tmp_path: Path) -> None:
     body = "print('\u9774')"
     done = run(tmp_path, body, "a", PYTHONIOENCODING="latin-1")
