@@ -15,7 +15,8 @@ plateau. What comes later in the chain begins with the plateaus of what comes be
 test split is looked at once, for the table. `--images` takes the first so many of the training
 images, `--held-out` of those of validation and test, `--most` bounds the doublings, and the table
 says which plateaus were not reached. Each
-training that has ended stays in the folder, and an interrupted run goes on. It needs data/prepared
+training that has ended stays in the folder, in that of the network that it began with or learnt
+from, and an interrupted run, or one with more doublings, goes on. It needs data/prepared
 (`dvc repro prepare_data`); the whole of it takes hours on two cores, a tenth of the images a tenth.
 """
 
@@ -90,14 +91,23 @@ class Bench:
     validation: Split
     test: Split
 
-    def plateau(self, name: str, make: Callable[[int], tuple[Classifier, int, Any]]) -> Trained:
+    def plateau(
+        self,
+        name: str,
+        make: Callable[[int], tuple[Classifier, int, Any]],
+        *,
+        source: Trained | None = None,
+    ) -> Trained:
         """Return the best of a network over doublings; `make` is given how many times the epochs.
 
-        It returns the network, how many images its weights saw, and its settings.
+        It returns the network, how many images its weights saw, and its settings. `source` is
+        what else the network comes from.
         """
-        best = self._trained(name, 1, make)
+        begun = source.folder if source else self.folder / f"seed-{self.seed}"
+        folder = begun / name.partition(":")[0]
+        best = self._trained(folder, name, 1, make)
         for doubling in range(1, self.most + 1):
-            found = self._trained(name, 2**doubling, make)
+            found = self._trained(folder, name, 2**doubling, make)
             if not found.validation - best.validation >= self.gain:
                 better = found if found.validation > best.validation else best
                 return Trained(**vars(better) | {"is_plateau": True})
@@ -105,9 +115,13 @@ class Bench:
         return best
 
     def _trained(
-        self, name: str, times: int, make: Callable[[int], tuple[Classifier, int, Any]]
+        self,
+        of_network: Path,
+        name: str,
+        times: int,
+        make: Callable[[int], tuple[Classifier, int, Any]],
     ) -> Trained:
-        folder = self.folder / f"seed-{self.seed}" / name.partition(":")[0] / str(times)
+        folder = of_network / str(times)
         if not (folder / SCORE).is_file():
             print(f"seed {self.seed}: {name}, {times} times", file=sys.stderr, flush=True)
             determinism.start(params.load_run().model_copy(update={"seed": self.seed}))
@@ -171,15 +185,20 @@ def _chain(bench: Bench) -> Iterator[tuple[str, Trained]]:
     yield BASELINE, baseline
     teacher = baseline.load()
     yield ALONE, bench.plateau(ALONE, lambda times: _swapped(bench, teacher, times, taught=False))
-    taught = bench.plateau(TAUGHT, lambda times: _swapped(bench, teacher, times, taught=True))
+    taught = bench.plateau(
+        TAUGHT, lambda times: _swapped(bench, teacher, times, taught=True), source=baseline
+    )
     yield TAUGHT, taught
-    pruned = bench.plateau(PRUNED, lambda times: _pruned(bench, taught, teacher, times))
+    pruned = bench.plateau(
+        PRUNED, lambda times: _pruned(bench, taught, teacher, times), source=taught
+    )
     yield PRUNED, pruned
     # As much recovery as the pruned network had, be that enough or not.
     fixed = Bench(**vars(bench) | {"most": 0})
     control = fixed.plateau(
         CONTROL,
         lambda _: _pruned(bench, taught, teacher, pruned.times, is_control=True),
+        source=pruned,
     )
     yield CONTROL, Trained(**vars(control) | {"times": pruned.times, "is_plateau": True})
 

@@ -1,7 +1,7 @@
 """BatchNorm statistics for a network that was just cut: its layers see other sums than before."""
 
 import torch
-from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
@@ -11,7 +11,7 @@ from slimline.training import determinism, loader
 @torch.no_grad()
 def recompute(model: Classifier, split: Split) -> None:
     """Replace all running statistics, in place, by the plain mean over a split's batches."""
-    layers = [each for each in model.network.modules() if isinstance(each, nn.BatchNorm2d)]
+    layers = [each for each in model.network.modules() if isinstance(each, _BatchNorm)]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]

@@ -52,6 +52,31 @@ def build(num_classes, in_channels):
     return Mine(num_classes, in_channels)
 
 
+# Without statistics of its own, BatchNorm hands on a hundredth of what it is given.
+class Deep(nn.Module):
+    def __init__(self, num_classes, in_channels, share):
+        super().__init__()
+        self.share = share
+        layers = []
+        for channels in [in_channels, 8, 8, 8]:
+            layers += [nn.Conv2d(channels, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)]
+            layers += [nn.ReLU()]
+            nn.init.normal_(layers[-3].weight, std=0.001)
+        self.layers = nn.Sequential(*layers)
+        self.answer = nn.Linear(8, num_classes)
+
+    def forward(self, images):
+        return self.answer(self.share * self.layers(images).mean((2, 3)))
+
+
+def deep(num_classes, in_channels):
+    return Deep(num_classes, in_channels, 1.0)
+
+
+def faint(num_classes, in_channels):
+    return Deep(num_classes, in_channels, 0.0001)
+
+
 def looking(num_classes, in_channels):
     return Mine(num_classes, in_channels, looks=True)
 """
@@ -129,6 +154,17 @@ def test_a_package_of_another_version_is_named(capsys: pytest.CaptureFixture[str
     verdict, told = lines(capsys.readouterr().out)["packages"]
     assert verdict == "NO"
     assert told.startswith("torchao is 0.18.0, not 0.99.0: other versions give other bytes")
+
+
+@pytest.mark.parametrize(("name", "sees_its_image"), [("deep", True), ("faint", False)])
+def test_files_are_compared_on_answers_that_depend_on_the_image(
+    name: str, sees_its_image: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """BatchNorm that has seen nothing lets signals die out: then no fault would be found."""
+    main(["doctor", f"own.mine:{name}", "--size", "16"])
+    verdict, told = lines(capsys.readouterr().out)["int8 file"]
+    assert verdict == "yes"
+    assert ("hardly sees its image" not in told) == sees_its_image
 
 
 @pytest.mark.parametrize(("int8", "is_slower"), [(0.8, False), (1.25, True)])

@@ -69,3 +69,12 @@ def test_a_single_image_is_refused_before_anything_runs(tmp_path: Path) -> None:
     off = {"data.calibration_images": 1, "sensitivity.shares": [], "prune.rates": "uniform"}
     toy.set_params(tmp_path, unpruned | off)
     schema.check(tmp_path / "params.yaml")
+
+
+def test_statistics_behind_linear_layers_are_recomputed_too() -> None:
+    images = split(300)
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(28 * 28))
+    model = Classifier(network, Architecture("any", 2, 1, 1, 3), ["a", "b"], FRAME)
+    batchnorm_statistics.recompute(model, images)
+    pixels = torch.from_numpy(FRAME.normalise(images.images)).flatten(1)
+    torch.testing.assert_close(network[1].running_mean, pixels.mean(0))
