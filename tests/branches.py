@@ -1,7 +1,8 @@
 """Branches of a project under real git and DVC, whose stages make figures up instead of training.
 
-Each branch was changed, run, committed and pushed as a person would; `origin.git` is a bare
-repository, `storage` a folder that DVC pushes to and re-hashes what it pulls from.
+Each branch was changed, run, committed and pushed as a person would, `store` brings what DVC keeps
+of all of them away; `origin.git` is a bare repository, `storage` a folder that DVC pushes to and
+re-hashes what it pulls from.
 """
 
 import os
@@ -75,9 +76,11 @@ def make(folder: Path) -> Path:
     for key, value in {"user.email": "toy@example.org", "user.name": "Toy"}.items():
         toy.git(work, "config", key, value)
     toy.git(work, "remote", "add", "origin", (folder / "origin.git").as_uri())
-    toy.dvc(work, "init", "--quiet")
-    toy.dvc(work, "remote", "add", "--quiet", "--default", "storage", str(folder / "storage"))
-    toy.dvc(work, "remote", "modify", "storage", "verify", "true")
+    toy.init_dvc(
+        work,
+        "[core]\n    remote = storage\n"
+        f"['remote \"storage\"']\n    url = {folder / 'storage'}\n    verify = true\n",
+    )
     for name in ("params.yaml", "variants.yaml"):
         shutil.copy2(toy.ROOT / name, work)
     toy.set_params(work, repository.SETTINGS)
@@ -94,15 +97,18 @@ def branch(work: Path, name: str) -> Iterator[None]:
     toy.git(work, "switch", "--quiet", "--create", name, "main")
     yield
     toy.git(work, "switch", "--quiet", "main")
-    toy.dvc(work, "checkout", "--quiet")
 
 
 def publish(work: Path) -> None:
     """Run the pipeline, commit what came out, and push it."""
     run(work, "-m", "dvc", "repro", "--quiet")
     toy.commit(work, "Run the pipeline")
-    toy.dvc(work, "push", "--quiet", "--run-cache")
     toy.git(work, "push", "--quiet", "origin", "HEAD")
+
+
+def store(work: Path) -> None:
+    """Push what DVC keeps of all branches."""
+    toy.dvc(work, "push", "--quiet", "--all-branches", "--run-cache")
 
 
 def replace(path: Path, old: str, new: str) -> None:

@@ -78,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy.git(made, "init", "--quiet", "--initial-branch=main")
     toy.git(made, "config", "user.email", "toy@example.org")
     toy.git(made, "config", "user.name", "Toy")
-    toy.dvc(made, "init", "--quiet")
+    toy.init_dvc(made)
     toy.dvc(made, "repro", "--quiet")
     toy.commit(made, "Begin")
     for name, threshold in {"small": 0.3, "worse": 0.4}.items():

@@ -33,6 +33,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         toy.set_params(work, {"prune.threshold": 0.3, "gates.max_top1_drop": 50})
         toy.commit(work, "Prune more, and allow more")
         toy.git(work, "push", "--quiet", "origin", "HEAD")
+    branches.store(work)
     return folder
 
 

@@ -28,6 +28,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         toy.set_params(work, {"prune.threshold": 0.3})
         toy.commit(work, "Prune more")
         toy.git(work, "push", "--quiet", "origin", "HEAD")
+    branches.store(work)
     return folder
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy
 
 SCRIPT = Path(__file__).parents[2] / "tools/timed_repro.py"
 PIPELINE = """\
@@ -24,8 +25,7 @@ stages:
 def project(tmp_path: Path) -> Path:
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "source.txt").write_text("source\n")
-    run_dvc(tmp_path, "init", "--no-scm", "--quiet")
-    run_dvc(tmp_path, "config", "core.analytics", "false")
+    toy.init_dvc(tmp_path, "[core]\n    no_scm = True\n    analytics = false\n")
     return tmp_path
 
 
