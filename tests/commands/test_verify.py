@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data/raw/one.bin").write_bytes(b"one" * 50)
     (folder / "dvc.yaml").write_text(_STAGE)
     toy.git(folder, "init", "--quiet", "--initial-branch=main")
-    toy.dvc(folder, "init", "--quiet")
+    toy.init_dvc(folder)
     toy.dvc(folder, "add", "--quiet", "data/raw/photos", "data/raw/one.bin")
     toy.dvc(folder, "repro", "--quiet")
     return folder
