@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy
 
 SCRIPT = Path(__file__).parents[2] / "tools/verify_repro.py"
 PIPELINE = """\
@@ -34,8 +35,7 @@ def make_project(folder: Path, content: str) -> Path:
     (folder / "models/.gitignore").write_text("*\n!.gitignore\n")
     (folder / "dvc.yaml").write_text(PIPELINE.format(content=content))
     run(folder, "git", "init", "--quiet")
-    run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
-    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    toy.init_dvc(folder, "[core]\n    analytics = false\n")
     commit(folder)
     return folder
 
