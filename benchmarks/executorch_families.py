@@ -17,8 +17,9 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,15 +45,22 @@ HEADER = [
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    print_table(__doc__, HEADER, cells, size=96)
+
+
+def print_table(
+    about: str, header: Sequence[str], cells_of: Callable[[Subject], list[str]], *, size: int
+) -> None:
+    """Print a line per backbone that the command line names; `size` is what it may leave out."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--backbones", nargs="+", choices=REGISTRY, default=list(REGISTRY))
-    parser.add_argument("--size", type=int, default=96, help="height and width, pixels")
+    parser.add_argument("--size", type=int, default=size, help="height and width, pixels")
     given = parser.parse_args()
-    print("\n".join(HEADER), flush=True)
+    print("\n".join(header), flush=True)
     for backbone in given.backbones:
         with tempfile.TemporaryDirectory() as folder:
             subject = make_subject(backbone, given.size, Path(folder))
-            print(f"| {backbone} | {' | '.join(cells(subject))} |", flush=True)
+            print(f"| {backbone} | {' | '.join(cells_of(subject))} |", flush=True)
 
 
 def cells(subject: Subject) -> list[str]:
@@ -79,20 +87,35 @@ def cells(subject: Subject) -> list[str]:
     own_logits, onnx_logits = (runtime.run(of_own, images), onnx_runtime.run(of_onnx, images))
     times = in_turns(answers, images[:1])
     sizes = [each.stat().st_size / 1024 for each in (path, onnx_path)]
-    left_out = Counter(each["operator"] for each in about["not_delegated"])
-    num_layers = about["num_layers"]
     return [
-        f"{num_layers}",
-        f"{num_layers - len(about['float_layers'])}",
-        ", ".join(f"{count} {name}" for name, count in left_out.items()) or "nothing",
-        "{:.2f} ({:.2f})".format(
-            *(difference(expected.numpy(), each) for each in (own_logits, onnx_logits))
-        ),
-        "{:.1f} ({:.1f})".format(
-            *(agreement(expected.numpy(), each) for each in (own_logits, onnx_logits))
-        ),
+        *layer_cells(about),
+        *answer_cells(expected.numpy(), own_logits, onnx_logits),
         "{:,.0f} ({:,.0f})".format(*sizes),
         *(f"{each:.3f}" for each in times),
+    ]
+
+
+def layer_cells(about: Mapping[str, Any]) -> list[str]:
+    """Return how many layers a file has, how many in int8, and what else is left, as cells."""
+    left_out = Counter(each["operator"] for each in about["not_delegated"])
+    return [
+        f"{about['num_layers']}",
+        f"{about['num_layers'] - len(about['float_layers'])}",
+        ", ".join(f"{count} {name}" for name, count in left_out.items()) or "nothing",
+    ]
+
+
+def answer_cells(
+    expected: NDArray[np.float32], found: NDArray[np.float32], beside: NDArray[np.float32]
+) -> list[str]:
+    """Return how far logits are from what is expected, and how often the answer is the same.
+
+    In brackets the same of others.
+    """
+    both = found, beside
+    return [
+        "{:.2f} ({:.2f})".format(*(difference(expected, each) for each in both)),
+        "{:.1f} ({:.1f})".format(*(agreement(expected, each) for each in both)),
     ]
 
 

@@ -11,17 +11,17 @@ such a network carries one value that rounds otherwise through all layers, so th
 no more than fake-quant from itself is rounding.
 """
 
-import argparse
-import tempfile
-from collections import Counter
-from pathlib import Path
-
 import torch
 from torch import Tensor, fx
 
-from benchmarks.executorch_families import agreement, difference, pictures, quantized
-from benchmarks.int8 import NUM_CALIBRATION, Subject, make_subject
-from slimline.networks.registry import REGISTRY
+from benchmarks.executorch_families import (
+    answer_cells,
+    layer_cells,
+    pictures,
+    print_table,
+    quantized,
+)
+from benchmarks.int8 import NUM_CALIBRATION, Subject
 from slimline.quantization import qat
 from slimline.targets.litert import exporter, runtime
 
@@ -35,15 +35,7 @@ HEADER = [
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbones", nargs="+", choices=REGISTRY, default=list(REGISTRY))
-    parser.add_argument("--size", type=int, default=64, help="height and width, pixels")
-    given = parser.parse_args()
-    print("\n".join(HEADER), flush=True)
-    for backbone in given.backbones:
-        with tempfile.TemporaryDirectory() as folder:
-            subject = make_subject(backbone, given.size, Path(folder))
-            print(f"| {backbone} | {' | '.join(cells(subject))} |", flush=True)
+    print_table(__doc__, HEADER, cells, size=64)
 
 
 def cells(subject: Subject) -> list[str]:
@@ -55,14 +47,9 @@ def cells(subject: Subject) -> list[str]:
     expected, one_by_one = (answers(trained, images, size).numpy() for size in (NUM_IMAGES, 1))
     about = exporter.write(qat.convert(own), subject.example, path)
     found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
-    others = Counter(each["operator"] for each in about["not_delegated"])
-    both = found, one_by_one
     return [
-        f"{about['num_layers']}",
-        f"{about['num_layers'] - len(about['float_layers'])}",
-        ", ".join(f"{count} {name}" for name, count in others.items()) or "nothing",
-        "{:.2f} ({:.2f})".format(*(difference(expected, each) for each in both)),
-        "{:.1f} ({:.1f})".format(*(agreement(expected, each) for each in both)),
+        *layer_cells(about),
+        *answer_cells(expected, found, one_by_one),
         f"{path.stat().st_size / 1024:,.0f}",
     ]
 

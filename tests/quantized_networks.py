@@ -71,6 +71,18 @@ class Dead(nn.Module):
         return answer
 
 
+class Bessel(nn.Module):
+    """A convolution, an operator that no device has, and an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.answer = nn.Conv2d(3, 8, 3), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer: Tensor = self.answer(torch.special.bessel_j0(self.conv(images)).mean((2, 3)))
+        return answer
+
+
 def converted(network: nn.Module) -> tuple[fx.GraphModule, Tensor]:
     """Return a network in int8 by the ranges of six images, and these."""
     torch.manual_seed(0)

@@ -65,6 +65,29 @@ class Experts(_Base):
         return (torch.stack([self.one(x), self.two(x)], 1) * gates).sum(1)
 
 
+class Mixture(_Base):
+    """Experts whose weights add up to one, as a list of them is written most often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Conv2d(32, 32, 3, padding=1) for _ in range(3))
+        self.gate = nn.Linear(32, 3)
+
+    def joined(self, x: Tensor) -> Tensor:
+        gates = torch.softmax(self.gate(x.mean((2, 3))), dim=-1)
+        mixed: Tensor = 0  # type: ignore[assignment]
+        for place, expert in enumerate(self.experts):
+            mixed = mixed + expert(x).relu() * gates[:, place][:, None, None, None]
+        return mixed
+
+
+class Weighed(_Base):
+    """Channels that are weighed against one another."""
+
+    def joined(self, x: Tensor) -> Tensor:
+        return x * x.mean((2, 3), keepdim=True).softmax(1)
+
+
 class Tokens(_Base):
     """A layer reads stacked vectors as tokens."""
 
@@ -101,4 +124,4 @@ class Fourths(_Base):
         return x.view(batch, 4, -1, height, width).sum(1)
 
 
-KINDS = [Scaled, Pooled, Weighted, Experts, Tokens, Outer, Fourths]
+KINDS = [Scaled, Pooled, Weighted, Experts, Mixture, Weighed, Tokens, Outer, Fourths]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import operator
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import torch
 from torch import Tensor, fx, nn
@@ -189,7 +191,7 @@ def _graph(
     while True:
         tracer = make(whole)
         try:
-            with attention_biases.computed_anew(network):
+            with attention_biases.computed_anew(network), _of_any_precision():
                 return tracer.trace(network)
         except _UNTRACEABLE as error:
             if not with_whole_parts or tracer.culprit is None:
@@ -200,6 +202,18 @@ def _graph(
             culprit = tracer.culprit
             is_container = type(culprit).__module__.startswith("torch.nn.")
             whole |= {culprit if is_container else type(culprit)}
+
+
+@contextlib.contextmanager
+def _of_any_precision() -> Iterator[None]:
+    """Let `torch.autocast` do nothing: it asks an image for its device, which nothing has here."""
+    nothing: dict[str, Any] = {
+        "__init__": lambda *_, **__: None,
+        "__enter__": lambda autocast: autocast,
+        "__exit__": lambda *_: False,
+    }
+    with mock.patch.multiple(torch.autocast, **nothing):
+        yield
 
 
 def _functions_of_timm() -> tuple[Callable[..., Any], ...]:

@@ -436,6 +436,10 @@ class _ChannelFlow(fx.Interpreter):
         return values if keepdim else values.squeeze(dims)
 
     def _softmax(self, values: Tensor, dim: int, **_: Any) -> Tensor:
+        """Return the numbers, all of which stay where each is weighed against all others."""
+        is_over_paths = self._like is not None and self._node in self._like.paths
+        if 1 < values.numel() == values.shape[dim] and not is_over_paths:
+            return self._pin(values)
         self._join_paths(values, (dim,))
         return values
 

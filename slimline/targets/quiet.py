@@ -1,4 +1,4 @@
-"""Keeps runtimes' exporters from telling of their insides, which no user can act upon.
+"""Keeps runtimes' converters from telling of their insides, which no user can act upon.
 
 Free of torch.
 """
@@ -7,6 +7,8 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
+
+from slimline.errors import TargetError
 
 
 @contextlib.contextmanager
@@ -20,3 +22,24 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def converting(target: str, name: str) -> Iterator[None]:
+    """Let a converter, which is called so, refuse a network in one sentence; silent else.
+
+    Raises:
+        TargetError: it failed, with an exception of whatever class.
+    """
+    try:
+        with quiet():
+            yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
+        raise TargetError(
+            f"device_export@{target}: {name} does not convert this network: {first.rstrip('.')}; "
+            f"take {target} from targets, or a network without that operator. The .onnx is there "
+            "all the same"
+        ) from error

@@ -9,8 +9,11 @@ from torch import Tensor, fx, nn
 
 from slimline.training import determinism
 
-_REFUSED = "view size is not compatible"
-"""What torch says of `x.view(x.size(0), -1)` of maps whose channels are last."""
+_VOLUMES = 5
+"""Dimensions of weights that torch has no such order for, as of `nn.Conv3d`."""
+
+_AS_COMPLEX = torch.ops.aten.view_as_complex.default
+"""Reads pairs of numbers that lie side by side."""
 
 _LONGEST_VECTOR = 16
 """Floats in a register."""
@@ -22,17 +25,21 @@ def of(network: nn.Module, images: Tensor) -> torch.memory_format:
 
     A graph of operators is none of a user's: it reshapes, and never views.
     """
+    tensors = [*network.parameters(), *network.buffers()]
+    if any(each.dim() == _VOLUMES for each in tensors):
+        return torch.contiguous_format
     is_astray = any(_writes_astray(*each) for each in _convolutions(network))
     if is_astray and images.device.type == "cpu":
         return torch.contiguous_format
     if isinstance(network, fx.GraphModule):
-        return determinism.MEMORY_FORMAT
+        is_complex = network.graph.find_nodes(op="call_function", target=_AS_COMPLEX)
+        return torch.contiguous_format if is_complex else determinism.MEMORY_FORMAT
     network.to(memory_format=determinism.MEMORY_FORMAT)
     try:
         network(images.to(memory_format=determinism.MEMORY_FORMAT))
-    except RuntimeError as error:
-        if _REFUSED not in str(error):
-            raise
+    except RuntimeError:  # `x.view(x.size(0), -1)` is refused, and weights as complex numbers
+        network.to(memory_format=torch.contiguous_format)
+        network(images)
         return torch.contiguous_format
     return determinism.MEMORY_FORMAT
 

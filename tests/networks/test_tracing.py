@@ -67,6 +67,26 @@ class ByValue(Plain):
         return super().forward(images / 255 if images.max() > 100 else images)
 
 
+class Precise(Plain):
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast(device_type=images.device.type, enabled=False):
+            return super().forward(images.float())
+
+
+@pytest.mark.parametrize("data", EXAMPLES)
+def test_layers_in_a_block_of_a_precision_are_pruned(data: str) -> None:
+    network = Precise(EXAMPLES[data].shape[1])
+    plan = cuts.plan(network, EXAMPLES[data], 1)
+    assert [name for group in plan.groups for name in group.layers] == [
+        "stem.0",
+        "body.0",
+        "body.3",
+    ]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network(EXAMPLES[data]).dtype is torch.float32
+        assert network.head(torch.ones(1, 32)).dtype is torch.bfloat16
+
+
 @pytest.mark.parametrize("data", EXAMPLES)
 @pytest.mark.parametrize("kind", [Refuses, Pads, Counts])
 @torch.no_grad()

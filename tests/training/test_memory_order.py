@@ -19,6 +19,31 @@ class Viewing(nn.Module):
         return scores
 
 
+class Filtering(nn.Module):
+    """Reads its weights as complex numbers, as GFNet does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter, self.head = nn.Parameter(torch.randn(3, 8, 5, 2)), nn.Linear(3, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        waves = torch.fft.rfft2(images) * torch.view_as_complex(self.filter)
+        scores: Tensor = self.head(torch.fft.irfft2(waves, images.shape[-2:]).amax((2, 3)))
+        return scores
+
+
+class OfVolumes(nn.Module):
+    """Takes images for volumes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv3d(1, 8, 3), nn.Linear(8, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.conv(images.unsqueeze(1)).mean((2, 3, 4)))
+        return scores
+
+
 def ending_in(first: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(
         first, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(first.out_channels, 2)
@@ -32,6 +57,8 @@ def ending_in(first: nn.Conv2d) -> nn.Sequential:
         (ending_in(nn.Conv2d(3, 8, 1)), torch.channels_last),
         (ending_in(nn.Conv2d(3, 8, 1, 2)), torch.contiguous_format),
         (Viewing(), torch.contiguous_format),
+        (Filtering(), torch.contiguous_format),
+        (OfVolumes(), torch.contiguous_format),
     ],
 )
 def test_channels_are_last_where_they_can_be(
@@ -55,3 +82,11 @@ def test_a_branch_that_leaves_out_pixels_can_be_trained(is_graph: bool) -> None:
     assert all(
         bool(each.grad.isfinite().all()) for each in network.parameters() if each.grad is not None
     )
+
+
+def test_a_graph_that_reads_complex_numbers_is_run_as_they_lie() -> None:
+    images = torch.randn(2, 3, 8, 8)
+    prepared = qat.prepare(Filtering().eval(), images, weight_bits=8)
+    order = memory_order.of(prepared, images)
+    prepared.to(memory_format=order)
+    assert prepared(images.to(memory_format=order)).shape == (2, 2)

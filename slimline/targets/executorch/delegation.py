@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx
 from torch.export import ExportedProgram
+
+from slimline.targets import layer_counts
+from slimline.targets.layer_counts import Layer
 
 _WEIGHTED = {"convolution", "linear", "addmm", "mm"}
 _FREE = {"getitem", "executorch_call_delegate", "alloc"}
@@ -23,31 +25,7 @@ def describe(program: ExportedProgram) -> dict[str, Any]:
     layers = list(_layers(program, is_delegated=False))
     for part in _delegates(program.graph_module):
         layers += _layers(part, is_delegated=True)
-    return {
-        "num_layers": len(layers),
-        "not_delegated": left_out,
-        "float_layers": [each.name for each in layers if not each.is_int8],
-        "counts": {
-            "params": sum(each.params for each in layers),
-            "weights": sum(each.weights for each in layers),
-            "zeros": sum(each.zeros for each in layers),
-            "macs": sum(each.macs for each in layers),
-            "int8_macs": sum(each.macs for each in layers if each.is_int8),
-        },
-    }
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A convolution or linear layer."""
-
-    name: str
-    params: int
-    weights: int
-    zeros: int
-    macs: int
-    is_int8: bool
-    """Whether XNNPACK computes it, from bytes."""
+    return layer_counts.describe(layers, left_out) | {"counts": layer_counts.counts(layers)}
 
 
 def _delegates(network: fx.GraphModule) -> Iterator[ExportedProgram]:
@@ -59,16 +37,19 @@ def _delegates(network: fx.GraphModule) -> Iterator[ExportedProgram]:
                 yield held
 
 
-def _layers(program: ExportedProgram, *, is_delegated: bool) -> Iterator[_Layer]:
+def _layers(program: ExportedProgram, *, is_delegated: bool) -> Iterator[Layer]:
     for node in program.graph.nodes:
         if node.op != "call_function" or _operator(node) not in _WEIGHTED:
             continue
         # addmm(bias, image, weight), the others (image, weight, bias)
         place = 1 if _operator(node) == "addmm" else 0
         image, weight = _args(node)[place : place + 2]
-        stored, values = _values(program, weight)
+        found = _values(program, weight)
+        if found is None:
+            continue  # a product of two computed values, as in attention
+        stored, values = found
         bias = _args(node)[0] if place else (_args(node)[2] if len(_args(node)) > 2 else None)
-        yield _Layer(
+        yield Layer(
             name=_layer(node),
             params=values.numel() + (bias.meta["val"].numel() if bias is not None else 0),
             weights=values.numel(),
@@ -86,9 +67,14 @@ def _macs(node: fx.Node, weight: Tensor) -> int:
     return int(math.prod(outputs) // channels * weight.numel())
 
 
-def _values(program: ExportedProgram, weight: fx.Node) -> tuple[fx.Node, Tensor]:
-    """Return what makes a weight, and its values as they are stored; zero points are 0."""
+def _values(program: ExportedProgram, weight: fx.Node) -> tuple[fx.Node, Tensor] | None:
+    """Return what makes a weight, and its values as they are stored; zero points are 0.
+
+    Of what is no constant nothing.
+    """
     while not _is_dequantize(weight) and weight.op == "call_function":
+        if not (_args(weight) and isinstance(_args(weight)[0], fx.Node)):
+            return None
         weight = _args(weight)[0]
     stored = _args(weight)[0] if _is_dequantize(weight) else weight
     signature = program.graph_signature
@@ -102,7 +88,7 @@ def _values(program: ExportedProgram, weight: fx.Node) -> tuple[fx.Node, Tensor]
             held = program.state_dict.get(name, program.constants.get(name))
             assert isinstance(held, Tensor)
             return weight, held
-    raise AssertionError(f"{stored.name} is no constant")
+    return None
 
 
 def _is_dequantize(node: Any) -> bool:
@@ -110,10 +96,13 @@ def _is_dequantize(node: Any) -> bool:
 
 
 def _operator(node: fx.Node) -> str:
-    """Return the plain name of what a node calls, as convolution."""
+    """Return the plain name of what a node calls, as convolution.
+
+    Lowered operators are called as `aten.convolution.default`, those that write into memory that
+    was planned, of ExecuTorch's own kernels, as `convolution.out`.
+    """
     name: str = getattr(node.target, "__name__", str(node.target))
-    space, _, rest = name.partition(".")
-    return rest.partition(".")[0] or space
+    return name.split(".")[-2] if "." in name else name
 
 
 def _layer(node: fx.Node) -> str:

@@ -21,18 +21,20 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, A
     the file, of which `slimline.targets.executorch.runtime.inspect` tells as well.
 
     Raises:
-        TargetError: ExecuTorch is not installed, or does not fit this torch.
+        TargetError: ExecuTorch is not installed, does not fit this torch, or does not convert the
+            network.
     """
     installed.require()
-    with quiet.quiet():
+    network = copy.deepcopy(converted)
+    rewrites.rewrite(network)
+    with quiet.converting("executorch", "ExecuTorch"):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        network = copy.deepcopy(converted)
-        rewrites.rewrite(network)
         exported = torch.export.export(network, (example[:1].contiguous(),), strict=False)
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-        path.write_bytes(lowered.to_executorch().buffer)
+        content = lowered.to_executorch().buffer
+    path.write_bytes(content)
     return {
         "file": path.name,
         "input": {"name": _INPUT, "dtype": "float32", "shape": [1, *example.shape[1:]]},

@@ -23,7 +23,8 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, A
     the file.
 
     Raises:
-        TargetError: LiteRT is not installed, does not fit this torch, or refuses its own file.
+        TargetError: LiteRT is not installed, does not fit this torch, does not convert the
+            network, or refuses its own file.
         ParityError: its converter gave values other ranges than were trained.
     """
     installed.require()
@@ -45,8 +46,12 @@ def _convert(network: fx.GraphModule, image: Tensor, path: Path) -> None:
 
     The quantizer quantizes nothing here: that there is a static one tells the converter to make
     int8 operators of those between dequantize and quantize.
+
+    Raises:
+        TargetError: it fails.
     """
-    with quiet.quiet(), contextlib.redirect_stdout(io.StringIO()):
+    silent = contextlib.redirect_stdout(io.StringIO())
+    with quiet.converting("litert", "LiteRT's converter"), silent:
         import litert_torch
         from litert_torch.quantize import pt2e_quantizer, quant_config
 

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from slimline.targets import layer_counts
+from slimline.targets.layer_counts import Layer
 
 _LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"}
 """Operators of an image, a weight and a bias; layers where the weight is a constant."""
@@ -32,40 +34,15 @@ Steps: TypeAlias = tuple[tuple[float, ...], int]
 """Scales, one or one a channel, and zero point of bytes."""
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """A convolution or linear layer."""
-
-    name: str
-    params: int
-    weights: int
-    zeros: int
-    macs: int
-    is_int8: bool
-    """Whether input, weights and output are bytes."""
-
-
 def describe(path: Path) -> dict[str, Any]:
     """Return what `model.json` says of a file: counts, and what is left in float."""
     graph = _Graph(path)
-    layers = list(graph.layers())
-    return {
-        "num_layers": len(layers),
-        "not_delegated": list(graph.float_operators()),
-        "float_layers": [each.name for each in layers if not each.is_int8],
-    }
+    return layer_counts.describe(list(graph.layers()), list(graph.float_operators()))
 
 
 def counts(path: Path) -> dict[str, int]:
     """Return the counts of a file, by their names in `slimline.targets.model_file.ModelFile`."""
-    layers = list(_Graph(path).layers())
-    return {
-        "params": sum(each.params for each in layers),
-        "weights": sum(each.weights for each in layers),
-        "zeros": sum(each.zeros for each in layers),
-        "macs": sum(each.macs for each in layers),
-        "int8_macs": sum(each.macs for each in layers if each.is_int8),
-    }
+    return layer_counts.counts(list(_Graph(path).layers()))
 
 
 def ranges(path: Path) -> dict[Steps, str]:
@@ -83,7 +60,7 @@ class _Graph:
         self._model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
         (self._graph,) = self._model.subgraphs
 
-    def layers(self) -> Iterator[_Layer]:
+    def layers(self) -> Iterator[Layer]:
         """Yield the layers, in the order in which they run."""
         for operator in self._graph.operators:
             weight = self._weight(operator)
@@ -93,7 +70,7 @@ class _Graph:
             values = self._values(weight)
             outputs = self._tensor(operator.outputs[0])
             kinds = {self._kind(each) for each in (image, weight, operator.outputs[0])}
-            yield _Layer(
+            yield Layer(
                 name=_layer(self._tensor(weight)),
                 params=values.size + sum(int(math.prod(self._tensor(each).shape)) for each in rest),
                 weights=values.size,

@@ -25,3 +25,17 @@ def test_a_weight_is_used_once_a_place(
         meta={"val": torch.empty(outputs, device="meta")},
     )
     assert delegation._macs(node, torch.empty(weight, device="meta")) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("aten.convolution.default", "convolution"),
+        ("quantized_decomposed.dequantize_per_tensor.default", "dequantize_per_tensor"),
+        (torch.ops.aten.native_group_norm.out.__name__, "native_group_norm"),
+        ("executorch_call_delegate", "executorch_call_delegate"),
+    ],
+)
+def test_operators_go_by_their_plain_name(name: str, expected: str) -> None:
+    node: Any = SimpleNamespace(target=SimpleNamespace(__name__=name))
+    assert delegation._operator(node) == expected

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from quantized_networks import Blocks, Dead, Swish, converted, with_fine_steps
+from quantized_networks import Bessel, Blocks, Dead, Swish, converted, with_fine_steps
 from torch import nn
 
-from slimline.errors import ParityError
+from slimline.errors import ParityError, TargetError
 from slimline.targets.litert import exporter, installed, rewrites, runtime
 from slimline.targets.quantized_graph import QUANTIZE
 
@@ -73,3 +73,9 @@ def test_ranges_that_were_not_trained_are_refused(tmp_path: Path) -> None:
             node.update_arg(1, 1.01 * node.args[1])
     with pytest.raises(ParityError, match="ranges of its own to values of stem"):
         exporter._check_ranges(quantized, path)
+
+
+def test_an_operator_that_litert_lacks_is_told(tmp_path: Path) -> None:
+    quantized, images = converted(Bessel())
+    with pytest.raises(TargetError, match=r"device_export@litert: .*bessel_j0.*; take litert from"):
+        exporter.write(quantized, images, tmp_path / runtime.FILE)

@@ -1,0 +1,42 @@
+"""What ExecuTorch's own converter writes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from quantized_networks import Bessel, converted
+from torch import Tensor, nn
+
+from slimline.errors import TargetError
+from slimline.targets.executorch import exporter, installed, runtime
+
+pytestmark = pytest.mark.skipif(
+    not all(installed.versions().values()), reason=f"{installed.LOCK} is not installed"
+)
+
+
+class Normalised(nn.Module):
+    """A convolution, GroupNorm, a product of two computed values, and an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)
+        self.answer = nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.norm(self.stem(images))).flatten(2)
+        answer: Tensor = self.answer((maps[:, :4] @ maps[:, 4:].transpose(1, 2)).mean(1))
+        return answer
+
+
+def test_what_xnnpack_leaves_is_named(tmp_path: Path) -> None:
+    network, images = converted(Normalised())
+    about = exporter.write(network, images, tmp_path / runtime.FILE)
+    assert {"layer": "norm", "operator": "native_group_norm"} in about["not_delegated"]
+    assert about["num_layers"] == 2
+
+
+def test_an_operator_that_executorch_lacks_is_told(tmp_path: Path) -> None:
+    network, images = converted(Bessel())
+    with pytest.raises(TargetError, match=r"device_export@executorch: .*bessel_j0.*; take execu"):
+        exporter.write(network, images, tmp_path / runtime.FILE)
