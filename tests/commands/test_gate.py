@@ -281,7 +281,7 @@ def test_outside_of_a_repository_is_one_sentence(
 def with_models(folder: Path) -> None:
     """Give main and the branch a model each, tracked by DVC, of which the first is in the cache."""
     toy.git(folder, "switch", "--quiet", "main")
-    toy.dvc(folder, "init", "--quiet")
+    toy.init_dvc(folder)
     toy.set_params(folder, {"gates.max_slowdown": 100_000})
     tiny_model.write(folder / "models/int8_export")
     pipeline = (folder / "dvc.yaml").read_text()
