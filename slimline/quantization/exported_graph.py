@@ -6,7 +6,7 @@ have in the network.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -199,16 +199,33 @@ def _say_batch_as_rest(graph: GraphModule) -> None:
 def _compute_weights(graph: GraphModule) -> None:
     """Replace weights that are computed from others by parameters of their value, in place."""
     fixed = constants(graph.graph)
-    for node in list(graph.graph.nodes):
-        if node.target not in {*WEIGHTED, _PADDED_BY_NAME}:
-            continue
-        for source in tensor_inputs(node)[1:]:
-            if source.op != "get_attr" and source in fixed:
-                name = _free_name(graph, _first_attribute(source))
-                with graph.graph.inserting_before(node):
-                    fresh = _new_parameter(graph, name, _value(graph, source).detach())
-                fresh.meta = dict(source.meta)
-                node.replace_input_with(source, fresh)
+    computed = {
+        (node, source): _value(graph, source).detach()
+        for node in graph.graph.nodes
+        if node.target in {*WEIGHTED, _PADDED_BY_NAME}
+        for source in tensor_inputs(node)[1:]
+        if source.op != "get_attr" and source in fixed
+    }
+    for (node, source), value in computed.items():
+        name = _first_attribute(source)
+        alike = {use for use, each in computed.items() if torch.equal(each, value)}
+        is_free = alike.issuperset(_uses(graph, name, fixed))
+        with graph.graph.inserting_before(node):
+            fresh = _new_parameter(graph, name if is_free else f"{name}_computed", value)
+        fresh.meta = dict(source.meta)
+        node.replace_input_with(source, fresh)
+
+
+def _uses(graph: GraphModule, name: str, fixed: Collection[Node]) -> Iterator[tuple[Node, Node]]:
+    """Yield what computes with images and an attribute, or what is made of it, and with which."""
+    pending = [each for each in graph.graph.nodes if each.op == "get_attr" and each.target == name]
+    while pending:
+        source = pending.pop()
+        for user in source.users:
+            if user in fixed:
+                pending.append(user)
+            elif tensor_inputs(user):
+                yield user, source
 
 
 def _pad_by_numbers(graph: GraphModule) -> None:
@@ -399,13 +416,6 @@ def _first_attribute(node: Node) -> str:
 def _sibling(name: str, other: str) -> str:
     path, _, _ = name.rpartition(".")
     return f"{path}.{other}" if path else other
-
-
-def _free_name(graph: GraphModule, name: str) -> str:
-    """Return a name for what is computed from an attribute: its own, if nothing else reads that."""
-    users = [each for each in graph.graph.nodes if each.op == "get_attr" and each.target == name]
-    is_read_once = sum(len(each.users) for each in users) == 1
-    return name if is_read_once else f"{name}_computed"
 
 
 def _set(graph: GraphModule, name: str, value: Tensor) -> None:

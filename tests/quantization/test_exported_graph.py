@@ -24,6 +24,22 @@ class Standardised(nn.Conv2d):
         return self._conv_forward(images, weight, self.bias)
 
 
+class StandardisedTwice(nn.Module):
+    """One such convolution, called twice, which reads its weight several times to compute it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+    def standardised(self, images: Tensor) -> Tensor:
+        own = self.conv.weight
+        mean, deviation = own.mean((1, 2, 3), keepdim=True), own.std((1, 2, 3), keepdim=True)
+        return functional.conv2d(images, (own - mean) / (deviation + 1e-5), self.conv.bias, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.standardised(self.standardised(images).relu())
+
+
 class OfSequences(nn.Module):
     """Linear layers on [images, places, features], with BatchNorm on rows, as in LeViT."""
 
@@ -88,6 +104,7 @@ NETWORKS: dict[str, nn.Module] = {
     "of a mask": OfMask(),
     "same padding": nn.Sequential(nn.Conv2d(4, 6, (4, 3), padding="same"), nn.BatchNorm2d(6)),
     "computed weight": nn.Sequential(Standardised(4, 6, 3), nn.BatchNorm2d(6)),
+    "weight computed twice": nn.Sequential(StandardisedTwice(), nn.Conv2d(4, 6, 3)),
 }
 
 
@@ -112,6 +129,18 @@ def test_without_batchnorm_the_answers_are_the_same(case: str) -> None:
     assert not any(node.target is BATCHNORM for node in folded.graph.nodes)
     for images in (IMAGES, IMAGES[:1]):
         assert torch.allclose(folded(images), network(images), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
+@pytest.mark.parametrize("case", NETWORKS)
+def test_each_layer_keeps_the_name_of_its_weight(case: str) -> None:
+    names = [
+        f"{name}.weight"
+        for name, each in NETWORKS[case].named_modules()
+        if isinstance(each, nn.Conv2d | nn.Linear)
+    ]
+    folded = exported_graph.folded(trained(NETWORKS[case]), EXAMPLE)
+    assert set(names) <= set(dict(folded.named_parameters()))
 
 
 @pytest.mark.parametrize("name", entries.ALL)
