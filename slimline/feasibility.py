@@ -6,17 +6,20 @@ nothing of this is found out an hour later.
 
 from __future__ import annotations
 
+import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimline import params
-from slimline.errors import ParamsError
+from slimline.errors import NetworkError, ParamsError
 from slimline.params import PARAMS_PATH
 
 if TYPE_CHECKING:
+    from torch import fx
+
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.pruning.settings import PruneSettings
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
         QatFinetuneParams,
         QuantizerParams,
     )
+    from slimline.targets.schemes import SchemeChooser
     from slimline.training.backbone_swap import BackboneSwapParams
     from slimline.training.baseline_train import BaselineTrainParams
     from slimline.training.settings import Recipe
 
 _FEW = 8
-"""Images that show which layers can be pruned."""
+"""Images that show which layers can be pruned, and that give first ranges."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Settings:
     qat: QatFinetuneParams
     ptq: Int8PtqParams
     export: Int8ExportParams
+    targets: Sequence[str] = ()
+    """Other runtimes that the product is written for."""
 
     @property
     def quantizers(self) -> dict[str, QuantizerParams]:
@@ -69,7 +75,9 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     Raises:
         ParamsError: a batch is larger than the set, images are too small for a network, a pattern
             fits no layer, or the opset is too old for an operator.
+        NetworkError: a network that the registry does not have cannot be written as .onnx.
         PretrainedError: weights cannot be had, or do not fit.
+        TargetError: a target cannot take a network that the registry does not have.
     """
     from slimline.networks import classifier
     from slimline.training import backbone_swap
@@ -80,8 +88,10 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
         settings.baseline, train, weights_folder, unchanged=settings.baseline.recipe.epochs == 0
     )
     _check_images(baseline, "baseline_train")
+    _check_float_file(baseline, "baseline_train")
     swapped = backbone_swap.begin(baseline, train, settings.swap, weights_folder)
     _check_images(swapped, "backbone_swap")
+    _check_float_file(swapped, "backbone_swap")
     _check_layers(swapped, train, settings)
 
 
@@ -144,14 +154,13 @@ def _check_images(model: Classifier, section: str) -> None:
 
 def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
     from slimline.networks import reparameterisation
-    from slimline.networks.registry import REGISTRY
     from slimline.quantization import mixed_precision
 
-    is_known = model.architecture.backbone in REGISTRY
+    is_known = _is_known(model)
     model = reparameterisation.merged(model)  # as it is pruned and quantized
+    rows = slice(0, _FEW)
+    few = replace(train, images=train.images[rows], labels=train.labels[rows])
     if settings.prune.layers or not (is_known or settings.prune.is_idle):
-        rows = slice(0, _FEW)
-        few = replace(train, images=train.images[rows], labels=train.labels[rows])
         names = [
             name for group in settings.prune.survey(model, few).groups for name in group.layers
         ]
@@ -165,26 +174,66 @@ def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
         for section, quantizer in settings.quantizers.items():
             key = f"quantization.mixed.float_layers, for {section}"
             params.check_patterns(quantizer.mixed.float_layers, names, key=key, kind="layer")
-    _check_opset(model, settings)
+    _check_files(model, few, settings)
 
 
-def _check_opset(model: Classifier, settings: Settings) -> None:
-    """Write the int8 file of an untrained network in the older opset that is asked for, if one is.
+def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
+    """Write an untrained network in all forms that it will be written in.
 
-    Which operators it has does not depend on weights.
+    Which operators a form lacks does not depend on weights. Networks of the registry have all, but
+    for an older opset.
     """
-    from slimline.quantization import mixed_precision, qat
-    from slimline.targets.onnxruntime import exporter, to_onnx
+    from slimline.pruning import batchnorm_statistics
+    from slimline.targets import device_exporters, device_runtimes, device_schemes
+    from slimline.targets.onnxruntime import exporter, runtime, to_onnx
+    from slimline.targets.registry import ONNX_RUNTIME
+    from slimline.targets.schemes import SCHEMES
 
-    export = settings.export
-    if export.opset >= to_onnx.OPSET:
+    export, is_known = settings.export, _is_known(model)
+    if is_known and export.opset >= to_onnx.OPSET:
         return
-    floats = [each for each in mixed_precision.layers(model) if settings.qat.mixed.names(each)]
-    prepared = qat.prepare_as(settings.qat, model, floats)
-    prepared(model.example)
-    qat.finish(prepared)
-    options = export.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
+    model = model.with_network(copy.deepcopy(model.network))
+    # Else signals die out in deep networks, and ranges of nothing may be refused.
+    batchnorm_statistics.recompute(model, few)
     with tempfile.TemporaryDirectory() as scratch:
-        exporter.write(
-            qat.convert(prepared), model.example, Path(scratch) / "model.onnx", **options
-        )
+        path = Path(scratch) / runtime.FILE
+        converted = _quantized(model, few, settings.qat, SCHEMES[ONNX_RUNTIME])
+        options = export.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
+        exporter.write(converted, model.example, path, **options)
+        for target in () if is_known else settings.targets:
+            path = Path(scratch) / device_runtimes.RUNTIMES[target].FILE
+            converted = _quantized(model, few, settings.qat, device_schemes.SCHEMES[target])
+            device_exporters.EXPORTERS[target].write(converted, model.example, path)
+
+
+def _quantized(
+    model: Classifier, few: Split, settings: QatFinetuneParams, scheme: SchemeChooser
+) -> fx.GraphModule:
+    """Return a network in int8 as a target wants it, with ranges of a few images."""
+    from slimline.quantization import mixed_precision, qat
+
+    floats = [each for each in mixed_precision.layers(model) if settings.mixed.names(each)]
+    prepared = qat.prepare_as(settings, model, floats, scheme)
+    qat.calibrate(prepared, few, model)
+    qat.finish(prepared)
+    return qat.convert(prepared)
+
+
+def _check_float_file(model: Classifier, section: str) -> None:
+    """Write the .onnx of an untrained network that nobody has tried."""
+    from slimline.targets.onnxruntime import runtime, to_onnx
+
+    if _is_known(model):
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        network = copy.deepcopy(model.network).eval()
+        try:
+            to_onnx.write_onnx(network, model.example, Path(scratch) / runtime.FILE)
+        except NetworkError as error:
+            raise NetworkError(f"{PARAMS_PATH}: {section}.backbone: {error}") from None
+
+
+def _is_known(model: Classifier) -> bool:
+    from slimline.networks.registry import REGISTRY
+
+    return model.architecture.backbone in REGISTRY

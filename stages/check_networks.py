@@ -22,6 +22,7 @@ def main(train: Path, pretrained: Path, marker: Path) -> None:
         qat,
         params.load("int8_ptq", Int8PtqParams),
         params.load("int8_export", Int8ExportParams),
+        params.read(params.PARAMS_PATH)["targets"],
     )
     determinism.start(params.load_run())
     feasibility.check(settings, split_files.load(train), pretrained)

@@ -40,6 +40,6 @@ def converting(target: str, name: str) -> Iterator[None]:
         first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
         raise TargetError(
             f"device_export@{target}: {name} does not convert this network: {first.rstrip('.')}; "
-            f"take {target} from targets, or a network without that operator. The .onnx is there "
-            "all the same"
+            f"take {target} from targets, or a network without that operator; the .onnx does not "
+            "depend on it"
         ) from error

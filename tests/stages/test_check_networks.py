@@ -10,9 +10,11 @@ from safetensors.torch import save_file
 
 from slimline.data import split_files
 from slimline.data.split_files import ImageFiles
-from slimline.errors import ParamsError, PretrainedError
-from slimline.networks import classifier
+from slimline.errors import NetworkError, ParamsError, PretrainedError, TargetError
+from slimline.networks import backbones, classifier
 from slimline.networks.architecture import Architecture
+from slimline.targets.executorch import installed as executorch
+from slimline.targets.litert import installed as litert
 from stages import check_networks
 
 Check = Callable[..., bool]
@@ -68,12 +70,12 @@ def test_what_does_not_fit_is_told_before_training(
     assert not (tmp_path / "networks.ok").exists()
 
 
-NORMALISED = """
+OWN = """
 import torch
 from torch import nn
 
 
-class Normalised(nn.Module):
+class Own(nn.Module):
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, 8, 3, stride=2, padding=1)
@@ -81,33 +83,84 @@ class Normalised(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = self.conv(images).relu().mean((2, 3))
-        return self.head(nn.functional.normalize(features))
+        return self.head(CHANGED)
 
 
 def build(num_classes: int, in_channels: int) -> nn.Module:
-    return Normalised(num_classes, in_channels)
+    return Own(num_classes, in_channels)
 """
 
 
-def test_an_opset_that_lacks_an_operator_is_told_before_training(
-    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "__init__.py").touch()
-    (tmp_path / "own" / "normalised.py").write_text(NORMALISED)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own", raising=False)
-    swap = {
-        "backbone_swap__backbone": "own.normalised:build",
-        "backbone_swap__stem_stride": "keep",
-        "backbone_swap__stem_kernel": "keep",
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give the repository a network of its own, which changes its features in some way."""
+
+    def write(changed: str) -> None:
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own" / "__init__.py").touch()
+        (tmp_path / "own" / "mine.py").write_text(OWN.replace("CHANGED", changed))
+        backbones.find.cache_clear()
+        monkeypatch.syspath_prepend(tmp_path)
+        for name in ("own", "own.mine"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return write
+
+
+def as_backbone(section: str) -> dict[str, str]:
+    return {
+        f"{section}__backbone": "own.mine:build",
+        f"{section}__stem_stride": "keep",
+        f"{section}__stem_kernel": "keep",
     }
+
+
+def test_an_opset_that_lacks_an_operator_is_told_before_training(
+    check: Check, own: Callable[[str], None]
+) -> None:
+    own("nn.functional.normalize(features)")
+    swap = as_backbone("backbone_swap")
     assert check(**swap)
     assert check(**swap, int8_export__opset=15)
     with pytest.raises(
         ParamsError, match=r"int8_export\.opset: opset 14 has no operator .*; must be"
     ):
         check(**swap, int8_export__opset=14)
+
+
+@pytest.mark.parametrize("section", ["baseline_train", "backbone_swap"])
+def test_an_operator_that_onnx_lacks_is_told_before_training(
+    section: str, check: Check, own: Callable[[str], None]
+) -> None:
+    own("torch.special.bessel_j0(features)")
+    with pytest.raises(
+        NetworkError, match=rf"{section}\.backbone: Own: has no ONNX form: .*bessel_j0"
+    ):
+        check(**as_backbone(section))
+
+
+@pytest.mark.parametrize("target", ["executorch", "litert"])
+def test_an_operator_that_a_target_lacks_is_told_before_training(
+    target: str, check: Check, own: Callable[[str], None]
+) -> None:
+    if not all({"executorch": executorch, "litert": litert}[target].versions().values()):
+        pytest.skip(f"the packages of {target} are not installed")
+    own("torch.linalg.det(features.reshape(-1, 2, 2, 2)).repeat(1, 4)")
+    swap = as_backbone("backbone_swap")
+    assert check(**swap)
+    with pytest.raises(TargetError, match=rf"device_export@{target}: .*linalg_det"):
+        check(**swap, targets=[target])
+
+
+def test_what_litert_does_not_run_itself_is_told_before_training(
+    check: Check, own: Callable[[str], None]
+) -> None:
+    """Its converter writes a sort, which its interpreter does not know."""
+    if not all(litert.versions().values()):
+        pytest.skip("the packages of litert are not installed")
+    own("features.sort(1).values")
+    with pytest.raises(TargetError, match=r"does not run what its own converter wrote: .*SORT"):
+        check(**as_backbone("backbone_swap"), targets=["litert"])
 
 
 def test_cuts_that_are_smaller_than_photos_are_stored_are_told(

@@ -68,10 +68,12 @@ def _convert(network: fx.GraphModule, image: Tensor, path: Path) -> None:
 def _takes(path: Path) -> dict[str, Any]:
     try:
         return runtime.takes(path)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
         raise TargetError(
             "device_export@litert: LiteRT does not run what its own converter wrote: "
-            f"{str(error).strip()} quantization.mixed.float_layers can keep layers in float"
+            f"{reason.rstrip('.')}; quantization.mixed.float_layers can keep layers in float; else "
+            "take litert from targets: the .onnx does not depend on it"
         ) from None
 
 

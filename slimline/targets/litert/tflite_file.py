@@ -51,14 +51,15 @@ def ranges(path: Path) -> dict[Steps, str]:
 
 
 class _Graph:
-    """The one graph of a file."""
+    """The graph of a file."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
         self._model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-        (self._graph,) = self._model.subgraphs
+        # The first is what runs; others are the bodies of its loops, as sorting has one.
+        self._graph = self._model.subgraphs[0]
 
     def layers(self) -> Iterator[Layer]:
         """Yield the layers, in the order in which they run."""
