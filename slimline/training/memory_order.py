@@ -39,7 +39,8 @@ def of(network: nn.Module, images: Tensor) -> torch.memory_format:
         network(images.to(memory_format=determinism.MEMORY_FORMAT))
     except RuntimeError:  # `x.view(x.size(0), -1)` is refused, and weights as complex numbers
         network.to(memory_format=torch.contiguous_format)
-        network(images)
+        # A copy, since images of one channel are in both orders at once, and stay in this one.
+        network(images.clone(memory_format=torch.contiguous_format))
         return torch.contiguous_format
     return determinism.MEMORY_FORMAT
 
