@@ -4,9 +4,11 @@ Tests run in several processes side by side (pytest-xdist), each with one thread
 made by whoever needs it first; the others wait.
 """
 
+import functools
 import gc
 import os
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
@@ -57,6 +59,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return (0, 0) if item.path == first else (2, len(item.path.parts))
 
     items.sort(key=turn)
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_begins() -> Iterator[None]:
+    """Take back what a stage that ran within the process told torch.
+
+    Two threads of each of two processes on two cores wait for each other, ten times as long.
+    """
+    yield
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def translations_read_once() -> None:
+    """Let torch's exporter read the sources of its seven hundred translations once a process.
+
+    It does so for every file, which is a third of the time that a small network's takes.
+    """
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 The same stages, the same `dvc.yaml`: only `params.yaml` and the data are small.
 """
 
+import functools
 import gzip
 import hashlib
 import os
@@ -25,6 +26,7 @@ from slimline.training.augmentation import Augment
 from slimline.training.settings import Step
 
 ROOT = Path(__file__).parent.parent
+_EMBEDDED = ROOT / "data" / "raw" / "fashion_mnist"
 NUM_TRAIN, NUM_TEST = 1800, 300
 NO_AUGMENT = Augment(crop=1.0, flip=False, shift=0, color=0, randaugment=0, mixup=0, cutmix=0)
 PLAIN_STEP = Step(
@@ -205,22 +207,24 @@ def splits(raw: Path, **changes: Any) -> dict[str, Split]:
 
 def make_data(folder: Path, *, num_test: int = NUM_TEST) -> None:
     """Write the first images of the embedded set as an IDX data set of its own."""
-    source = ROOT / "data" / "raw" / "fashion_mnist"
     folder.mkdir(parents=True)
-    shutil.copy2(source / "classes.txt", folder)
+    shutil.copy2(_EMBEDDED / "classes.txt", folder)
     sums = []
-    for path in sorted(source.glob("*.gz")):
-        count = NUM_TRAIN if path.name.startswith("train") else num_test
-        content = gzip.decompress(path.read_bytes())
-        header = np.frombuffer(content[: 16 if "idx3" in path.name else 8], ">i4").copy()
-        size = int(np.prod(header[2:])) * count
-        header[1] = count
-        packed = gzip.compress(
-            header.tobytes() + content[header.nbytes : header.nbytes + size], mtime=0
-        )
+    for path in sorted(_EMBEDDED.glob("*.gz")):
+        packed = _first_images(path, NUM_TRAIN if path.name.startswith("train") else num_test)
         (folder / path.name).write_bytes(packed)
         sums.append(f"{hashlib.sha256(packed).hexdigest()}  {path.name}\n")
     (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+@functools.cache
+def _first_images(path: Path, count: int) -> bytes:
+    """Return an IDX file of so many images, or labels, of a packed one; packed as well."""
+    content = gzip.decompress(path.read_bytes())
+    header = np.frombuffer(content[: 16 if "idx3" in path.name else 8], ">i4").copy()
+    size = int(np.prod(header[2:])) * count
+    header[1] = count
+    return gzip.compress(header.tobytes() + content[header.nbytes : header.nbytes + size], mtime=0)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -1,19 +1,8 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 from slimline import params
 from slimline.training import determinism
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    strict = torch.are_deterministic_algorithms_enabled()
-    warns, threads = torch.is_deterministic_algorithms_warn_only_enabled(), torch.get_num_threads()
-    yield
-    torch.use_deterministic_algorithms(strict, warn_only=warns)
-    torch.set_num_threads(threads)
 
 
 def without_repeating_kernel() -> None:
