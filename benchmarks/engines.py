@@ -37,6 +37,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mode
 from types import TracebackType
 from typing import Any
 
@@ -331,10 +332,14 @@ def _by_image(kernels: Sequence[profile.Kernel], count: int) -> Iterator[Sequenc
 def longest(name: str, accounts: Sequence[Sequence[Layer]]) -> Iterator[str]:
     """Yield a line for all layers of an engine, and one for each of those that take longest.
 
-    Layers have the names of the first account: OpenVINO numbers some of them anew in each.
+    Layers have the names of the first account: OpenVINO numbers some of them anew in each. It
+    tells nothing of a layer whose mean is below a microsecond, so that one comes and goes: accounts
+    with more or fewer layers than most have are left out.
     """
-    layers = [(layer, kernel) for layer, kernel, _ in accounts[0]]
-    times = [[each[2] for each in of_layer] for of_layer in zip(*accounts, strict=True)]
+    usual = mode(len(each) for each in accounts)
+    alike = [each for each in accounts if len(each) == usual]
+    layers = [(layer, kernel) for layer, kernel, _ in alike[0]]
+    times = [[each[2] for each in of_layer] for of_layer in zip(*alike, strict=True)]
     middle = [_middle(each) for each in times]
     total = sum(middle)
     yield f"| {name} | all {len(layers)} | | {total:.0f} | 100 |"

@@ -136,5 +136,11 @@ def test_the_longest_layers_come_first_and_an_outlier_moves_none() -> None:
     ]
 
 
+def test_a_layer_that_is_too_short_to_be_told_comes_and_goes() -> None:
+    accounts = [[("a", "Conv", 2), ("b", "Gemm", 6)] for _ in range(3)]
+    accounts.insert(1, [("b", "Gemm", 6)])
+    assert next(engines.longest(OURS, accounts)) == "| ours | all 2 | | 8 | 100 |"
+
+
 def test_every_engine_can_be_loaded() -> None:
     assert {each.how for each in engines.ENGINES.values()} == one_engine.LOADERS.keys()
