@@ -20,11 +20,12 @@ _CACHE = "attention_bias_cache"
 
 @contextlib.contextmanager
 def computed_anew(network: nn.Module) -> Iterator[None]:
-    """Let modules compute their biases in every call, and keep none of it."""
+    """Let modules compute their biases in every call, and keep none, nor what they have."""
     keeping = [
         module for module in network.modules() if hasattr(module, _CACHE) and not module.training
     ]
     for module in keeping:
+        getattr(module, _CACHE).clear()
         module.training = True
     try:
         yield

@@ -1,5 +1,7 @@
 """Networks that do with channels what can be followed in part, or not at all."""
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -124,4 +126,93 @@ class Fourths(_Base):
         return x.view(batch, 4, -1, height, width).sum(1)
 
 
-KINDS = [Scaled, Pooled, Weighted, Experts, Mixture, Weighed, Tokens, Outer, Fourths]
+class Padded(_Base):
+    """Places are padded with zeros, and with what is never the largest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(32, 32, 3)
+
+    def joined(self, x: Tensor) -> Tensor:
+        x = self.inner(functional.pad(x, (1, 1, 1, 1)))
+        return functional.max_pool2d(functional.pad(x, (0, 1, 0, 1), value=-inf), 2, 1)
+
+
+class PaddedByOnes(_Base):
+    """A channel of zeros has ones at its border."""
+
+    def joined(self, x: Tensor) -> Tensor:
+        return functional.pad(x, (1, 1, 1, 1), "constant", 1.0)
+
+
+class PaddedChannels(_Base):
+    """Channels of zeros are added, as in the first ResNets' shortcuts."""
+
+    def __init__(self) -> None:
+        super().__init__(48)
+
+    def joined(self, x: Tensor) -> Tensor:
+        return functional.pad(x, (0, 0, 0, 0, 0, 16))
+
+
+class Masked(_Base):
+    """Takes more than images, if it is given more."""
+
+    def forward(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = self.stem(images).relu()
+        if mask is not None:
+            x = x * mask.view(-1, 1, 16, 16)
+        return self.head(self.out(x).relu().mean((2, 3)))
+
+
+class Positioned(_Base):
+    """Has weights of its own, in another shape than it needs, and numbers that it makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.randn(32))
+
+    def joined(self, x: Tensor) -> Tensor:
+        places = torch.arange(16.0).view(1, 1, 1, -1) / 16
+        return x * self.strength.view(1, -1, 1, 1) + places
+
+
+class Residual(nn.Module):
+    """Is left out where maps are small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.back = nn.Conv2d(32, 64, 1), nn.Conv2d(64, 32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.back(self.wide(x).relu()) if x.shape[2] > 4 else x
+
+
+class Asking(_Base):
+    """A part of it decides by the shape of maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = Residual()
+
+    def joined(self, x: Tensor) -> Tensor:
+        return self.part(x)
+
+
+KINDS = [
+    Scaled,
+    Pooled,
+    Weighted,
+    Experts,
+    Mixture,
+    Weighed,
+    Tokens,
+    Outer,
+    Fourths,
+    Padded,
+    PaddedByOnes,
+    PaddedChannels,
+    Masked,
+    Positioned,
+    Asking,
+]

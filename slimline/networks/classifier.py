@@ -250,6 +250,8 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
             if shape:
                 _fit_module(module, shape, by_layer[name])
                 before = shape
+        else:
+            _fit_weights(module, by_layer[name])
     if any(not isinstance(network.get_submodule(name), _NORMALISATIONS) for name in without):
         _leave_out(network, without)
 
@@ -314,6 +316,15 @@ def _fit_module(module: nn.Module, shape: Sequence[int], own: Mapping[str, Seque
             setattr(module, name, nn.Parameter(fresh, requires_grad=tensor.requires_grad))
         else:
             setattr(module, name, fresh)
+
+
+def _fit_weights(module: nn.Module, own: Mapping[str, Sequence[int]]) -> None:
+    """Give the weights of any other module, which go by channel, the shapes that they have."""
+    for name, weight in list(module.named_parameters(recurse=False)):
+        shape = tuple(own.get(name, weight.shape))
+        if shape != tuple(weight.shape) and len(shape) == weight.dim():
+            fresh = torch.zeros(*shape, dtype=weight.dtype)
+            setattr(module, name, nn.Parameter(fresh, requires_grad=weight.requires_grad))
 
 
 def adapted(teacher: Classifier, preprocessing: Preprocessing) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import operator
 import sys
 from functools import partial
@@ -32,13 +33,17 @@ _UNTRACEABLE = (
 """What a `forward` that looks at values or shapes may fail with when it is given none."""
 
 
+_Parts = frozenset[type[nn.Module] | nn.Module | str]
+"""Modules of a kind, single ones, or those of a name."""
+
+
 class _Tracer(fx.Tracer):
     """Keeps layers whole, also timm's subclasses, of which one has an activation inside.
 
     timm says itself which of its functions have no graph.
     """
 
-    def __init__(self, whole: frozenset[type[nn.Module] | nn.Module] = frozenset()) -> None:
+    def __init__(self, whole: _Parts = frozenset()) -> None:
         super().__init__(autowrap_functions=_functions_of_timm())
         self._whole = whole
         self.culprit: nn.Module | None = None
@@ -46,8 +51,19 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_layer = isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
-        is_whole = type(m) in self._whole or m in self._whole
+        is_whole = not self._whole.isdisjoint({type(m), m, module_qualified_name})
         return is_layer or is_whole or super().is_leaf_module(m, module_qualified_name)
+
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Let `forward` get images alone: what else it takes, as `mask=None`, has its default."""
+        call, args = super().create_args_for_root(root_fn, is_module, concrete_args)
+        for place, named in enumerate(inspect.signature(root_fn).parameters.values()):
+            if place > 1 and named.default is not named.empty:
+                self.graph.erase_node(args[place].node)
+                args[place] = named.default
+        return call, args
 
     def call_module(
         self,
@@ -97,7 +113,7 @@ class _DecidingTracer(_Tracer):
     The shapes that it decides by, as in `if x.shape[1] == 4`, are computed on the side.
     """
 
-    def __init__(self, example: Tensor, whole: frozenset[type[nn.Module] | nn.Module]) -> None:
+    def __init__(self, example: Tensor, whole: _Parts) -> None:
         super().__init__(whole)
         self._example: Tensor | None = example
         self._is_computing = False
@@ -156,18 +172,22 @@ def trace(network: nn.Module) -> fx.GraphModule:
     return fx.GraphModule(network, graph(network))
 
 
-def graph(network: nn.Module, *, with_whole_parts: bool = False) -> fx.Graph:
-    """Return what calls what in a network, its layers kept whole.
+def graph(
+    network: nn.Module, *, with_whole_parts: bool = False, whole: frozenset[str] = frozenset()
+) -> fx.Graph:
+    """Return what calls what in a network, its layers kept whole, and the modules in `whole`.
 
     `with_whole_parts` keeps whole as well what has no graph of its own, and all of its kind.
 
     Raises:
         NetworkError: what it calls depends on its input.
     """
-    return _graph(network, _Tracer, with_whole_parts=with_whole_parts)
+    return _graph(network, _Tracer, whole, with_whole_parts=with_whole_parts)
 
 
-def graph_decided_by(example: Tensor, network: nn.Module) -> fx.Graph:
+def graph_decided_by(
+    example: Tensor, network: nn.Module, *, whole: frozenset[str] = frozenset()
+) -> fx.Graph:
     """Return the same of a network that decides by shapes: the way that such images take.
 
     It is that of the network in evaluation mode, and numbers that it computes of shapes are those
@@ -176,18 +196,20 @@ def graph_decided_by(example: Tensor, network: nn.Module) -> fx.Graph:
     Raises:
         NetworkError: it decides by values of images.
     """
-    computing = copy.deepcopy(network).cpu().eval()
+    with attention_biases.computed_anew(network):
+        computing = copy.deepcopy(network).cpu().eval()
     with torch.no_grad():
-        return _graph(computing, partial(_DecidingTracer, example.cpu()), with_whole_parts=True)
+        make = partial(_DecidingTracer, example.cpu())
+        return _graph(computing, make, whole, with_whole_parts=True)
 
 
 def _graph(
     network: nn.Module,
-    make: Callable[[frozenset[type[nn.Module] | nn.Module]], _Tracer],
+    make: Callable[[_Parts], _Tracer],
+    whole: _Parts,
     *,
     with_whole_parts: bool,
 ) -> fx.Graph:
-    whole: frozenset[type[nn.Module] | nn.Module] = frozenset()
     while True:
         tracer = make(whole)
         try:

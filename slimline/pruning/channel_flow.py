@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from math import gcd, lcm, prod
+from math import gcd, inf, lcm, prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,8 +21,9 @@ from torch import Tensor, fx, nn
 
 from slimline.errors import NetworkError
 from slimline.networks import tracing
+from slimline.pruning import channel_modules, split_widths
 from slimline.pruning import followed_operators as operators
-from slimline.pruning import split_widths
+from slimline.pruning.channel_modules import ChannelModules
 from slimline.pruning.split_widths import SplitWidth
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Ports:
     A number stands several times where several channels can only go together.
     """
 
-    layer: PrunableLayer
+    layer: PrunableLayer | nn.Module
+    """The second where it is one of `Flow.modules`."""
     inputs: Tensor
     outputs: Tensor
 
@@ -54,6 +56,8 @@ class Ports:
     @property
     def entries(self) -> int:
         """How many entries the weight of a layer of these widths has."""
+        if not isinstance(self.layer, PrunableLayer):
+            return len(self.outputs) * len(list(self.layer.parameters()))
         weight: Tensor | None = self.layer.weight
         if weight is None:  # BatchNorm without an affine part
             return 0
@@ -64,7 +68,8 @@ class Ports:
     @property
     def params(self) -> int:
         """The same, biases included."""
-        has_bias = getattr(self.layer, "bias", None) is not None
+        layer = self.layer
+        has_bias = isinstance(layer, PrunableLayer) and getattr(layer, "bias", None) is not None
         return self.entries + (len(self.outputs) if has_bias else 0)
 
 
@@ -106,6 +111,8 @@ class Flow:
     """The numbers that any other node returns, by its name."""
     decided: fx.Graph | None
     """What calls what in a network that decides by the shape of its images, for such as it got."""
+    modules: ChannelModules
+    """Modules of others among the layers, each with how it is narrowed."""
 
     def homes(self) -> dict[int, tuple[str, ...]]:
         """Return for each number the names of all layers at which it stands."""
@@ -135,17 +142,25 @@ def follow(
         TracingError: what the network calls depends on its input, so that it has no graph.
         RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
     """
-    graph = decided = None if like is None else like.decided
+    modules = channel_modules.find(network) if like is None else like.modules
+    decided = _decided(network, frozenset(modules), example) if like is None else like.decided
+    graph = decided
     if graph is None:
-        try:
-            graph = tracing.graph(network, with_whole_parts=True)
-        except NetworkError:
-            if example is None:
-                raise
-            graph = decided = tracing.graph_decided_by(example, network)
-    flow = _ChannelFlow(network, graph, like)
+        graph = tracing.graph(network, with_whole_parts=True, whole=frozenset(modules))
+    flow = _ChannelFlow(network, graph, modules, like)
     flow.run(torch.zeros(1, num_inputs, 1, 1))
     return replace(flow.result(), decided=decided)
+
+
+def _decided(network: nn.Module, whole: frozenset[str], example: Tensor | None) -> fx.Graph | None:
+    """Return what calls what for an example; None where it is the same for all, or not known."""
+    if example is None:
+        return None
+    try:
+        tracing.graph(network, whole=whole)
+    except NetworkError:
+        return tracing.graph_decided_by(example, network, whole=whole)
+    return None
 
 
 def is_channelwise(layer: nn.Module) -> bool:
@@ -158,7 +173,7 @@ class _Opaque:
 
 
 class _Constant(_Opaque):
-    """A weight of the network that no layer has."""
+    """A weight of the network that no layer has, or what is made of such, or of nothing."""
 
     def __init__(self, is_scalar: bool) -> None:
         self.is_scalar = is_scalar
@@ -170,9 +185,12 @@ _OPAQUE = _Opaque()
 class _ChannelFlow(fx.Interpreter):
     """Runs a graph on channel numbers, [1, channels, 1, 1], instead of on images."""
 
-    def __init__(self, network: nn.Module, graph: fx.Graph, like: Flow | None) -> None:
+    def __init__(
+        self, network: nn.Module, graph: fx.Graph, modules: ChannelModules, like: Flow | None
+    ) -> None:
         super().__init__(network, graph=graph)
         self._like = like
+        self._modules = modules
         self._fixed = split_widths.find(network, graph) if like is None else like.splits
         self._splits: dict[str, SplitWidth] = {}
         self._paths: dict[str, list[int]] = {}
@@ -226,6 +244,7 @@ class _ChannelFlow(fx.Interpreter):
             self._paths,
             {name: roots[numbers] for name, numbers in self._passed.items()},
             None,
+            self._modules,
         )
 
     def run_node(self, n: fx.Node) -> Any:
@@ -266,6 +285,10 @@ class _ChannelFlow(fx.Interpreter):
                 return self._call_channelwise(target, module, channels)
             if isinstance(module, operators.CHANNELWISE_MODULES):
                 return channels
+            if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+                return self._pin(channels)
+            if target in self._modules:
+                return self._call_module_of_others(target, module, channels)
             if isinstance(module, nn.Softmax):
                 return self._move(torch.softmax, (channels, module.dim), {}, super().call_function)
         return self._lose((args, kwargs))
@@ -280,6 +303,14 @@ class _ChannelFlow(fx.Interpreter):
         if width > 1:
             numbers = self._repeated(name, numbers, width)
         self._note(name, layer, numbers, numbers)
+        return channels
+
+    def _call_module_of_others(
+        self, name: str, module: nn.Module, channels: Tensor
+    ) -> Tensor | _Opaque:
+        if self._was_lost() or (self._like is None and not self._modules[name].takes(channels)):
+            return self._lose(channels)
+        self._note(name, module, channels.flatten(), channels.flatten())
         return channels
 
     def _note_places(self, before: Tensor, after: Tensor) -> None:
@@ -353,7 +384,7 @@ class _ChannelFlow(fx.Interpreter):
         self._blocks += [(maker, read) for maker in {self._maker_of[group[0]] for group in groups}]
         return inputs[::read].repeat_interleave(made)
 
-    def _note(self, name: str, layer: PrunableLayer, inputs: Tensor, outputs: Tensor) -> None:
+    def _note(self, name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor) -> None:
         """Keep what stands at a layer; in a second call the same must stand there."""
         before = self._ports.get(name)
         if before is None:
@@ -380,6 +411,11 @@ class _ChannelFlow(fx.Interpreter):
                 if self._like is not None:
                     raise
                 return self._lose(given)
+        if target in operators.MIXES and isinstance(args[0], Tensor) and not self._is_lost(given):
+            return self._pin(args[0])
+        constants = [each for each in given if isinstance(each, _Constant)]
+        if constants and not tensors and not self._is_lost(given):
+            return _Constant(all(each.is_scalar for each in constants))
         if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
             return self._lose(given)
         if target in operators.CHANNELWISE and tensors:
@@ -393,8 +429,9 @@ class _ChannelFlow(fx.Interpreter):
             if self._like is not None:
                 raise
             return self._lose(given)
-        if not tensors:  # sizes
-            return result
+        if not tensors:
+            is_made_here = isinstance(result, Tensor)
+            return _Constant(result.numel() == 1) if is_made_here else result  # else sizes
         if isinstance(result, Tensor):
             self._note_places(tensors[0], result)
         if target in operators.STACKS:
@@ -425,6 +462,8 @@ class _ChannelFlow(fx.Interpreter):
             return self._reduce
         if target in operators.SOFTMAXES:
             return self._softmax
+        if target in operators.PADS:
+            return self._pad
         return self._split if target in operators.SPLITS else None
 
     def _reduce(self, values: Tensor, dim: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
@@ -434,6 +473,21 @@ class _ChannelFlow(fx.Interpreter):
         for each in dims:
             values = values.narrow(each, 0, 1)
         return values if keepdim else values.squeeze(dims)
+
+    def _pad(
+        self, values: Tensor, pad: Sequence[Any], mode: str = "constant", value: Any = None
+    ) -> Tensor:
+        """Return the numbers; raise IndexError where a channel of zeros becomes another.
+
+        -inf is what a largest value is never taken from.
+        """
+        if mode == "constant" and value not in (None, 0, -inf):
+            raise IndexError(f"places are padded with {value}")
+        for place in range(len(pad) // 2):
+            is_of_channels = values.shape[-1 - place] == values.numel() > 1
+            if is_of_channels and any(size != 0 for size in pad[2 * place : 2 * place + 2]):
+                raise IndexError(f"channels are padded by {tuple(pad)}")
+        return values
 
     def _softmax(self, values: Tensor, dim: int, **_: Any) -> Tensor:
         """Return the numbers, all of which stay where each is weighed against all others."""

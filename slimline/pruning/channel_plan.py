@@ -145,7 +145,10 @@ class ChannelPlan:
             new = flow.ports[name]
             rows = _places(old.outputs, new.outputs, origin)
             columns = _places(old.inputs, new.inputs, origin)
-            _select(old.layer, rows, columns)
+            if isinstance(old.layer, PrunableLayer):
+                _select(old.layer, rows, columns)
+            else:
+                self._flow.modules[name].narrow(old.layer, rows)
             stayed[name] = rows
         return stayed
 

@@ -63,6 +63,8 @@ MOVES: Operators = SPLITS | frozenset(
     }
 )
 """Channels come to stand elsewhere; the network's own code says where."""
+PADS: Operators = frozenset({functional.pad})
+"""Places, not channels."""
 KEEPS_PLACES: Operators = frozenset(
     {
         torch.flatten,
@@ -80,8 +82,10 @@ KEEPS_PLACES: Operators = frozenset(
     }
 )
 """Channels stay where they are, or become a size."""
-FOLLOWED = REDUCTIONS | SOFTMAXES | STACKS | CATS | MOVES | KEEPS_PLACES
+FOLLOWED = REDUCTIONS | SOFTMAXES | STACKS | CATS | MOVES | PADS | KEEPS_PLACES
 """What numbers can be sent through."""
+MIXES: Operators = frozenset({functional.layer_norm, functional.group_norm})
+"""Each channel stays in its place, and is made of all: none may go."""
 CHANNELWISE: Operators = frozenset(
     {
         torch.relu,

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 
+import channelled
 import cuts
 import flattened
 import pytest
@@ -141,7 +142,7 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize("kind", [*unusual.KINDS, *flattened.KINDS])
+@pytest.mark.parametrize("kind", [*unusual.KINDS, *flattened.KINDS, *channelled.KINDS])
 def test_what_is_followed_in_part_is_exact_at_any_width(
     kind: type[nn.Module], share: float
 ) -> None:
@@ -160,11 +161,12 @@ def assert_same_with_the_rest_at_zero(
 ) -> None:
     for layer, rows in stayed.items():
         module = network.get_submodule(layer)
-        weight: Tensor = network.get_submodule(layer).weight
-        gone = torch.ones(len(weight), dtype=torch.bool)
+        goes_by_channel = not isinstance(module, nn.Conv2d | nn.Linear)
+        weights = [each.flatten() if goes_by_channel else each for each in module.parameters()]
+        gone = torch.ones(len(weights[0]), dtype=torch.bool)
         gone[rows] = False
         with torch.no_grad():
-            for each in module.parameters(recurse=False):
+            for each in weights:
                 each[gone] = 0
     images = torch.randn(3, *EXAMPLE.shape[1:])
     assert torch.allclose(narrow(images), network(images), atol=1e-5)
@@ -183,7 +185,7 @@ def test_flattened_maps_are_narrowed(kind: type[nn.Module]) -> None:
     assert narrow.head.in_features == 16 * 9
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *flattened.KINDS])
+@pytest.mark.parametrize("kind", [*KINDS, *flattened.KINDS, *channelled.KINDS])
 def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
     network = made(kind)
     plan = cuts.cut(network, EXAMPLE, 0.4)
@@ -293,6 +295,23 @@ def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:
     cuts.cut(network, EXAMPLE, 0.4)
     assert network.primary.out_channels < 16
     assert network.shortcut.out_channels == 2 * network.primary.out_channels
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"),
+    [
+        (unusual.Padded, []),
+        (unusual.PaddedByOnes, ["stem"]),
+        (unusual.PaddedChannels, ["stem"]),
+        (unusual.Masked, []),
+        (unusual.Positioned, ["stem"]),
+        (unusual.Asking, []),
+    ],
+)
+def test_what_the_code_between_layers_does_is_followed(
+    kind: type[nn.Module], whole: list[str]
+) -> None:
+    assert cuts.plan(made(kind), EXAMPLE).whole == whole
 
 
 class Deciding(nn.Module):

@@ -20,7 +20,6 @@ import torch
 from onnx import numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from torch import Tensor, nn
-from torch._dynamo.exc import UserError
 from torch.export import ExportedProgram
 from torch.onnx import OnnxExporterError
 from torch.utils import checkpoint
@@ -77,7 +76,7 @@ def program(network: nn.Module, example: Tensor) -> ExportedProgram:
             return torch.export.export(
                 network, (example,), dynamic_shapes=({0: batch},), strict=False
             )
-    except (UserError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         is_fixed = "your code specialized it to be a constant" in str(error)
         reason = _FIXES_BATCH if is_fixed else _first_line(error)
         raise NetworkError(
