@@ -155,6 +155,31 @@ class PaddedChannels(_Base):
         return functional.pad(x, (0, 0, 0, 0, 0, 16))
 
 
+class Expanded(_Base):
+    """A gate is expanded to all places, another to all channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.place = nn.Linear(32, 32), nn.Conv2d(32, 1, 1)
+
+    def joined(self, x: Tensor) -> Tensor:
+        batch, channels, _, _ = x.size()
+        gate = self.gate(x.mean((2, 3))).sigmoid().view(batch, channels, 1, 1).expand_as(x)
+        return x * gate * self.place(x).sigmoid().expand(-1, -1, 16, 16)
+
+
+class Halved(_Base):
+    """One half of the channels is a gate of the other, and places change theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.two, self.glu = nn.Conv2d(32, 64, 1), nn.GLU(1)
+
+    def joined(self, x: Tensor) -> Tensor:
+        x = functional.glu(self.two(x), dim=1).flip(3) + self.glu(self.two(x)).roll(1, 2)
+        return x * x.std((2, 3), keepdim=True).abs().sqrt().clone()
+
+
 class Masked(_Base):
     """Takes more than images, if it is given more."""
 
@@ -212,6 +237,8 @@ KINDS = [
     Padded,
     PaddedByOnes,
     PaddedChannels,
+    Expanded,
+    Halved,
     Masked,
     Positioned,
     Asking,

@@ -1,8 +1,9 @@
-"""Networks that train with several branches and run with one: RepVGG, MobileOne, FastViT, RepGhost.
+"""Networks that train with more than they run with: RepVGG, MobileOne, FastViT, RepGhost.
 
 The branches of a block are linear, so that one convolution stands for all of them. Merged before
 pruning, the block is cut as what will run, and no branch ties widths that the merged network has
-free; the answers are the same within float rounding, which is looked at.
+free; the answers are the same within float rounding, which is looked at. So it is with weights that
+are computed from others, as by `torch.nn.utils.parametrizations.weight_norm`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, remove_weight_norm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from slimline.errors import NetworkError
 
@@ -49,19 +52,22 @@ def merged(model: Classifier) -> Classifier:
     difference, spread = (after - before).abs().max(), before.max() - before.min()
     if not difference <= _TOLERANCE * spread:  # NaN is more
         raise NetworkError(
-            f"{model.architecture.backbone}: with its branches merged ({names[0]} and "
+            f"{model.architecture.backbone}: with what it trains with merged ({names[0]} and "
             f"{len(names) - 1} more) it answers otherwise, by {float(difference):.3g} of "
             f"{float(spread):.3g}: a `{_METHODS[0]}` of its modules is wrong, or goes by the "
             "stride that its first layer was published with: write stem_stride: keep"
         )
-    print(f"{model.architecture.backbone}: the branches of {len(names)} blocks are merged")
+    print(f"{model.architecture.backbone}: what {len(names)} blocks train with is merged")
     architecture = replace(model.architecture, reparameterised=True)
     return replace(model, network=network, architecture=architecture)
 
 
 def merge(network: nn.Module) -> list[str]:
-    """Merge the branches of every block in place; return the names of the blocks."""
-    found: list[str] = []
+    """Merge the branches of every block in place; return the names of the blocks.
+
+    Weights that a layer computes from others become plain ones, and it counts as a block.
+    """
+    found = _with_plain_weights(network)
     for name, module in list(network.named_modules()):
         is_inside = any(name.startswith(f"{each}.") for each in found)
         if is_inside or getattr(module, _MERGED, None) is not None:
@@ -80,6 +86,23 @@ def merge(network: nn.Module) -> list[str]:
         if name in found:  # Much published code detaches what it has just merged.
             network.get_submodule(name).requires_grad_(is_trained)
             _tell_channels(network.get_submodule(name))
+    return found
+
+
+def _with_plain_weights(network: nn.Module) -> list[str]:
+    """Let layers keep what they compute their weights as; return the names of the layers."""
+    found = []
+    for name, module in network.named_modules():
+        if parametrize.is_parametrized(module) and isinstance(
+            module.parametrizations, nn.ModuleDict
+        ):
+            for weight in list(module.parametrizations):
+                parametrize.remove_parametrizations(module, weight, leave_parametrized=True)
+            found.append(name)
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                remove_weight_norm(module, hook.name)
+                found.append(name)
     return found
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from slimline.errors import NetworkError
 from slimline.networks import tracing
@@ -291,6 +292,8 @@ class _ChannelFlow(fx.Interpreter):
                 return self._call_module_of_others(target, module, channels)
             if isinstance(module, nn.Softmax):
                 return self._move(torch.softmax, (channels, module.dim), {}, super().call_function)
+            if isinstance(module, nn.GLU):
+                return self._move(functional.glu, (channels, module.dim), {}, super().call_function)
         return self._lose((args, kwargs))
 
     def _call_channelwise(
@@ -418,8 +421,8 @@ class _ChannelFlow(fx.Interpreter):
             return _Constant(all(each.is_scalar for each in constants))
         if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
             return self._lose(given)
-        if target in operators.CHANNELWISE and tensors:
-            return args[0]
+        if target in operators.CHANNELWISE and len(tensors) == 1:
+            return tensors[0]
         if tensors and target not in operators.FOLLOWED:
             return self._lose(given)
         own = self._own_way(target) if tensors else None
@@ -458,13 +461,15 @@ class _ChannelFlow(fx.Interpreter):
 
     def _own_way(self, target: Any) -> Callable[..., Any] | None:
         """Return how numbers go through a function that would not move them, but compute."""
-        if target in operators.REDUCTIONS:
-            return self._reduce
-        if target in operators.SOFTMAXES:
-            return self._softmax
-        if target in operators.PADS:
-            return self._pad
-        return self._split if target in operators.SPLITS else None
+        ways = (
+            (operators.REDUCTIONS, self._reduce),
+            (operators.SOFTMAXES, self._softmax),
+            (operators.PADS, self._pad),
+            (operators.EXPANDS, self._expand),
+            (operators.GLUS, self._glu),
+            (operators.SPLITS, self._split),
+        )
+        return next((way for functions, way in ways if target in functions), None)
 
     def _reduce(self, values: Tensor, dim: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
         """Leave out places and paths; raise IndexError where channels are mixed."""
@@ -488,6 +493,17 @@ class _ChannelFlow(fx.Interpreter):
             if is_of_channels and any(size != 0 for size in pad[2 * place : 2 * place + 2]):
                 raise IndexError(f"channels are padded by {tuple(pad)}")
         return values
+
+    def _expand(self, values: Tensor, *sizes: Any) -> Tensor:
+        """Return the numbers as they are; raise IndexError where dimensions are added."""
+        to = sizes[0].dim() if isinstance(sizes[0], Tensor) else len(list(_leaves(sizes)))
+        if to != values.dim():
+            raise IndexError(f"{values.dim()} dimensions become {to}")
+        return values
+
+    def _glu(self, values: Tensor, dim: int = -1) -> Tensor:
+        self._tie(values.flatten().tolist())
+        return self._join(values.chunk(2, dim))
 
     def _softmax(self, values: Tensor, dim: int, **_: Any) -> Tensor:
         """Return the numbers, all of which stay where each is weighed against all others."""
@@ -553,6 +569,7 @@ class _ChannelFlow(fx.Interpreter):
         return self._join(tensors)
 
     def _join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Declare the channels of maps the same, one by one."""
         first = tensors[0]
         for other in tensors[1:]:
             if other.numel() != first.numel():

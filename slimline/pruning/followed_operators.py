@@ -39,7 +39,20 @@ JOINS: Operators = frozenset(
 )
 """Each channel of one map meets the same channel of another."""
 REDUCTIONS: Operators = frozenset(
-    {torch.mean, torch.amax, torch.amin, torch.sum, "mean", "amax", "amin", "sum"}
+    {
+        torch.mean,
+        torch.amax,
+        torch.amin,
+        torch.sum,
+        torch.std,
+        torch.var,
+        "mean",
+        "amax",
+        "amin",
+        "sum",
+        "std",
+        "var",
+    }
 )
 """Over places, or over maps of the same channels."""
 CATS: Operators = frozenset({torch.cat, torch.concat})
@@ -54,7 +67,11 @@ MOVES: Operators = SPLITS | frozenset(
         torch.transpose,
         torch.permute,
         torch.reshape,
+        torch.flip,
+        torch.roll,
         operator.getitem,
+        "flip",
+        "roll",
         "chunk",
         "transpose",
         "permute",
@@ -65,6 +82,10 @@ MOVES: Operators = SPLITS | frozenset(
 """Channels come to stand elsewhere; the network's own code says where."""
 PADS: Operators = frozenset({functional.pad})
 """Places, not channels."""
+EXPANDS: Operators = frozenset({"expand", "expand_as"})
+"""Copies of a place, as what meets it later would make of it."""
+GLUS: Operators = frozenset({functional.glu})
+"""One half of the channels is a gate of the other."""
 KEEPS_PLACES: Operators = frozenset(
     {
         torch.flatten,
@@ -82,7 +103,7 @@ KEEPS_PLACES: Operators = frozenset(
     }
 )
 """Channels stay where they are, or become a size."""
-FOLLOWED = REDUCTIONS | SOFTMAXES | STACKS | CATS | MOVES | PADS | KEEPS_PLACES
+FOLLOWED = REDUCTIONS | SOFTMAXES | STACKS | CATS | MOVES | PADS | EXPANDS | GLUS | KEEPS_PLACES
 """What numbers can be sent through."""
 MIXES: Operators = frozenset({functional.layer_norm, functional.group_norm})
 """Each channel stays in its place, and is made of all: none may go."""
@@ -92,6 +113,12 @@ CHANNELWISE: Operators = frozenset(
         torch.sigmoid,
         torch.tanh,
         torch.clamp,
+        torch.clone,
+        torch.abs,
+        torch.square,
+        torch.pow,
+        operator.pow,
+        torch.sqrt,
         functional.relu,
         functional.relu6,
         functional.leaky_relu,
@@ -103,6 +130,8 @@ CHANNELWISE: Operators = frozenset(
         functional.hardsigmoid,
         functional.hardtanh,
         functional.softplus,
+        functional.selu,
+        functional.celu,
         functional.dropout,
         functional.dropout2d,
         functional.adaptive_avg_pool2d,
@@ -116,6 +145,13 @@ CHANNELWISE: Operators = frozenset(
         "sigmoid",
         "tanh",
         "clamp",
+        "abs",
+        "square",
+        "pow",
+        "sqrt",
+        "clone",
+        "detach",
+        "to",
         "float",
     }
 )

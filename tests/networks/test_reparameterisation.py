@@ -31,6 +31,13 @@ BLOCKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+COMPUTED: dict[str, Callable[[], nn.Module]] = {
+    "weight_norm": lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 3, padding=1)),
+    "spectral_norm": lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(12, 12)),
+    "weight_norm of before": lambda: nn.utils.weight_norm(nn.Conv2d(8, 8, 3, padding=1)),
+}
+
+
 def shaken(network: nn.Module) -> nn.Module:
     """Return a network whose BatchNorm is not what it began with."""
     for each in network.modules():
@@ -44,6 +51,20 @@ def shaken(network: nn.Module) -> nn.Module:
 
 def tensors(network: nn.Module) -> int:
     return len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("kind", COMPUTED)
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_weights_that_are_computed_become_plain(kind: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), COMPUTED[kind]()).eval()
+    images = torch.randn(4, 3, 12, 12)
+    before = network(images).detach()
+    assert reparameterisation.merge(network) == ["1"]
+    assert network.state_dict().keys() == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    assert torch.allclose(network(images), before, atol=1e-5)
+    assert network[1].weight.requires_grad
+    assert reparameterisation.merge(network) == [], "once"
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
@@ -147,6 +168,6 @@ def test_a_wrong_merge_is_refused() -> None:
     network = nn.Sequential(Wrong(), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
     model = Classifier(network, Architecture("own.wrong:build", 10, 1, 1, 3), ["a"] * 10, FRAME)
     with pytest.raises(
-        NetworkError, match=r"own.wrong:build: with its branches merged .*otherwise"
+        NetworkError, match=r"own.wrong:build: with what it trains with merged .*otherwise"
     ):
         reparameterisation.merged(model)

@@ -303,6 +303,8 @@ def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:
         (unusual.Padded, []),
         (unusual.PaddedByOnes, ["stem"]),
         (unusual.PaddedChannels, ["stem"]),
+        (unusual.Expanded, ["place"]),
+        (unusual.Halved, []),
         (unusual.Masked, []),
         (unusual.Positioned, ["stem"]),
         (unusual.Asking, []),
