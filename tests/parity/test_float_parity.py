@@ -139,18 +139,20 @@ def test_approximate_functions_are_no_fault(activation: nn.Module, tmp_path: Pat
         float_parity.check(model, split, path, num_threads=1)
 
 
-@pytest.mark.parametrize("activation", [nn.Sigmoid(), nn.Tanh(), nn.GELU(), nn.SiLU()], ids=str)
+@pytest.mark.parametrize(
+    ("activation", "share"), [(nn.Sigmoid(), 0.0), (nn.SiLU(), 2e-7), (nn.GELU(), 5e-7)], ids=str
+)
 def test_functions_are_off_by_no_more_than_is_explained(
-    activation: nn.Module, tmp_path: Path
+    activation: nn.Module, share: float, tmp_path: Path
 ) -> None:
-    """On whatever CPU this is: torch's and ONNX Runtime's are written for each type anew."""
-    values = torch.linspace(-20, 20, 2 * 500 * 500).view(2, 1, 500, 500)
-    to_onnx.write_onnx(activation, values, tmp_path / "model.onnx")
-    scale = values.abs() if isinstance(activation, nn.GELU | nn.SiLU) else torch.ones(())
+    """On whatever CPU this is: each type of CPU has functions of its own."""
+    values = torch.linspace(-20, 0, 2 * 500 * 500).view(2, 1, 500, 500)
+    to_onnx.write_onnx(activation.eval(), values, tmp_path / "model.onnx")
+    allowed = share * values.abs() if share else torch.tensor(2e-7)
     for optimised in (False, True):
         loaded = runtime.load(tmp_path / "model.onnx", num_threads=1, optimised=optimised)
         found = torch.from_numpy(runtime.run(loaded, values.numpy()))
-        assert (found - activation(values)).abs().sub(1e-6 * scale).max() <= 1e-12
+        assert ((found - activation(values)).abs() <= allowed).all()
 
 
 class Shifted(nn.Module):
