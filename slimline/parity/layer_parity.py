@@ -204,6 +204,9 @@ class _Comparer(fx.Interpreter):
         is_followed = _SOFTMAX.isdisjoint(node.target for node in network.graph.nodes)
         self._float = _FLOAT if is_followed else _FLOAT_BEHIND_SOFTMAX
         self._numbers = {place.end: number for number, place in enumerate(found)}
+        for again, first in places.again_rounded(network).items():
+            if first in self._numbers:
+                self._numbers.setdefault(again, self._numbers[first])
         self._values: list[Tensor] = []
         self._sums: dict[fx.Node, Tensor] = {}
         self._errors: dict[fx.Node, Any] = {}

@@ -139,10 +139,13 @@ def _torch_ends(network: fx.GraphModule) -> Iterator[_TorchEnd]:
     """Yield nodes that have a layer's or a rounded value, the layer if it is one, and a name."""
     layers = {_torch_end(network, n): n for n in network.graph.nodes if n.target in LAYERS}
     before, weights = "the input", _weights(network.graph)
+    twins = set(again_rounded(network))
     for node in network.graph.nodes:
         if node in layers:
             before = _name(layers[node])
             yield node, layers[node], before
+        elif node in twins:
+            continue
         elif is_fake_quant(network, node) and _is_computed(network, node.args[0], weights):
             kind = _kind(node.args[0])
             is_input = node.args[0].op == "placeholder"
@@ -155,6 +158,27 @@ def is_fake_quant(network: fx.GraphModule, node: fx.Node) -> bool:
     return node.op == "call_module" and hasattr(
         network.get_submodule(str(node.target)), "zero_point"
     )
+
+
+def again_rounded(network: fx.GraphModule) -> dict[fx.Node, fx.Node]:
+    """Return where a value is rounded in the same steps a second time, with the first time.
+
+    So it is for each linear layer that reads it, as queries, keys and values of attention do; the
+    file does it once.
+    """
+    first: dict[tuple[str, float, int], fx.Node] = {}
+    found = {}
+    for node in network.graph.nodes:
+        fake_quant: Any = network.get_submodule(str(node.target)) if node.op == "call_module" else 0
+        if rounds_activations(fake_quant):
+            step, zero = float(fake_quant.scale), int(fake_quant.zero_point)
+            read = node.args[0]
+            # Each layer on sequences flattens them for itself.
+            value = f"{read.target}{read.args}" if read.target in MOVES else read.name
+            before = first.setdefault((value, step, zero), node)
+            if before is not node:
+                found[node] = before
+    return found
 
 
 def rounds_activations(module: nn.Module) -> bool:
@@ -226,13 +250,17 @@ def _onnx_ends(graph: ir.Graph, own: list[fx.Node]) -> Iterator[_OnnxEnd]:
         value = _follow(value, _ONNX_ACTIVATIONS)
         quantize = only_user(value, QUANTIZE)
         layers[quantize or value.producer()] = value
+    seen = set()
     for node in graph:
         if node in layers:
             is_rounded = node.op_type == QUANTIZE
             value = _follow(node.outputs[0], _BEHIND_ROUNDING) if is_rounded else layers[node]
             yield value, node if is_rounded else None, True
         elif node.op_type == QUANTIZE and _is_new(node.inputs[0]):
-            yield node.outputs[0], node, False
+            rounding = node.inputs[0], str(scale_and_zero(node))
+            if rounding not in seen:
+                yield node.outputs[0], node, False
+            seen.add(rounding)
 
 
 def _is_layer(node: ir.Node) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import calibrated
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 import toy
@@ -19,7 +20,7 @@ from slimline import files
 from slimline.data import split_files
 from slimline.errors import ParityError
 from slimline.networks.classifier import Classifier
-from slimline.parity import layer_parity
+from slimline.parity import layer_parity, places
 from slimline.quantization import int8_export, qat
 from slimline.targets import runtimes
 from slimline.targets.onnxruntime import exporter
@@ -52,6 +53,24 @@ class Network(nn.Module):
         return self.head(torch.cat([kept, self.parts[0](read)], dim=1).mean([2, 3]))
 
 
+class Attention(nn.Module):
+    """Queries, keys and values are layers of their own, which read the same; windows of patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm = nn.Conv2d(1, 16, 7, stride=7), nn.LayerNorm(16)
+        self.parts = nn.ModuleList([nn.Linear(16, 16) for _ in range(3)])
+        self.out, self.head = nn.Linear(16, 16), nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norm(self.stem(images).flatten(2).transpose(1, 2))
+        # [images, heads, windows, patches, features]
+        parts = (each(x).view(-1, 4, 4, 2, 8).permute(0, 3, 1, 2, 4) for each in self.parts)
+        mixed = functional.scaled_dot_product_attention(*parts)
+        return self.head((x + self.out(mixed.permute(0, 2, 3, 1, 4).reshape(x.shape))).mean(1))
+
+
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> split_files.Split:
     return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
@@ -70,6 +89,19 @@ def path(
     converted = qat.convert(copy.deepcopy(prepared.network))
     exporter.write(converted, prepared.example, target, pad_channels=request.param)
     return target
+
+
+@pytest.mark.parametrize("optimised", [False, True])
+def test_what_several_layers_read_is_rounded_once(
+    split: split_files.Split, tmp_path: Path, optimised: bool
+) -> None:
+    prepared = calibrated.classifier(Attention(), split)
+    path = tmp_path / "model.onnx"
+    exporter.write(qat.convert(copy.deepcopy(prepared.network)), prepared.example, path)
+    found = places.find(prepared.network, ir.load(path))
+    assert found is not None
+    assert found.every_rounding
+    assert compared(prepared, path, split, optimised=optimised).parting is None
 
 
 def double_the_scale(weight: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:

@@ -21,6 +21,7 @@ from onnx import numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn import functional
 from torch.onnx import OnnxExporterError
 from torch.utils import checkpoint
 
@@ -72,6 +73,7 @@ def program(network: nn.Module, example: Tensor) -> ExportedProgram:
             quiet_exporter(),
             attention_biases.computed_anew(network),
             _called_without_checkpoints(),
+            _attention_in_four_dimensions(),
         ):
             return torch.export.export(
                 network, (example,), dynamic_shapes=({0: batch},), strict=False
@@ -97,6 +99,23 @@ def _called_without_checkpoints() -> Iterator[None]:
 
 def _called(function: Callable[..., Any], _preserves_random_state: bool, *given: Any) -> Any:
     return function(*given)
+
+
+@contextlib.contextmanager
+def _attention_in_four_dimensions() -> Iterator[None]:
+    """Let attention over windows and the like have the four that torch's exporter takes."""
+    attention: Callable[..., Tensor] = functional.scaled_dot_product_attention
+
+    def flat(query: Tensor, key: Tensor, value: Tensor, *masked: Any, **others: Any) -> Tensor:
+        given = (query, key, value)
+        is_masked = any(isinstance(each, Tensor) for each in (*masked, *others.values()))
+        if query.dim() <= 4 or is_masked:
+            return attention(*given, *masked, **others)
+        answer = attention(*(each.flatten(0, -4) for each in given), *masked, **others)
+        return answer.reshape(*query.shape[:-3], *answer.shape[1:])
+
+    with mock.patch.object(functional, "scaled_dot_product_attention", flat):
+        yield
 
 
 def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
@@ -135,7 +154,12 @@ def _export(network: nn.Module, given: Tensor | ExportedProgram) -> onnx.ModelPr
     """
     what = (given,) if isinstance(given, ExportedProgram) else (network, (given,))
     try:
-        with torch.no_grad(), quiet_exporter(), attention_biases.computed_anew(network):
+        with (
+            torch.no_grad(),
+            quiet_exporter(),
+            attention_biases.computed_anew(network),
+            _attention_in_four_dimensions(),
+        ):
             found = torch.onnx.export(
                 *what,
                 dynamo=True,
