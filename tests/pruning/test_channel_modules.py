@@ -43,6 +43,18 @@ class Written(nn.Module):
         return maps * self.weight.view(1, 8, 1, 1)
 
 
+class Particular(nn.Module):
+    """Refuses what it was not made for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 1, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        assert maps.shape[1:] == (8, 6, 6)
+        return maps * self.weight
+
+
 class Counting(nn.Module):
     """Keeps more than weights."""
 
@@ -63,6 +75,7 @@ class Counting(nn.Module):
         (OverChannels(), None),
         (OverPlaces(), None),
         (Written(), None),
+        (Particular(), None),
         (Counting(), None),
         (nn.LayerNorm(8), None),
         (nn.BatchNorm2d(8), None),
