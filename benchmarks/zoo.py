@@ -6,26 +6,29 @@
 
 Weights are random, images are noise of 64 or 96 pixels, or 224 where a network demands it; each
 step is that of `python -m slimline doctor`. `run` looks at a network in a process of its own with
-a time limit, and writes its row of benchmarks/zoo.tsv, and docs/zoo.md, as soon as it is known: a
-run that is stopped goes on where it was; `--again` takes anew what is there. There are four parts:
+a time limit, and writes the cells of a part into benchmarks/zoo.tsv, and docs/zoo.md, as soon as
+they are known: a run that is stopped goes on where it was, two may go at once over names of their
+own, and `--again` takes anew what is there. There are four parts:
 
     prune  builds, prunes to 68.5 % of its multiply-accumulates, reloads bit for bit
-    peer   torch-pruning's magnitude pruner on the same network (extra `peers`)
     int8   the .onnx, two steps of QAT, the int8 file checked as the pipeline checks it
     times  of one image on one thread, all files in turns: against float and against what ONNX
            Runtime's own `quantize_static` makes of the float file; left for another time where the
            turns differ too much, since the machine does other things
+    peer   torch-pruning's magnitude pruner on the same network (extra `peers`)
 """
 
 import argparse
 import contextlib
+import fcntl
 import io
 import multiprocessing
 import tempfile
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -79,54 +82,94 @@ def main() -> None:
 
 
 def run(parts: Sequence[str], names: Sequence[str], *, limit: int, again: bool) -> None:
-    """Fill the table, the cheapest part first."""
-    for part in parts:
-        for name in names:
-            if not again and read().get(name, {}).get(part):
-                continue
-            found = in_process(name, part, limit)
+    """Fill the table, network by network."""
+    for name in names:
+        row = read().get(name, {})
+        wanted = [part for part in PARTS if part in parts and (again or not row.get(part))]
+        for part, found in look(name, wanted, limit):
             print(f"{name}: {part}: {' '.join(map('='.join, found.items()))}", flush=True)
             keep(name, part, found)
 
 
-def in_process(name: str, part: str, limit: int) -> Row:
-    """Return the cells of a part; what kills the process or takes too long is its result.
+def look(name: str, parts: Sequence[str], limit: int) -> Iterator[tuple[str, Row]]:
+    """Yield the cells of each part; what kills the process or takes too long is its result.
 
-    The process is forked: all libraries are imported once.
+    `limit` is seconds for each part. The process is forked: all libraries are imported once. The
+    parts after one that ended it have another.
     """
+    waiting = list(parts)
+    while waiting:
+        process, receiver = _start(name, waiting)
+        while waiting:
+            part = waiting.pop(0)
+            try:
+                if receiver.poll(limit):
+                    yield part, receiver.recv()
+                    continue
+                ended = f"not done in {limit} s"
+            except EOFError:
+                process.join()
+                ended = f"its process ended with exit code {process.exitcode}"
+            yield part, {part: ended}
+            break
+        process.kill()
+        process.join()
+
+
+def _start(name: str, parts: Sequence[str]) -> tuple[BaseProcess, Connection]:
+    """Return a process that looks at a network, and where the cells of its parts come out."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(sender, part, name), daemon=True)
+    process = context.Process(target=_send, args=(sender, tuple(parts), name), daemon=True)
     process.start()
     sender.close()
-    try:
-        found: Row = receiver.recv() if receiver.poll(limit) else {part: f"not done in {limit} s"}
-    except EOFError:
-        process.join()
-        found = {part: f"its process ended with exit code {process.exitcode}"}
-    process.kill()
-    process.join()
-    return found
+    return process, receiver
 
 
-def _send(sender: Connection, part: str, name: str) -> None:
-    """Look at a part of a network, in a process of its own."""
+def _send(sender: Connection, parts: Sequence[str], name: str) -> None:
+    """Look at the parts of a network, in a process of its own."""
     torch.set_num_threads(1)
-    with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there
-        try:
-            found = PARTS[part](name)
-        except SlimlineError as error:
-            found = {part: str(error)}
-    sender.send(found)
+    with tempfile.TemporaryDirectory() as folder:
+        examination = Examination(name, Path(folder))
+        for part in parts:
+            with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there
+                try:
+                    found = PARTS[part](examination)
+                except SlimlineError as error:
+                    found = {part: str(error)}
+            sender.send(found)
+
+
+class Examination:
+    """What `doctor` finds of a network, step by step, and no further than somebody asks."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self._found: dict[str, Finding] = {}
+        self._coming = doctor.examine(
+            name, folder, size=None, channels=3, num_classes=NUM_CLASSES, steps=_STEPS
+        )
+
+    def up_to(self, step: str) -> dict[str, Finding]:
+        """Return what was found, by step, up to one."""
+        while step not in self._found:
+            found = next(self._coming)
+            self._found[found.name] = found
+        return {each: self._found[each] for each in _STEPS[: _STEPS.index(step) + 1]}
+
+
+_STEPS = ("builds", "prunes", "reloads", "exports", "quantizes", "int8 file")
 
 
 def keep(name: str, part: str, found: Row) -> None:
     """Put the cells of a part into a network's row, in place of what was there, and write both."""
-    rows = read()
-    row = rows.get(name, _waiting(name))
-    own = {column: "" for column, of in zoo_page.COLUMNS.items() if of == part}
-    rows[name] = row | own | {column: _in_a_line(value) for column, value in found.items()}
-    write(rows)
+    with Path(__file__).open() as lock:  # not the table's own: that file is replaced
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = read()
+        row = rows.get(name, _waiting(name))
+        own = {column: "" for column, of in zoo_page.COLUMNS.items() if of == part}
+        rows[name] = row | own | {column: _in_a_line(value) for column, value in found.items()}
+        write(rows)
 
 
 def _in_a_line(text: str) -> str:
@@ -153,18 +196,34 @@ def _waiting(name: str) -> Row:
     return dict.fromkeys(zoo_page.COLUMNS, "") | {"name": name}
 
 
-def prune(name: str) -> Row:
+def prune(examination: Examination) -> Row:
     """Return what becomes of a network up to its reloaded, narrower form."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = _examined(name, Path(folder), "builds", "prunes", "reloads")
+    found = examination.up_to("reloads")
     return _cells("prune", found, "px", "params_m", "macs_m", "macs_left", "whole")
 
 
-def peer(name: str) -> Row:
+def int8(examination: Examination) -> Row:
+    """Return what becomes of a network up to its int8 file."""
+    found = examination.up_to("int8 file")
+    return _cells("int8", found, "differs", "int8_macs") | {
+        "qat": "yes" if found["quantizes"].holds else ""
+    }
+
+
+def times(examination: Examination) -> Row:
+    """Return how fast the int8 file of a network is; nothing where the machine was not quiet."""
+    found = examination.up_to("int8 file")
+    row = _cells("times", found)
+    if row["times"] != "yes":
+        return row
+    return row | _times(examination.folder, int(found["builds"].figures["px"]))
+
+
+def peer(examination: Examination) -> Row:
     """Return what torch-pruning leaves of the same network, or what it fails with."""
+    name, size = examination.name, int(examination.up_to("builds")["builds"].figures["px"])
     torch.manual_seed(0)
-    stem, size = _published(name)
-    network = classifier.make(Architecture(name, NUM_CLASSES, 3, *stem)).eval()
+    network = classifier.make(Architecture(name, NUM_CLASSES, 3, *_stem(name))).eval()
     example = torch.zeros(2, 3, size, size)
     before = cost.count(network, example).macs
     try:
@@ -175,48 +234,20 @@ def peer(name: str) -> Row:
     return {"peer": "yes", "peer_macs_left": f"{100 * left / before:.1f}"}
 
 
-def int8(name: str) -> Row:
-    """Return what becomes of a network up to its int8 file."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = _examined(name, Path(folder), *_TO_INT8)
-        return _cells("int8", found, "differs", "int8_macs") | {
-            "qat": "yes" if found["quantizes"].holds else ""
-        }
-
-
-def times(name: str) -> Row:
-    """Return how fast the int8 file of a network is; nothing where the machine was not quiet."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = _examined(name, Path(folder), *_TO_INT8)
-        row = _cells("times", found)
-        if row["times"] != "yes":
-            return row
-        return row | _times(Path(folder), int(found["builds"].figures["px"]))
-
-
-_TO_INT8 = ("builds", "prunes", "exports", "quantizes", "int8 file")
-
-PARTS: dict[str, Callable[[str], Row]] = {
+PARTS: dict[str, Callable[[Examination], Row]] = {
     "prune": prune,
-    "peer": peer,
     "int8": int8,
     "times": times,
+    "peer": peer,
 }
 
 
-def _published(name: str) -> tuple[tuple[int, int], int]:
-    """Return stride and kernel of a network's stem, and the image size that its row says."""
+def _stem(name: str) -> tuple[int, int]:
+    """Return stride and kernel of a network's stem."""
     entry = backbones.find(name)
     stem = entry.outline(NUM_CLASSES).get_submodule(entry.stem)
     assert isinstance(stem, torch.nn.Conv2d)
-    return (stem.stride[0], stem.kernel_size[0]), int(read()[name]["px"] or 224)
-
-
-def _examined(name: str, folder: Path, *steps: str) -> dict[str, Finding]:
-    found = doctor.examine(
-        name, folder, size=None, channels=3, num_classes=NUM_CLASSES, steps=steps
-    )
-    return {each.name: each for each in found}
+    return stem.stride[0], stem.kernel_size[0]
 
 
 def _cells(part: str, found: Mapping[str, Finding], *figures: str) -> Row:

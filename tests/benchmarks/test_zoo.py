@@ -17,19 +17,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert name in zoo.NAMES
 
 
-def refuse(name: str) -> zoo.Row:
-    raise NetworkError(f"{name}: cannot\n\tbe | built")
+def refuse(seen: zoo.Examination) -> zoo.Row:
+    raise NetworkError(f"{seen.name}: cannot\n\tbe | built")
 
 
-def cut(name: str) -> zoo.Row:
-    return {"prune": "yes", "px": "64", "macs_left": "68.5", "whole": str(len(name))}
+def cut(seen: zoo.Examination) -> zoo.Row:
+    return {"prune": "yes", "px": "64", "macs_left": "68.5", "whole": str(len(seen.name))}
 
 
-def crash(_: str) -> zoo.Row:
+def crash(_: zoo.Examination) -> zoo.Row:
     raise SystemExit(3)
 
 
-def wait(_: str) -> zoo.Row:
+def wait(_: zoo.Examination) -> zoo.Row:
     time.sleep(60)
     return {}
 
@@ -71,6 +71,21 @@ def test_a_run_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_what_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo, "PARTS", {"prune": wait})
-    assert zoo.in_process(NAMES[0], "prune", 1) == {"prune": "not done in 1 s"}
+def test_what_ends_or_takes_too_long_is_told_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = {"prune": cut, "int8": crash, "times": wait, "peer": refuse}
+    monkeypatch.setattr(zoo, "PARTS", parts)
+    found = dict(zoo.look(NAMES[0], [*parts], 1))
+    assert found["prune"]["prune"] == "yes"
+    assert found["int8"] == {"int8": "its process ended with exit code 3"}
+    assert found["times"] == {"times": "not done in 1 s"}
+    assert found["peer"] == {"peer": f"{NAMES[0]}: cannot\n\tbe | built"}
+
+
+def test_parts_take_what_the_ones_before_them_found(tmp_path: Path) -> None:
+    seen = zoo.Examination("torchvision:resnet18", tmp_path)
+    built = seen.up_to("builds")
+    assert [*built] == ["builds"]
+    assert built["builds"].figures["px"] == 64
+    assert seen.up_to("builds")["builds"] is built["builds"], "nothing is done twice"
