@@ -136,7 +136,7 @@ def measure(target: Path) -> None:
     validation = split_files.load(PREPARED / "validation")
     frame = Preprocessing.from_dict(description.read(BASELINE)["preprocessing"])
     times = latency.measure(
-        paths,
+        {name: Deployable(path) for name, path in paths.items()},
         next(iter(paths)),
         frame.normalise(validation.images[: settings.batch_size]),
         settings,

@@ -123,7 +123,9 @@ class _Correcting(fx.Interpreter):
         if n.target not in float_operators.WEIGHTED:
             return result
         shift = self._wanted[float_operators.layer_name(n)] - _mean(result)
-        self.env[n.args[2]].add_(shift)
+        bias = n.args[2]
+        assert isinstance(bias, fx.Node)
+        self.env[bias].add_(shift)
         return result + shift.view(-1, *[1] * (result.dim() - 2))
 
 

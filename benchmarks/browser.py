@@ -35,7 +35,7 @@ POINTS = 0.2 + 1e-9
 class Quiet(http.server.SimpleHTTPRequestHandler):
     """Serves files, and says nothing of each."""
 
-    extensions_map: ClassVar = {
+    extensions_map: ClassVar = {  # type: ignore[misc]  # typeshed has it of an instance
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".mjs": "text/javascript",
     }
@@ -91,7 +91,7 @@ def _drive(address: str, photos: list[Path], picture: Path | None) -> list[str]:
                     str(picture or ""),
                     *map(str, map(Path.resolve, photos)),
                 ]
-                script = [HERE / "browser.mjs", *arguments]
+                script = [str(HERE / "browser.mjs"), *arguments]
                 node = ["node", "--experimental-websocket", "--no-warnings"]
                 done = subprocess.run(
                     [*node, *script], capture_output=True, text=True, check=False, timeout=SECONDS

@@ -141,7 +141,7 @@ def draw(folder: Path, size: tuple[int, int], count: int) -> None:
         label = int(source.labels[row])
         path = folder / "raw" / "photos" / f"class {label}" / f"{row}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        grey = Image.fromarray(np.asarray(source.images[row]).squeeze()).resize(size)
+        grey = Image.fromarray(np.asarray(source.images[[row]]).squeeze()).resize(size)
         noise = generator.normal(0, _NOISE, (size[1], size[0], 3))
         pixels = (np.asarray(grey)[..., np.newaxis] + noise).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(path, quality=90)

@@ -15,7 +15,7 @@ from typing import get_args
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 
 from slimline import params
 from slimline.artifacts import model_folder
@@ -67,6 +67,7 @@ def main() -> None:
 
 def _spoil(network: nn.Module, first: str, factor: int) -> None:
     """Make a channel of a layer larger, and the weights that read it smaller."""
+    assert isinstance(network, fx.GraphModule)
     (pair,) = (each for each in equalisation.pairs(network) if each.name == first)
     with torch.no_grad():
         pair.first.weight[CHANNEL] *= factor

@@ -105,7 +105,7 @@ def drop_share(
     return _share(verdicts)
 
 
-def _share(verdicts: list[str]) -> float:
+def _share(verdicts: Sequence[str]) -> float:
     return 100 * sum(each in ("kept", "within noise") for each in verdicts) / len(verdicts)
 
 

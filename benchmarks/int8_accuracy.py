@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import fx
 
 from benchmarks import int8 as speed
 from slimline import params
@@ -116,6 +117,7 @@ def quantize_qat(trained: Trained, path: Path) -> None:
         trained.qat,
         seed=params.load_run().seed,
     )
+    assert isinstance(model.network, fx.GraphModule)
     pad_channels = params.load("int8_export", Int8ExportParams).pad_channels
     exporter.write(qat.convert(model.network), model.example, path, pad_channels=pad_channels)
 

@@ -132,7 +132,7 @@ class _Small:
         assert isinstance(layer, nn.Conv2d | nn.Linear)
         self._layer, self._is_int8 = layer, is_int8
         self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, NDArray[Any]] = {"step": _STEP, "zero": _ZERO}
+        self._constants: dict[str, NDArray[Any] | np.generic] = {"step": _STEP, "zero": _ZERO}
 
     def between(self, shape: Sequence[int], *, is_first: bool, is_last: bool) -> onnx.ModelProto:
         """Return it with neighbours in int8, or none: `shape` is that of its input, one image."""

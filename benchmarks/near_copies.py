@@ -22,7 +22,8 @@ from PIL import Image
 
 from slimline.data import near_copies
 
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 _NUM_COPIED = 5000
 _SHOWN, _COLUMNS, _CELL = 100, 10, 64
@@ -47,7 +48,7 @@ def main() -> None:
     print("|---|---:|")
     copied = images[:_NUM_COPIED]
     for name, copy in COPIES.items():
-        copies = in_threads(lambda image, copy=copy: near_copies.look(copy(image)), copied)
+        copies = in_threads(near_copies.look, in_threads(copy, copied))
         found = sum(pair.photo == pair.other for pair in near_copies.find(copies, looks))
         print(f"| {name} | {100 * found / len(copied):.2f} |", flush=True)
     begin = time.perf_counter()

@@ -327,15 +327,18 @@ def noticed(each: Exported, path: Path, few: Split, model: Classifier) -> str:
     if parting(each, path, images, model):
         return "values"
     network = each.prepared.network
+    assert isinstance(network, fx.GraphModule)
     return "" if has_effect(network, each.int8_path, path, few, model) else "none"
 
 
 def parting(each: Exported, path: Path, images: NDArray[np.uint8], model: Classifier) -> list[str]:
     """Return the layers of an int8 file that differ by more than rounding."""
     found = []
+    network = each.prepared.network
+    assert isinstance(network, fx.GraphModule)
     for optimised in (False, True):
         compared = layer_parity.compare(
-            each.prepared.network, path, model.preprocessing.normalise(images),
+            network, path, model.preprocessing.normalise(images),
             optimised=optimised, num_threads=NUM_THREADS,
         )  # fmt: skip
         assert compared is not None, "a file has the layers of its network"

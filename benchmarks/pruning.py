@@ -217,7 +217,7 @@ def measure(models: Path, target: Path, backbones: Sequence[str]) -> None:
         folders = {"swapped": models / backbone / "float"}
         folders |= {path.name: path for path in sorted((target / backbone).iterdir())}
         times = latency.measure(
-            {name: folder / description.ONNX for name, folder in folders.items()},
+            {name: Deployable(folder / description.ONNX) for name, folder in folders.items()},
             "swapped",
             _frame(folders["swapped"]).normalise(validation.images[: settings.batch_size]),
             settings,
@@ -265,7 +265,8 @@ def speed(backbones: Sequence[str], share: float) -> None:
         with tempfile.TemporaryDirectory() as name:
             paths = _write(Path(name), whole, example, settings, head, share)
             times = latency.measure(
-                paths, "float", images.astype(np.float32),
+                {key: Deployable(path) for key, path in paths.items()},
+                "float", images.astype(np.float32),
                 params.load("benchmark", latency.BenchmarkParams), num_threads=run.num_threads,
             )  # fmt: skip
             macs = {key: onnx_file.inspect(path).macs for key, path in paths.items()}

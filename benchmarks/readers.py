@@ -106,7 +106,7 @@ def python_with(folder: Path, *packages: str) -> str:
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        command = [python, "-m", "pip", "install", "--quiet", *packages]
+        command = [str(python), "-m", "pip", "install", "--quiet", *packages]
         subprocess.run(command, check=True)
     return str(python)
 
@@ -128,7 +128,7 @@ def npm(package: str) -> Callable[[Path], list[str]]:
                 "--silent",
                 "--ignore-scripts",
                 "--prefix",
-                folder,
+                str(folder),
                 package,
             ]
             subprocess.run(command, check=True)

@@ -120,7 +120,7 @@ def record() -> None:
     few = replace(train, images=train.images[rows], labels=train.labels[rows])
     found = []
     for settings in every():
-        row = known.get(space.name(settings))
+        row: dict[str, Any] | None = known.get(space.name(settings))
         if row is None:
             figures = _prune(model, few, splits, space.with_settings(written, settings))
             row = {**settings, "baseline_top1": fitted.kept.top1, **figures}
@@ -138,7 +138,7 @@ def _prune(model: Any, few: Any, splits: Mapping[str, Any], written: dict[str, A
     from slimline.pruning.sensitivity_table import SensitivityScan
     from slimline.pruning.widths import PruningTables
 
-    changes = {
+    changes: Settings = {
         "prune.max_drop": 100,
         "prune.channel_multiple": 4,
         "prune.recover.optimizer": "adamw",
