@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize, remove_weight_norm
+from torch.nn.utils import parametrize, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
 
 from slimline.errors import NetworkError
@@ -103,7 +104,21 @@ def _with_plain_weights(network: nn.Module) -> list[str]:
             if isinstance(hook, WeightNorm):
                 remove_weight_norm(module, hook.name)
                 found.append(name)
+            if isinstance(hook, SpectralNorm):
+                _remove_spectral_norm(module, hook.name)
+                found.append(name)
     return found
+
+
+def _remove_spectral_norm(layer: nn.Module, weight: str) -> None:
+    """Let a layer keep its weight as it is; it can be loaded again.
+
+    torch leaves the hook that looks for what the weight was computed from: it wraps it today.
+    """
+    remove_spectral_norm(layer, weight)
+    for key, hook in list(layer._load_state_dict_pre_hooks.items()):
+        if isinstance(getattr(hook, "hook", hook), SpectralNormLoadStateDictPreHook):
+            del layer._load_state_dict_pre_hooks[key]
 
 
 def _tell_channels(block: nn.Module) -> None:

@@ -35,6 +35,7 @@ COMPUTED: dict[str, Callable[[], nn.Module]] = {
     "weight_norm": lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 3, padding=1)),
     "spectral_norm": lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(12, 12)),
     "weight_norm of before": lambda: nn.utils.weight_norm(nn.Conv2d(8, 8, 3, padding=1)),
+    "spectral_norm of before": lambda: nn.utils.spectral_norm(nn.Conv2d(8, 8, 3, padding=1)),
 }
 
 
@@ -64,6 +65,7 @@ def test_weights_that_are_computed_become_plain(kind: str) -> None:
     assert network.state_dict().keys() == {"0.weight", "0.bias", "1.weight", "1.bias"}
     assert torch.allclose(network(images), before, atol=1e-5)
     assert network[1].weight.requires_grad
+    network.load_state_dict(network.state_dict())
     assert reparameterisation.merge(network) == [], "once"
 
 
