@@ -11,9 +11,8 @@ layers that it reads stay whole, and so do those that read what it returns as th
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, replace
-from math import gcd, inf, lcm, prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,13 +21,16 @@ from torch.nn import functional
 
 from slimline.errors import NetworkError
 from slimline.networks import tracing
-from slimline.pruning import channel_modules, split_widths
+from slimline.pruning import attention_heads, channel_modules, split_widths
 from slimline.pruning import followed_operators as operators
+from slimline.pruning.attention_heads import AttentionHeads, AttentionModules
 from slimline.pruning.channel_modules import ChannelModules
+from slimline.pruning.channel_numbers import ChannelNumbers, Family
+from slimline.pruning.function_rules import FunctionRules, leaves
 from slimline.pruning.split_widths import SplitWidth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU
 """What has weights that may be cut."""
@@ -75,18 +77,6 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Family:
-    """Layers whose widths must keep their ratio, for those whose widths may change."""
-
-    names: Sequence[str]
-    together: int
-    """Channels that can only go together, of layers of equal width."""
-    times: Sequence[int]
-    """How many channels of each layer are one part: 1 where all widths are equal. Where a map is
-    added to two halves that hold the same channels, as in GhostNet, it is 2 for its layer."""
-
-
-@dataclass(frozen=True)
 class Flow:
     """Where all channels of a network go; those of the images have the first numbers."""
 
@@ -114,6 +104,8 @@ class Flow:
     """What calls what in a network that decides by the shape of its images, for such as it got."""
     modules: ChannelModules
     """Modules of others among the layers, each with how it is narrowed."""
+    attentions: AttentionModules
+    """Modules that can lose heads."""
 
     def homes(self) -> dict[int, tuple[str, ...]]:
         """Return for each number the names of all layers at which it stands."""
@@ -144,11 +136,13 @@ def follow(
         RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
     """
     modules = channel_modules.find(network) if like is None else like.modules
-    decided = _decided(network, frozenset(modules), example) if like is None else like.decided
+    attentions = attention_heads.find(network, example) if like is None else like.attentions
+    whole = frozenset({*modules, *attentions})
+    decided = _decided(network, whole, example) if like is None else like.decided
     graph = decided
     if graph is None:
-        graph = tracing.graph(network, with_whole_parts=True, whole=frozenset(modules))
-    flow = _ChannelFlow(network, graph, modules, like)
+        graph = tracing.graph(network, with_whole_parts=True, whole=whole)
+    flow = _ChannelFlow(network, graph, modules, attentions, like)
     flow.run(torch.zeros(1, num_inputs, 1, 1))
     return replace(flow.result(), decided=decided)
 
@@ -169,6 +163,13 @@ def is_channelwise(layer: nn.Module) -> bool:
     return not isinstance(layer, nn.Linear | nn.Conv2d) or getattr(layer, "groups", 1) > 1
 
 
+def _returned(layer: nn.Conv2d | nn.Linear, outputs: Tensor, channels: Tensor) -> Tensor:
+    """Return what a layer makes of such a map."""
+    if isinstance(layer, nn.Linear):
+        return outputs.view(*channels.shape[:-1], -1)
+    return outputs.view(1, -1, 1, 1)
+
+
 class _Opaque:
     """What cannot be followed."""
 
@@ -187,21 +188,21 @@ class _ChannelFlow(fx.Interpreter):
     """Runs a graph on channel numbers, [1, channels, 1, 1], instead of on images."""
 
     def __init__(
-        self, network: nn.Module, graph: fx.Graph, modules: ChannelModules, like: Flow | None
+        self,
+        network: nn.Module,
+        graph: fx.Graph,
+        modules: ChannelModules,
+        attentions: AttentionModules,
+        like: Flow | None,
     ) -> None:
         super().__init__(network, graph=graph)
         self._like = like
-        self._modules = modules
-        self._fixed = split_widths.find(network, graph) if like is None else like.splits
-        self._splits: dict[str, SplitWidth] = {}
-        self._paths: dict[str, list[int]] = {}
+        self._modules, self._attentions = modules, attentions
+        self._numbers = ChannelNumbers()
+        splits = split_widths.find(network, graph) if like is None else like.splits
+        self._rules = FunctionRules(self._numbers, splits, None if like is None else like.paths)
         self._passed: dict[str, Tensor] = {}
-        self._numbers, self._makers = _Classes(), _Classes()
-        self._maker_of: list[int] = []
-        self._made: dict[int, str] = {}
         self._lost: dict[str, Tensor] = {}
-        self._pinned: list[int] = []
-        self._blocks: list[tuple[int, int]] = []
         self._moved: set[int] = set()
         self._by_place: set[int] = set()
         self._by_channel: set[int] = set()
@@ -219,33 +220,21 @@ class _ChannelFlow(fx.Interpreter):
             name: Ports(port.layer, roots[port.inputs], roots[port.outputs])
             for name, port in self._ports.items()
         }
-        made = {name: ports[name].outputs for name in self._made.values()}
-        pinned = {self._makers.root(maker) for maker in self._pinned}
-        blocks: dict[int, int] = defaultdict(lambda: 1)
-        for maker, size in self._blocks:
-            root = self._makers.root(maker)
-            blocks[root] = lcm(blocks[root], size)
-        families: dict[int, list[str]] = defaultdict(list)
-        for maker, name in self._made.items():
-            if self._makers.root(maker) not in pinned:
-                families[self._makers.root(maker)].append(name)
-        found = (
-            _family(names, blocks[root], [made[name] for name in names])
-            for root, names in families.items()
-        )
+        made = {name: ports[name].outputs for name in self._numbers.makers()}
         return Flow(
             self._num_inputs,
             ports,
             made,
             {name: roots[numbers] for name, numbers in self._lost.items()},
-            [family for family in found if family is not None],
+            list(self._numbers.families(made)),
             frozenset(self._opaque),
             self._repeats,
-            self._splits,
-            self._paths,
+            self._rules.splits,
+            self._rules.paths,
             {name: roots[numbers] for name, numbers in self._passed.items()},
             None,
             self._modules,
+            self._attentions,
         )
 
     def run_node(self, n: fx.Node) -> Any:
@@ -260,7 +249,7 @@ class _ChannelFlow(fx.Interpreter):
         if not isinstance(images, Tensor):
             return images
         self._num_inputs = images.shape[1]
-        return self._pin(self._new(self._num_inputs)).view(1, -1, 1, 1)
+        return self._numbers.pin(self._numbers.new(self._num_inputs)).view(1, -1, 1, 1)
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         found = super().get_attr(target, args, kwargs)
@@ -268,15 +257,20 @@ class _ChannelFlow(fx.Interpreter):
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
         answer = super().output(target, args, kwargs)
-        for each in _leaves(answer):
+        for each in leaves(answer):
             if isinstance(each, Tensor):
-                self._pin(each)
+                self._numbers.pin(each)
         return answer
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module, channels = self.fetch_attr(target), args[0]
         if isinstance(module, nn.Conv2d | nn.Linear):
             return self._call_layer(target, module, channels)
+        if target in self._attentions:
+            for each in leaves((args[1:], kwargs)):
+                if isinstance(each, Tensor):
+                    self._numbers.pin(each)
+            return self._call_attention(target, self._attentions[target], channels)
         if isinstance(channels, Tensor) and not isinstance(channels, _Opaque):
             if isinstance(module, nn.Flatten):
                 flat = channels.flatten(module.start_dim, module.end_dim)
@@ -287,7 +281,7 @@ class _ChannelFlow(fx.Interpreter):
             if isinstance(module, operators.CHANNELWISE_MODULES):
                 return channels
             if isinstance(module, nn.LayerNorm | nn.GroupNorm):
-                return self._pin(channels)
+                return self._numbers.pin(channels)
             if target in self._modules:
                 return self._call_module_of_others(target, module, channels)
             if isinstance(module, nn.Softmax):
@@ -324,22 +318,47 @@ class _ChannelFlow(fx.Interpreter):
             order.update(before.flatten().tolist())
 
     def _call_layer(self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any) -> Tensor:
+        inputs, channels = self._read(name, layer, channels)
+        outputs = self._grouped(layer, inputs) if is_channelwise(layer) else self._own(name, layer)
+        self._note(name, layer, inputs, outputs)
+        return _returned(layer, outputs, channels)
+
+    def _call_attention(self, name: str, attention: AttentionHeads, channels: Any) -> Tensor:
+        """Return what the reader of the heads makes of them; each head has a number."""
+        makers = {f"{name}.{each}": layout for each, layout in attention.makers.items()}
+        layers = {each: self.fetch_attr(each) for each in makers}
+        first, layout = next(iter(makers.items()))
+        count = len(layers[first].weight) // layout.per_head
+        before = self._ports.get(first)
+        if before is None:
+            heads = self._numbers.new_heads(count, list(makers))
+        else:
+            heads = torch.tensor(sorted(set(before.outputs.tolist())))
+        given = channels
+        for each, layout in makers.items():
+            inputs, given = self._read(each, layers[each], channels)
+            self._note(each, layers[each], inputs, heads[layout.heads(count)])
+        reader_name = f"{name}.{attention.reader}"
+        reader = self.fetch_attr(reader_name)
+        outputs = self._own(reader_name, reader)
+        self._note(reader_name, reader, heads[attention.read.heads(count)], outputs)
+        return _returned(reader, outputs, given)
+
+    def _read(
+        self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Return the numbers that a layer reads, and the map that has them, as far as known."""
         width = layer.weight.shape[1] * getattr(layer, "groups", 1)
         if self._like is None and not self._can_read(layer, channels, width):
             self._lose(channels)
         if self._was_lost() or self._node in self._opaque:
             channels = _OPAQUE
         if isinstance(channels, _Opaque):
-            self._lost[name] = self._pin(self._new(width))
+            self._lost[name] = self._numbers.pin(self._numbers.new(width))
             channels = self._lost[name].view(1, -1, 1, 1)
             if isinstance(layer, nn.Linear):
                 channels = channels.flatten(1)
-        inputs = self._repeated(name, channels.flatten(), width)
-        outputs = self._grouped(layer, inputs) if is_channelwise(layer) else self._own(name, layer)
-        self._note(name, layer, inputs, outputs)
-        if isinstance(layer, nn.Linear):
-            return outputs.view(*channels.shape[:-1], -1)
-        return outputs.view(1, -1, 1, 1)
+        return self._repeated(name, channels.flatten(), width), channels
 
     def _can_read(self, layer: nn.Conv2d | nn.Linear, channels: Any, width: int) -> bool:
         """Return whether what a layer reads are channels, each once or equally often."""
@@ -371,20 +390,13 @@ class _ChannelFlow(fx.Interpreter):
         """Return the numbers that a layer makes: those of its first call."""
         if name in self._ports:
             return self._ports[name].outputs
-        outputs = self._new(layer.weight.shape[0])
-        self._made[self._maker_of[-1]] = name
-        return outputs
+        return self._numbers.new(layer.weight.shape[0], name)
 
     def _grouped(self, layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> Tensor:
         """Return the outputs of a grouped convolution, whose groups are removed whole."""
         assert isinstance(layer, nn.Conv2d)
         read, made = layer.weight.shape[1], layer.weight.shape[0] // layer.groups
-        groups = inputs.view(-1, read).tolist()
-        for group in groups:
-            for number in group[1:]:
-                self._numbers.join(number, group[0])
-                self._tie((group[0], number))
-        self._blocks += [(maker, read) for maker in {self._maker_of[group[0]] for group in groups}]
+        self._numbers.group(inputs, read)
         return inputs[::read].repeat_interleave(made)
 
     def _note(self, name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor) -> None:
@@ -393,8 +405,8 @@ class _ChannelFlow(fx.Interpreter):
         if before is None:
             self._ports[name] = Ports(layer, inputs, outputs)
         else:
-            self._join([before.inputs, inputs])
-            self._join([before.outputs, outputs])
+            self._numbers.join([before.inputs, inputs])
+            self._numbers.join([before.outputs, outputs])
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self._move(target, args, kwargs, super().call_function)
@@ -405,7 +417,7 @@ class _ChannelFlow(fx.Interpreter):
     def _move(self, target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
         if target is torch._assert:  # of sizes, which numbers do not have
             return None
-        given = list(_leaves((args, kwargs)))
+        given = list(leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
         if target in operators.JOINS and tensors and not self._is_lost(given):
             try:
@@ -415,7 +427,7 @@ class _ChannelFlow(fx.Interpreter):
                     raise
                 return self._lose(given)
         if target in operators.MIXES and isinstance(args[0], Tensor) and not self._is_lost(given):
-            return self._pin(args[0])
+            return self._numbers.pin(args[0])
         constants = [each for each in given if isinstance(each, _Constant)]
         if constants and not tensors and not self._is_lost(given):
             return _Constant(all(each.is_scalar for each in constants))
@@ -425,7 +437,7 @@ class _ChannelFlow(fx.Interpreter):
             return tensors[0]
         if tensors and target not in operators.FOLLOWED:
             return self._lose(given)
-        own = self._own_way(target) if tensors else None
+        own = self._rules.of(target, self._node) if tensors else None
         try:
             result = run(target, args, kwargs) if own is None else own(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError, TypeError):
@@ -438,16 +450,16 @@ class _ChannelFlow(fx.Interpreter):
         if isinstance(result, Tensor):
             self._note_places(tensors[0], result)
         if target in operators.STACKS:
-            self._tie(result.flatten().tolist())
+            self._numbers.tie(result.flatten().tolist())
         elif target in operators.CATS:
             numbers = result.flatten().tolist()
-            self._tie(number for number in numbers if number in self._moved)
+            self._numbers.tie(number for number in numbers if number in self._moved)
             if result.dim() == 2:
                 self._joined_flat.update(numbers)
         elif target in operators.MOVES:
             numbers = tensors[0].flatten().tolist()
             self._moved.update(numbers)
-            self._tie(numbers)
+            self._numbers.tie(numbers)
         return result
 
     def _is_lost(self, given: Sequence[Any]) -> bool:
@@ -459,105 +471,12 @@ class _ChannelFlow(fx.Interpreter):
         """Whether this node could not be followed in the wider network."""
         return self._like is not None and self._node in self._like.opaque
 
-    def _own_way(self, target: Any) -> Callable[..., Any] | None:
-        """Return how numbers go through a function that would not move them, but compute."""
-        ways = (
-            (operators.REDUCTIONS, self._reduce),
-            (operators.SOFTMAXES, self._softmax),
-            (operators.PADS, self._pad),
-            (operators.EXPANDS, self._expand),
-            (operators.GLUS, self._glu),
-            (operators.SPLITS, self._split),
-        )
-        return next((way for functions, way in ways if target in functions), None)
-
-    def _reduce(self, values: Tensor, dim: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
-        """Leave out places and paths; raise IndexError where channels are mixed."""
-        dims = (dim,) if isinstance(dim, int) else tuple(dim or range(values.dim()))
-        self._join_paths(values, dims)
-        for each in dims:
-            values = values.narrow(each, 0, 1)
-        return values if keepdim else values.squeeze(dims)
-
-    def _pad(
-        self, values: Tensor, pad: Sequence[Any], mode: str = "constant", value: Any = None
-    ) -> Tensor:
-        """Return the numbers; raise IndexError where a channel of zeros becomes another.
-
-        -inf is what a largest value is never taken from.
-        """
-        if mode == "constant" and value not in (None, 0, -inf):
-            raise IndexError(f"places are padded with {value}")
-        for place in range(len(pad) // 2):
-            is_of_channels = values.shape[-1 - place] == values.numel() > 1
-            if is_of_channels and any(size != 0 for size in pad[2 * place : 2 * place + 2]):
-                raise IndexError(f"channels are padded by {tuple(pad)}")
-        return values
-
-    def _expand(self, values: Tensor, *sizes: Any) -> Tensor:
-        """Return the numbers as they are; raise IndexError where dimensions are added."""
-        to = sizes[0].dim() if isinstance(sizes[0], Tensor) else len(list(_leaves(sizes)))
-        if to != values.dim():
-            raise IndexError(f"{values.dim()} dimensions become {to}")
-        return values
-
-    def _glu(self, values: Tensor, dim: int = -1) -> Tensor:
-        self._tie(values.flatten().tolist())
-        return self._join(values.chunk(2, dim))
-
-    def _softmax(self, values: Tensor, dim: int, **_: Any) -> Tensor:
-        """Return the numbers, all of which stay where each is weighed against all others."""
-        is_over_paths = self._like is not None and self._node in self._like.paths
-        if 1 < values.numel() == values.shape[dim] and not is_over_paths:
-            return self._pin(values)
-        self._join_paths(values, (dim,))
-        return values
-
-    def _join_paths(self, values: Tensor, dims: Sequence[int]) -> None:
-        """Declare maps the same that stand beside one another in dimensions, channel by channel.
-
-        As many of them must stand there however narrow the network is, else they are channels.
-        """
-        sizes = [values.shape[each] for each in dims]
-        if self._like is None and values.numel() > 1 and prod(sizes) == values.numel():
-            raise IndexError(f"dimensions {dims} hold all channels")
-        if self._like is not None and self._like.paths.get(self._node, sizes) != sizes:
-            raise IndexError(f"dimensions {dims} hold channels")
-        if prod(sizes) > 1:
-            self._paths[self._node] = sizes
-            places = [each % values.dim() for each in dims]
-            kept = [each for each in range(values.dim()) if each not in places]
-            self._join(list(values.permute(*places, *kept).reshape(prod(sizes), -1)))
-
-    def _split(self, values: Tensor, sizes: Any = None, dim: int = 0, **named: Any) -> Any:
-        """Return parts of these sizes, or of those that an attribute may be given for them."""
-        if sizes is None:
-            (sizes,) = named.values()
-        found = self._fixed.get(self._node)
-        if found is not None and self._like is None:
-            parts = torch.split(values, sizes, dim)
-            found = found.of(tuple(part.shape[dim] for part in parts))
-        elif found is not None:
-            found = found.fitted(values.shape[dim])
-        if found is None:
-            return torch.split(values, sizes, dim)
-        self._splits[self._node] = found
-        self._block(values.flatten().tolist(), found.unit)
-        return torch.split(values, list(found.parts), dim)
-
-    def _block(self, numbers: Sequence[int], unit: int) -> None:
-        """Let the layers that made these numbers make a multiple of `unit` together."""
-        counts = Counter(self._maker_of[number] for number in numbers)
-        is_even = len(set(counts.values())) == 1
-        each = unit // gcd(unit, len(counts) if is_even else 1)
-        self._blocks += [(maker, each) for maker in counts]
-
     def _lose(self, given: Any) -> _Opaque:
         """Return what cannot be followed; what it is made of stays as it is."""
         self._opaque.add(self._node)
-        for each in _leaves(given):
+        for each in leaves(given):
             if isinstance(each, Tensor):
-                self._pin(each)
+                self._numbers.pin(each)
         return _OPAQUE
 
     def _join_all(self, tensors: Sequence[Tensor], given: Sequence[Any]) -> Any:
@@ -565,93 +484,5 @@ class _ChannelFlow(fx.Interpreter):
         constants = [each for each in given if isinstance(each, _Constant)]
         if any(not each.is_scalar for each in constants):
             for each in tensors:
-                self._pin(each)
-        return self._join(tensors)
-
-    def _join(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Declare the channels of maps the same, one by one."""
-        first = tensors[0]
-        for other in tensors[1:]:
-            if other.numel() != first.numel():
-                return self._spread(first, other)
-            if (first + other).numel() != first.numel():
-                raise ValueError("every channel of one meets every channel of the other")
-            pairs = list(zip(first.flatten().tolist(), other.flatten().tolist(), strict=True))
-            for one, two in pairs:
-                if one != two:
-                    self._numbers.join(one, two)
-            makers = ((self._maker_of[one], self._maker_of[two]) for one, two in pairs)
-            for one, two in dict.fromkeys(makers):
-                self._makers.join(one, two)
-        return first
-
-    def _spread(self, one: Tensor, two: Tensor) -> Tensor:
-        """Return what is left when a map of one channel is spread over all: a spatial gate."""
-        small, large = sorted((one, two), key=Tensor.numel)
-        if small.numel() != 1:
-            raise ValueError(f"{small.numel()} channels do not fit {large.numel()}")
-        self._pin(small)
-        return large
-
-    def _tie(self, numbers: Iterable[int]) -> None:
-        """Declare that the layers which made these numbers keep equal widths."""
-        makers = list(dict.fromkeys(self._maker_of[number] for number in numbers))
-        for maker in makers[1:]:
-            self._makers.join(makers[0], maker)
-
-    def _pin(self, numbers: Tensor) -> Tensor:
-        self._pinned += [self._maker_of[number] for number in numbers.flatten().tolist()]
-        return numbers
-
-    def _new(self, count: int) -> Tensor:
-        self._maker_of += self._makers.add(1).tolist() * count
-        return self._numbers.add(count)
-
-
-def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Family | None:
-    """Return layers that make these numbers as a family; None where they have no common part."""
-    if len({len(each) for each in made}) == 1:
-        return Family(names, together, [1] * len(names))
-    parts = {len(set(each.tolist())) for each in made}
-    if len(parts) > 1 or together > 1 or any(len(each) % max(parts) for each in made):
-        return None
-    return Family(names, 1, [len(each) // max(parts) for each in made])
-
-
-class _Classes:
-    """Numbers of which some are declared the same (union-find)."""
-
-    def __init__(self) -> None:
-        self._parent: list[int] = []
-
-    def add(self, count: int) -> Tensor:
-        """Return `count` new numbers, int64 [count]."""
-        start = len(self._parent)
-        self._parent.extend(range(start, start + count))
-        return torch.arange(start, start + count)
-
-    def join(self, one: int, two: int) -> None:
-        """Declare two numbers to be the same."""
-        self._parent[self.root(one)] = self.root(two)
-
-    def root(self, number: int) -> int:
-        """Return the number that stands for all of its class."""
-        while self._parent[number] != number:
-            self._parent[number] = self._parent[self._parent[number]]
-            number = self._parent[number]
-        return number
-
-    def roots(self) -> Tensor:
-        """Return the root of every number, int64 [numbers]."""
-        return torch.tensor([self.root(each) for each in range(len(self._parent))])
-
-
-def _leaves(given: Any) -> Iterable[Any]:
-    """Yield all that stands in arguments, however nested."""
-    if isinstance(given, dict):
-        given = list(given.values())
-    if isinstance(given, tuple | list):
-        for each in given:
-            yield from _leaves(each)
-    else:
-        yield given
+                self._numbers.pin(each)
+        return self._numbers.join(tensors)

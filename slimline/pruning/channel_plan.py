@@ -17,8 +17,11 @@ from math import lcm
 import torch
 from torch import Tensor, nn
 
+from slimline.networks.architecture import SplitWidths
 from slimline.pruning import channel_flow, cost, split_widths
-from slimline.pruning.channel_flow import Family, Flow, Normalisation, Ports, PrunableLayer
+from slimline.pruning.attention_heads import AttentionHeads
+from slimline.pruning.channel_flow import Flow, Normalisation, Ports, PrunableLayer
+from slimline.pruning.channel_numbers import Family
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.groups import Group
 
@@ -52,7 +55,7 @@ class ChannelPlan:
         self.network, self._num_inputs = network, example.shape[1]
         self._flow = channel_flow.follow(network, self._num_inputs, example=example)
         self._importance = _importance(self._flow, scores)
-        self.split_widths = split_widths.collected(self._flow.splits)
+        self.split_widths: SplitWidths = split_widths.collected(self._flow.splits)
         self._cost = cost.count(network, example)
         self._times = {
             name: times
@@ -60,7 +63,11 @@ class ChannelPlan:
             for name, times in zip(family.names, family.times, strict=True)
         }
         groups = [
-            Group(family.names, self._importance_of(family), lcm(multiple, family.together))
+            Group(
+                family.names,
+                self._importance_of(family),
+                1 if family.is_of_heads else lcm(multiple, family.together),
+            )
             for family in self._flow.families
         ]
         self.groups = self._without_rigid(groups)
@@ -121,6 +128,9 @@ class ChannelPlan:
         """Return what the network would cost with the widths that the groups have now."""
         ports = self._narrow_flow(self.groups).ports
         gone = sum(old.params - ports[name].params for name, old in self._flow.ports.items())
+        for name, attention in self._flow.attentions.items():
+            lost = attention.count - _num_heads(attention, name, ports)
+            gone += lost * attention.weights_per_head(self.network.get_submodule(name))
         return Cost(
             params=self._cost.params - gone,
             layers=[
@@ -138,7 +148,7 @@ class ChannelPlan:
         flow = self._narrow_flow(self.groups)
         for split in flow.splits.values():
             split.write(self.network)
-        self.split_widths = split_widths.collected(flow.splits)
+        self.split_widths = {**split_widths.collected(flow.splits), **_fewer_heads(flow)}
         origin = _match(self._flow, flow, self._importance)
         stayed = {}
         for name, old in self._flow.ports.items():
@@ -150,6 +160,11 @@ class ChannelPlan:
             else:
                 self._flow.modules[name].narrow(old.layer, rows)
             stayed[name] = rows
+        for name, attention in self._flow.attentions.items():
+            maker, layout = next(iter(attention.makers.items()))
+            heads = layout.heads(attention.count)[stayed[f"{name}.{maker}"]]
+            kept = torch.tensor(list(dict.fromkeys(heads.tolist())))
+            attention.narrow(self.network.get_submodule(name), kept)
         return stayed
 
     def _narrow_flow(self, groups: Sequence[Group]) -> Flow:
@@ -185,6 +200,23 @@ def _narrowed(layer: LayerCost, port: Ports) -> LayerCost:
         weights=port.entries,
         zeros=0,
     )
+
+
+def _num_heads(attention: AttentionHeads, name: str, ports: Mapping[str, Ports]) -> int:
+    """Return how many heads a module has at these widths of its layers."""
+    maker, layout = next(iter(attention.makers.items()))
+    return len(ports[f"{name}.{maker}"].outputs) // layout.per_head
+
+
+def _fewer_heads(flow: Flow) -> SplitWidths:
+    """Return what modules that lose heads keep of their number, as `split_widths` has it."""
+    found: dict[str, dict[str, int | list[int]]] = {}
+    for name, attention in flow.attentions.items():
+        count = _num_heads(attention, name, flow.ports)
+        if count < attention.count:
+            for (part, attribute), value in attention.numbers_of(count).items():
+                found.setdefault(f"{name}.{part}".removesuffix("."), {})[attribute] = value
+    return found
 
 
 def _importance(flow: Flow, scores: Scores) -> dict[int, float]:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 
+import attending
 import channelled
 import cuts
 import flattened
@@ -142,7 +143,9 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize("kind", [*unusual.KINDS, *flattened.KINDS, *channelled.KINDS])
+@pytest.mark.parametrize(
+    "kind", [*unusual.KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS]
+)
 def test_what_is_followed_in_part_is_exact_at_any_width(
     kind: type[nn.Module], share: float
 ) -> None:
@@ -185,7 +188,7 @@ def test_flattened_maps_are_narrowed(kind: type[nn.Module]) -> None:
     assert narrow.head.in_features == 16 * 9
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *flattened.KINDS, *channelled.KINDS])
+@pytest.mark.parametrize("kind", [*KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS])
 def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
     network = made(kind)
     plan = cuts.cut(network, EXAMPLE, 0.4)

@@ -1,0 +1,184 @@
+"""The numbers of channels: which are one and the same, and which layers keep their ratio of widths.
+
+A layer makes a number for each of its channels; what is declared of them afterwards says how it
+can be narrowed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from math import gcd, lcm
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Family:
+    """Layers whose widths must keep their ratio, for those whose widths may change."""
+
+    names: Sequence[str]
+    together: int
+    """Channels that can only go together, of layers of equal width."""
+    times: Sequence[int]
+    """How many channels of each layer are one part: 1 where all widths are equal. Where a map is
+    added to two halves that hold the same channels, as in GhostNet, it is 2 for its layer."""
+    is_of_heads: bool = False
+    """Whether the parts are heads of attention."""
+
+
+class ChannelNumbers:
+    """Numbers of channels, who made them, and what was declared of either."""
+
+    def __init__(self) -> None:
+        self._numbers, self._makers = _Classes(), _Classes()
+        self._maker_of: list[int] = []
+        self._layers: dict[int, str] = {}
+        self._of_heads: set[int] = set()
+        self._pinned: list[int] = []
+        self._blocks: list[tuple[int, int]] = []
+
+    def new(self, count: int, layer: str = "") -> Tensor:
+        """Return numbers that stand nowhere yet, int64 [count], and note which layer made them."""
+        (maker,) = self._makers.add(1).tolist()
+        self._maker_of += [maker] * count
+        if layer:
+            self._layers[maker] = layer
+        return self._numbers.add(count)
+
+    def new_heads(self, count: int, layers: Sequence[str]) -> Tensor:
+        """Return a number for each head that layers make, each layer many features of it."""
+        made = [self.new(count, layer) for layer in layers]
+        self._of_heads.update(self._maker_of[int(each[0])] for each in made)
+        return self.join(made)
+
+    def pin(self, numbers: Tensor) -> Tensor:
+        """Declare that the layers which made these numbers stay as wide as they are."""
+        self._pinned += [self._maker_of[number] for number in numbers.flatten().tolist()]
+        return numbers
+
+    def tie(self, numbers: Iterable[int]) -> None:
+        """Declare that the layers which made these numbers keep equal widths."""
+        makers = list(dict.fromkeys(self._maker_of[number] for number in numbers))
+        for maker in makers[1:]:
+            self._makers.join(makers[0], maker)
+
+    def block(self, numbers: Sequence[int], unit: int) -> None:
+        """Let the layers that made these numbers make a multiple of `unit` together."""
+        counts = Counter(self._maker_of[number] for number in numbers)
+        is_even = len(set(counts.values())) == 1
+        each = unit // gcd(unit, len(counts) if is_even else 1)
+        self._blocks += [(maker, each) for maker in counts]
+
+    def group(self, inputs: Tensor, width: int) -> None:
+        """Declare that the inputs of each group of a convolution, `width` of them, go together."""
+        groups = inputs.view(-1, width).tolist()
+        for group in groups:
+            for number in group[1:]:
+                self._numbers.join(number, group[0])
+                self.tie((group[0], number))
+        self._blocks += [(maker, width) for maker in {self._maker_of[group[0]] for group in groups}]
+
+    def join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Declare the channels of maps the same, one by one; return them.
+
+        Raises:
+            ValueError: they are not as many, or each of one meets each of the other.
+        """
+        first = tensors[0]
+        for other in tensors[1:]:
+            if other.numel() != first.numel():
+                return self._spread(first, other)
+            if (first + other).numel() != first.numel():
+                raise ValueError("every channel of one meets every channel of the other")
+            pairs = list(zip(first.flatten().tolist(), other.flatten().tolist(), strict=True))
+            for one, two in pairs:
+                if one != two:
+                    self._numbers.join(one, two)
+            makers = ((self._maker_of[one], self._maker_of[two]) for one, two in pairs)
+            for one, two in dict.fromkeys(makers):
+                self._makers.join(one, two)
+        return first
+
+    def _spread(self, one: Tensor, two: Tensor) -> Tensor:
+        """Return what is left when a map of one channel is spread over all: a spatial gate."""
+        small, large = sorted((one, two), key=Tensor.numel)
+        if small.numel() != 1:
+            raise ValueError(f"{small.numel()} channels do not fit {large.numel()}")
+        self.pin(small)
+        return large
+
+    def roots(self) -> Tensor:
+        """Return for each number the one that stands for all that are the same, int64."""
+        return self._numbers.roots()
+
+    def makers(self) -> Sequence[str]:
+        """Return the layers that made numbers, by name, in order."""
+        return list(self._layers.values())
+
+    def families(self, made: Mapping[str, Tensor]) -> Iterator[Family]:
+        """Yield the layers that can be narrowed, those that only go together as one.
+
+        `made` has the roots of the numbers that each layer makes.
+        """
+        pinned = {self._makers.root(maker) for maker in self._pinned}
+        blocks: dict[int, int] = defaultdict(lambda: 1)
+        for maker, size in self._blocks:
+            root = self._makers.root(maker)
+            blocks[root] = lcm(blocks[root], size)
+        families: dict[int, list[str]] = defaultdict(list)
+        for maker, name in self._layers.items():
+            if self._makers.root(maker) not in pinned:
+                families[self._makers.root(maker)].append(name)
+        for root, names in families.items():
+            numbers = [made[name] for name in names]
+            if root in {self._makers.root(maker) for maker in self._of_heads}:
+                times = [len(each) // len(set(each.tolist())) for each in numbers]
+                family: Family | None = Family(names, 1, times, is_of_heads=True)
+            else:
+                family = _family(names, blocks[root], numbers)
+            if family is not None:
+                yield family
+
+
+def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Family | None:
+    """Return layers that make these numbers as a family; None where they have no common part."""
+    if len({len(each) for each in made}) == 1:
+        return Family(names, together, [1] * len(names))
+    parts = {len(set(each.tolist())) for each in made}
+    if len(parts) > 1 or together > 1 or any(len(each) % max(parts) for each in made):
+        return None
+    return Family(names, 1, [len(each) // max(parts) for each in made])
+
+
+class _Classes:
+    """Numbers of which some are declared the same (union-find)."""
+
+    def __init__(self) -> None:
+        self._parent: list[int] = []
+
+    def add(self, count: int) -> Tensor:
+        """Return `count` new numbers, int64 [count]."""
+        start = len(self._parent)
+        self._parent.extend(range(start, start + count))
+        return torch.arange(start, start + count)
+
+    def join(self, one: int, two: int) -> None:
+        """Declare two numbers to be the same."""
+        self._parent[self.root(one)] = self.root(two)
+
+    def root(self, number: int) -> int:
+        """Return the number that stands for all of its class."""
+        while self._parent[number] != number:
+            self._parent[number] = self._parent[self._parent[number]]
+            number = self._parent[number]
+        return number
+
+    def roots(self) -> Tensor:
+        """Return the root of every number, int64 [numbers]."""
+        return torch.tensor([self.root(each) for each in range(len(self._parent))])
