@@ -1,8 +1,12 @@
 """Modules that attend, as people write them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from slimline.networks.plain_attention import PlainAttention
 
 
 class Attention(nn.Module):
@@ -92,7 +96,7 @@ class Talking(nn.Module):
 class Attending(nn.Module):
     """A network of patches, one such module and a hidden layer."""
 
-    part: type[nn.Module] = Attention
+    part: Callable[[], nn.Module] = Attention
     is_of_maps = False
 
     def __init__(self) -> None:
@@ -107,9 +111,21 @@ class Attending(nn.Module):
             x = x + self.attn(x)
         x = x.flatten(2).transpose(1, 2)
         if not self.is_of_maps:
-            x = x + self.attn(self.norm(x))
+            x = x + self.attend(self.norm(x))
         x = x + self.down(functional.gelu(self.up(self.norm(x))))
         return self.head(x.mean(1))
+
+    def attend(self, x: Tensor) -> Tensor:
+        return self.attn(x)
+
+
+class WithTorch(Attending):
+    """As torchvision's, with what is put in the place of torch's attention."""
+
+    part = staticmethod(lambda: PlainAttention(nn.MultiheadAttention(24, 4, batch_first=True)))
+
+    def attend(self, x: Tensor) -> Tensor:
+        return self.attn(x, x, x)[0]
 
 
 class WithBias(Attending):
@@ -129,6 +145,6 @@ class WithTalk(Attending):
     part = Talking
 
 
-KINDS = [Attending, WithBias, WithMaps]
+KINDS = [Attending, WithBias, WithMaps, WithTorch]
 """Which can lose heads."""
 WHOLE = [WithInput, WithTalk]

@@ -63,6 +63,8 @@ class AttentionHeads:
     """What grows with the heads: attributes and their values, by module within and name."""
     tensors: Mapping[tuple[str, str], int]
     """The dimension of heads of each tensor that has one, by module within and name."""
+    is_of_several: bool = False
+    """Whether the answer is the first of several, as torch's attention has its weights beside."""
 
     def narrow(self, module: nn.Module, kept: Tensor) -> None:
         """Let a module have but these heads, int64 [heads], its layers apart."""
@@ -182,8 +184,9 @@ def _tried(module: nn.Module, call: _Call) -> AttentionHeads | None:
             layouts = [_layouts(width // count) for width in [*widths, read]]
             for *made, reading in product(*layouts):
                 heads = AttentionHeads(
-                    count, dict(zip(makers, made, strict=True)), reader, reading, numbers, tensors
-                )
+                    count, dict(zip(makers, made, strict=True)), reader, reading, numbers, tensors,
+                    trial.is_of_several,
+                )  # fmt: skip
                 answers = trial.holds(heads)
                 if answers:
                     return heads
@@ -237,18 +240,22 @@ class _Trial:
                 spread = weight[0].numel() ** -0.5 if isinstance(part, _Layer) else 1.0
                 middle = 0.0 if isinstance(part, _Layer) else 1.0
                 weight.copy_(middle + spread * torch.randn(weight.shape, generator=chances))
-        (first, *others), self._named = call
-        self._given = [torch.randn(first.shape, generator=chances), *others]
+        first, given = call[0][0], torch.randn(call[0][0].shape, generator=chances)
+        self._given = [given if each is first else each for each in call[0]]
+        self._named = {key: given if each is first else each for key, each in call[1].items()}
+        self.is_of_several = False
         self._whole = self._answer(self._module)
 
     def _answer(self, module: nn.Module) -> Tensor | None:
-        """Return what a module answers; None where it fails, or answers with more than one map."""
+        """Return what a module answers, or the first of several; None where it fails."""
         try:
             found = module(*self._given, **self._named)
         # Anybody's code, which may refuse what it was not made for in any way that it likes.
         except Exception:
             return None
-        return found if isinstance(found, Tensor) else None
+        answer = found[0] if isinstance(found, tuple) and found else found
+        self.is_of_several = isinstance(found, tuple)
+        return answer if isinstance(answer, Tensor) else None
 
     def reader(self, layers: Mapping[str, _Layer]) -> str | None:
         """Return the layer that gives the answer, if all others read what the module is given."""

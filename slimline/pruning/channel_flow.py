@@ -11,6 +11,7 @@ layers that it reads stay whole, and so do those that read what it returns as th
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -268,7 +269,7 @@ class _ChannelFlow(fx.Interpreter):
             return self._call_layer(target, module, channels)
         if target in self._attentions:
             for each in leaves((args[1:], kwargs)):
-                if isinstance(each, Tensor):
+                if isinstance(each, Tensor) and each is not channels:
                     self._numbers.pin(each)
             return self._call_attention(target, self._attentions[target], channels)
         if isinstance(channels, Tensor) and not isinstance(channels, _Opaque):
@@ -323,7 +324,7 @@ class _ChannelFlow(fx.Interpreter):
         self._note(name, layer, inputs, outputs)
         return _returned(layer, outputs, channels)
 
-    def _call_attention(self, name: str, attention: AttentionHeads, channels: Any) -> Tensor:
+    def _call_attention(self, name: str, attention: AttentionHeads, channels: Any) -> Any:
         """Return what the reader of the heads makes of them; each head has a number."""
         makers = {f"{name}.{each}": layout for each, layout in attention.makers.items()}
         layers = {each: self.fetch_attr(each) for each in makers}
@@ -342,7 +343,8 @@ class _ChannelFlow(fx.Interpreter):
         reader = self.fetch_attr(reader_name)
         outputs = self._own(reader_name, reader)
         self._note(reader_name, reader, heads[attention.read.heads(count)], outputs)
-        return _returned(reader, outputs, given)
+        answer = _returned(reader, outputs, given)
+        return (answer, _OPAQUE) if attention.is_of_several else answer
 
     def _read(
         self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any
@@ -417,6 +419,8 @@ class _ChannelFlow(fx.Interpreter):
     def _move(self, target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
         if target is torch._assert:  # of sizes, which numbers do not have
             return None
+        if target is operator.getitem and isinstance(args[0], tuple) and args[0][-1] is _OPAQUE:
+            return args[0][args[1]]
         given = list(leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
         if target in operators.JOINS and tensors and not self._is_lost(given):
