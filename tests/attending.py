@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimline.networks.plain_attention import PlainAttention
+from slimline.networks.plain_transformers import PlainAttention
 
 
 class Attention(nn.Module):

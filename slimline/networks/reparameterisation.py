@@ -3,8 +3,8 @@
 The branches of a block are linear, so that one convolution stands for all of them. Merged before
 pruning, the block is cut as what will run, and no branch ties widths that the merged network has
 free; the answers are the same within float rounding, which is looked at. So it is with weights that
-are computed from others, as by `torch.nn.utils.parametrizations.weight_norm`, and with torch's
-MultiheadAttention, which loses no heads as it is.
+are computed from others, as by `torch.nn.utils.parametrizations.weight_norm`, and with torch's own
+transformer layers, which are not traced as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDict
 from torch.nn.utils.weight_norm import WeightNorm
 
 from slimline.errors import NetworkError
-from slimline.networks import plain_attention
+from slimline.networks import plain_transformers
 
 if TYPE_CHECKING:
     from slimline.networks.classifier import Classifier
@@ -69,9 +69,9 @@ def merge(network: nn.Module) -> list[str]:
     """Merge the branches of every block in place; return the names of the blocks.
 
     Weights that a layer computes from others become plain ones, and it counts as a block, as does
-    torch's attention, of which layers are made.
+    an encoder or attention of torch's own classes.
     """
-    found = [*_with_plain_weights(network), *plain_attention.write(network)]
+    found = [*_with_plain_weights(network), *plain_transformers.write(network)]
     for name, module in list(network.named_modules()):
         is_inside = any(name.startswith(f"{each}.") for each in found)
         if is_inside or getattr(module, _MERGED, None) is not None:
