@@ -44,7 +44,7 @@ class Architecture:
     """Whether branches that were made for training are merged, as in RepVGG."""
 
     split_widths: SplitWidths = field(default_factory=dict)
-    """What pruning wrote into modules that keep widths as numbers, as MixNet's."""
+    """What pruning wrote into modules that keep widths as numbers: of splits, heads, groups."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `model.json` says; of merged branches and splits only where there are any."""

@@ -319,12 +319,14 @@ def _fit_module(module: nn.Module, shape: Sequence[int], own: Mapping[str, Seque
 
 
 def _fit_weights(module: nn.Module, own: Mapping[str, Sequence[int]]) -> None:
-    """Give the weights of any other module, which go by channel, the shapes that they have."""
-    for name, weight in list(module.named_parameters(recurse=False)):
-        shape = tuple(own.get(name, weight.shape))
-        if shape != tuple(weight.shape) and len(shape) == weight.dim():
-            fresh = torch.zeros(*shape, dtype=weight.dtype)
-            setattr(module, name, nn.Parameter(fresh, requires_grad=weight.requires_grad))
+    """Give the tensors of any other module, by channel or head, the shapes that they have."""
+    weights = list(module.named_parameters(recurse=False))
+    for name, old in [*weights, *module.named_buffers(recurse=False)]:
+        shape = tuple(own.get(name, old.shape))
+        if shape != tuple(old.shape) and len(shape) == old.dim():
+            fresh = torch.zeros(*shape, dtype=old.dtype)
+            is_weight = isinstance(old, nn.Parameter)
+            setattr(module, name, nn.Parameter(fresh, old.requires_grad) if is_weight else fresh)
 
 
 def adapted(teacher: Classifier, preprocessing: Preprocessing) -> nn.Module:

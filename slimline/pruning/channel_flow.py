@@ -33,7 +33,7 @@ from slimline.pruning.split_widths import SplitWidth
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU
+PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU | nn.GroupNorm
 """What has weights that may be cut."""
 
 Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
@@ -138,7 +138,7 @@ def follow(
     """
     modules = channel_modules.find(network) if like is None else like.modules
     attentions = attention_heads.find(network, example) if like is None else like.attentions
-    whole = frozenset({*modules, *attentions})
+    whole = frozenset({*modules, *attentions}) | _of_timm(network)
     decided = _decided(network, whole, example) if like is None else like.decided
     graph = decided
     if graph is None:
@@ -169,6 +169,20 @@ def _returned(layer: nn.Conv2d | nn.Linear, outputs: Tensor, channels: Tensor) -
     if isinstance(layer, nn.Linear):
         return outputs.view(*channels.shape[:-1], -1)
     return outputs.view(1, -1, 1, 1)
+
+
+def group_size(norm: nn.GroupNorm) -> int:
+    """Return how many channels are normalised together."""
+    return norm.num_channels // norm.num_groups
+
+
+def _of_timm(network: nn.Module) -> frozenset[str]:
+    """Return the names of GroupNorms that timm wrote, with an activation at most in addition."""
+    return frozenset(
+        name
+        for name, each in network.named_modules()
+        if isinstance(each, nn.GroupNorm) and type(each).__module__.startswith("timm.")
+    )
 
 
 class _Opaque:
@@ -281,6 +295,12 @@ class _ChannelFlow(fx.Interpreter):
                 return self._call_channelwise(target, module, channels)
             if isinstance(module, operators.CHANNELWISE_MODULES):
                 return channels
+            if isinstance(module, nn.GroupNorm) and self._keeps_groups_apart(
+                target, module, channels
+            ):
+                self._numbers.group(channels.flatten(), group_size(module))
+                self._note(target, module, channels.flatten(), channels.flatten())
+                return channels
             if isinstance(module, nn.LayerNorm | nn.GroupNorm):
                 return self._numbers.pin(channels)
             if target in self._modules:
@@ -290,6 +310,13 @@ class _ChannelFlow(fx.Interpreter):
             if isinstance(module, nn.GLU):
                 return self._move(functional.glu, (channels, module.dim), {}, super().call_function)
         return self._lose((args, kwargs))
+
+    def _keeps_groups_apart(self, name: str, norm: nn.GroupNorm, channels: Tensor) -> bool:
+        """Return whether groups of channels can go, each of which is normalised by itself."""
+        if self._like is not None:
+            return name in self._like.ports
+        is_in_place = channels.dim() > 1 and channels.shape[1] == channels.numel()
+        return is_in_place and norm.num_groups > 1 and channels.numel() == norm.num_channels
 
     def _call_channelwise(
         self, name: str, layer: Normalisation | nn.PReLU, channels: Tensor

@@ -148,7 +148,7 @@ class ChannelPlan:
         flow = self._narrow_flow(self.groups)
         for split in flow.splits.values():
             split.write(self.network)
-        self.split_widths = {**split_widths.collected(flow.splits), **_fewer_heads(flow)}
+        self.split_widths = {**split_widths.collected(flow.splits), **_counts(flow)}
         origin = _match(self._flow, flow, self._importance)
         stayed = {}
         for name, old in self._flow.ports.items():
@@ -208,14 +208,19 @@ def _num_heads(attention: AttentionHeads, name: str, ports: Mapping[str, Ports])
     return len(ports[f"{name}.{maker}"].outputs) // layout.per_head
 
 
-def _fewer_heads(flow: Flow) -> SplitWidths:
-    """Return what modules that lose heads keep of their number, as `split_widths` has it."""
+def _counts(flow: Flow) -> SplitWidths:
+    """Return the numbers of heads and groups of modules that lose some, as `split_widths` does."""
     found: dict[str, dict[str, int | list[int]]] = {}
     for name, attention in flow.attentions.items():
         count = _num_heads(attention, name, flow.ports)
         if count < attention.count:
             for (part, attribute), value in attention.numbers_of(count).items():
                 found.setdefault(f"{name}.{part}".removesuffix("."), {})[attribute] = value
+    for name, port in flow.ports.items():
+        norm, width = port.layer, len(port.outputs)
+        if isinstance(norm, nn.GroupNorm) and width < norm.num_channels:
+            groups = width // channel_flow.group_size(norm)
+            found[name] = {"num_groups": groups, "num_channels": width}
     return found
 
 
@@ -322,6 +327,9 @@ def _select(layer: PrunableLayer, rows: Tensor, columns: Tensor) -> None:
         if layer.groups > 1:
             layer.groups = len(rows) * layer.groups // layer.out_channels
         layer.in_channels, layer.out_channels = len(columns), len(rows)
+    elif isinstance(layer, nn.GroupNorm):
+        layer.num_groups = len(rows) // channel_flow.group_size(layer)
+        layer.num_channels = len(rows)
     elif layer.num_parameters > 1:
         layer.num_parameters = len(rows)
     for name, weight in list(layer.named_parameters(recurse=False)):

@@ -7,6 +7,7 @@ import attending
 import channelled
 import cuts
 import flattened
+import grouped
 import pytest
 import torch
 import unusual
@@ -116,6 +117,9 @@ class Ghost(nn.Module):
 
 
 KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost, Mixed, Selective]
+IN_PART = [
+    *unusual.KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS, *grouped.KINDS
+]  # fmt: skip
 
 
 def made(kind: type[nn.Module]) -> nn.Module:
@@ -143,9 +147,7 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize(
-    "kind", [*unusual.KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS]
-)
+@pytest.mark.parametrize("kind", IN_PART)
 def test_what_is_followed_in_part_is_exact_at_any_width(
     kind: type[nn.Module], share: float
 ) -> None:
@@ -166,6 +168,8 @@ def assert_same_with_the_rest_at_zero(
         module = network.get_submodule(layer)
         goes_by_channel = not isinstance(module, nn.Conv2d | nn.Linear)
         weights = [each.flatten() if goes_by_channel else each for each in module.parameters()]
+        if not weights:  # a normalisation without an affine part
+            continue
         gone = torch.ones(len(weights[0]), dtype=torch.bool)
         gone[rows] = False
         with torch.no_grad():
@@ -188,7 +192,7 @@ def test_flattened_maps_are_narrowed(kind: type[nn.Module]) -> None:
     assert narrow.head.in_features == 16 * 9
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS])
+@pytest.mark.parametrize("kind", [*KINDS, *IN_PART])
 def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
     network = made(kind)
     plan = cuts.cut(network, EXAMPLE, 0.4)
@@ -374,3 +378,25 @@ def test_a_network_remembers_nothing_of_being_followed() -> None:
     assert all(type(each) is Tensor for each in network.attention_bias_cache.values())
     assert not network.training
     assert network(EXAMPLE).shape == (2, 5)
+
+
+def test_groups_that_are_normalised_together_go_whole() -> None:
+    network = made(grouped.Residual)
+    plan = cuts.plan(network, EXAMPLE, multiple=1)
+    assert [(group.layers, group.multiple) for group in plan.groups] == [
+        (["a", "c"], 4),
+        (["b"], 6),
+    ]
+    plan.groups[0].width, plan.groups[1].width = 20, 18
+    plan.apply()
+    assert (network.norm.num_groups, network.norm.num_channels) == (5, 20)
+    assert (network.other.num_groups, network.other.num_channels) == (3, 18)
+    assert plan.split_widths["other"] == {"num_groups": 3, "num_channels": 18}
+
+
+def test_one_group_of_all_channels_keeps_them() -> None:
+    network = made(grouped.Residual)
+    network.norm = nn.GroupNorm(1, 32)
+    plan = cuts.plan(network, EXAMPLE, multiple=1)
+    assert [group.layers for group in plan.groups] == [["b"]]
+    assert plan.whole == ["a", "c"]
