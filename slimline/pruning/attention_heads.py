@@ -100,7 +100,9 @@ def find(network: nn.Module, example: Tensor | None) -> dict[str, AttentionHeads
     found = {}
     for name, call in calls.items():
         module = network.get_submodule(name)
-        alike = f"{module}{_whole_numbers(module)}{[each.shape for each in module.parameters()]}"
+        given = [getattr(each, "shape", each) for each in (*call[0], *call[1].values())]
+        shapes = [each.shape for each in module.parameters()]
+        alike = f"{module}{_whole_numbers(module)}{shapes}{given}"
         if alike not in known:
             with attention_biases.computed_anew(module):
                 known[alike] = _tried(module, call)
