@@ -39,3 +39,22 @@ class Selective(nn.Module):
         batch, channels, height, width = gate.shape
         gate = gate.view(batch, self.num_paths, channels // self.num_paths, height, width)
         return self.head((x * gate.softmax(dim=1)).sum(dim=1).mean((2, 3)))
+
+
+class Hierarchical(nn.Module):
+    """As Res2Net: each part of a split is added to what a layer made of the part before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 8
+        self.a, self.wide = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 32, 1)
+        self.convs = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))
+        self.c, self.head = nn.Conv2d(32, 16, 1), nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.a(images).relu()
+        parts = torch.split(self.wide(x).relu(), self.width, 1)
+        made = [self.convs[0](parts[0]).relu()]
+        for place in (1, 2):
+            made.append(self.convs[place](made[-1] + parts[place]).relu())
+        return self.head((x + self.c(torch.cat([*made, parts[3]], 1))).mean((2, 3)))

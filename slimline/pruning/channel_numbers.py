@@ -24,10 +24,11 @@ class Family:
 
     names: Sequence[str]
     together: int
-    """Channels that can only go together, of layers of equal width."""
+    """Parts that can only go together."""
     times: Sequence[int]
     """How many channels of each layer are one part: 1 where all widths are equal. Where a map is
-    added to two halves that hold the same channels, as in GhostNet, it is 2 for its layer."""
+    added to two halves that hold the same channels, as in GhostNet, it is 2 for its layer; and
+    where one is split in eight, each of which meets another layer's, as in Res2Net, 8."""
     is_of_heads: bool = False
     """Whether the parts are heads of attention."""
 
@@ -127,10 +128,10 @@ class ChannelNumbers:
         `made` has the roots of the numbers that each layer makes.
         """
         pinned = {self._makers.root(maker) for maker in self._pinned}
-        blocks: dict[int, int] = defaultdict(lambda: 1)
+        blocks: dict[str, int] = defaultdict(lambda: 1)
         for maker, size in self._blocks:
-            root = self._makers.root(maker)
-            blocks[root] = lcm(blocks[root], size)
+            layer = self._layers.get(maker, "")
+            blocks[layer] = lcm(blocks[layer], size)
         families: dict[int, list[str]] = defaultdict(list)
         for maker, name in self._layers.items():
             if self._makers.root(maker) not in pinned:
@@ -141,19 +142,24 @@ class ChannelNumbers:
                 times = [len(each) // len(set(each.tolist())) for each in numbers]
                 family: Family | None = Family(names, 1, times, is_of_heads=True)
             else:
-                family = _family(names, blocks[root], numbers)
+                family = _family(names, [blocks[name] for name in names], numbers)
             if family is not None:
                 yield family
 
 
-def _family(names: Sequence[str], together: int, made: Sequence[Tensor]) -> Family | None:
-    """Return layers that make these numbers as a family; None where they have no common part."""
+def _family(names: Sequence[str], blocks: Sequence[int], made: Sequence[Tensor]) -> Family | None:
+    """Return layers that make these numbers as a family; None where they have no common part.
+
+    `blocks` are what the width of each layer must be a multiple of.
+    """
     if len({len(each) for each in made}) == 1:
-        return Family(names, together, [1] * len(names))
-    parts = {len(set(each.tolist())) for each in made}
-    if len(parts) > 1 or together > 1 or any(len(each) % max(parts) for each in made):
+        return Family(names, lcm(*blocks), [1] * len(names))
+    parts = min(len(set(each.tolist())) for each in made)
+    if any(len(each) % parts or len(set(each.tolist())) % parts for each in made):
         return None
-    return Family(names, 1, [len(each) // max(parts) for each in made])
+    times = [len(each) // parts for each in made]
+    together = lcm(*(unit // gcd(unit, each) for unit, each in zip(blocks, times, strict=True)))
+    return Family(names, together, times)
 
 
 class _Classes:

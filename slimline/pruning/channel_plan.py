@@ -120,8 +120,10 @@ class ChannelPlan:
         made = [self._flow.made[name].tolist() for name in family.names]
         if max(family.times) > 1:
             made = [list(dict.fromkeys(each)) for each in made]
-        return torch.tensor(
-            [[self._importance[number] for number in each] for each in made], dtype=torch.float64
+        parts = min(len(each) for each in made)
+        rows = ([self._importance[number] for number in each] for each in made)
+        return torch.stack(
+            [torch.tensor(row, dtype=torch.float64).view(-1, parts).mean(0) for row in rows]
         )
 
     def predict(self) -> Cost:

@@ -11,7 +11,7 @@ import grouped
 import pytest
 import torch
 import unusual
-from splitting import Mixed, Selective
+from splitting import Hierarchical, Mixed, Selective
 from torch import Tensor, nn
 
 from slimline.networks import classifier
@@ -116,7 +116,7 @@ class Ghost(nn.Module):
         return self.head(self.norm(whole + self.shortcut(x)).relu().mean((2, 3)))
 
 
-KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost, Mixed, Selective]
+KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost, Mixed, Selective, Hierarchical]
 IN_PART = [
     *unusual.KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS, *grouped.KINDS
 ]  # fmt: skip
@@ -400,3 +400,17 @@ def test_one_group_of_all_channels_keeps_them() -> None:
     plan = cuts.plan(network, EXAMPLE, multiple=1)
     assert [group.layers for group in plan.groups] == [["b"]]
     assert plan.whole == ["a", "c"]
+
+
+def test_parts_of_a_split_keep_the_width_of_the_layers_that_they_meet() -> None:
+    network = made(Hierarchical)
+    plan = cuts.plan(network, EXAMPLE, multiple=1)
+    assert [group.layers for group in plan.groups] == [
+        ["a", "c"],
+        ["wide", "convs.0", "convs.1"],
+        ["convs.2"],
+    ]
+    assert plan.whole == []
+    plan.groups[1].width = 5
+    plan.apply()
+    assert (network.width, network.wide.out_channels, network.convs[1].out_channels) == (5, 20, 5)
