@@ -128,6 +128,21 @@ class WithTorch(Attending):
         return self.attn(x, x, x)[0]
 
 
+class Wrapped(nn.Module):
+    """Counts the heads of what it calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_heads, self.inner = 4, Attention()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+class WithWrapper(Attending):
+    part = Wrapped
+
+
 class WithBias(Attending):
     part = Biased
 
@@ -145,6 +160,6 @@ class WithTalk(Attending):
     part = Talking
 
 
-KINDS = [Attending, WithBias, WithMaps, WithTorch]
+KINDS = [Attending, WithBias, WithMaps, WithTorch, WithWrapper]
 """Which can lose heads."""
 WHOLE = [WithInput, WithTalk]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 from typing import Any
 
 import torch
@@ -97,8 +97,8 @@ def find(network: nn.Module, example: Tensor | None) -> dict[str, AttentionHeads
         return {}
     calls = _calls(network, example)
     known: dict[str, AttentionHeads | None] = {}
-    found = {}
-    for name, call in calls.items():
+    found: dict[str, AttentionHeads] = {}
+    for name, call in sorted(calls.items(), key=lambda each: each[0].count(".")):
         module = network.get_submodule(name)
         given = [getattr(each, "shape", each) for each in (*call[0], *call[1].values())]
         shapes = [each.shape for each in module.parameters()]
@@ -107,7 +107,8 @@ def find(network: nn.Module, example: Tensor | None) -> dict[str, AttentionHeads
             with attention_biases.computed_anew(module):
                 known[alike] = _tried(module, call)
         heads = known[alike]
-        if heads is not None:
+        is_inside = any(name.startswith(f"{each}.") for each in found)
+        if heads is not None and not is_inside:
             found[name] = heads
     return found
 
@@ -209,10 +210,10 @@ def _numbers(module: nn.Module, count: int) -> Iterator[dict[tuple[str, str], in
     counts = {key: value for key, value in numbers.items() if value == count and "head" in key[1]}
     own = {key: value for key, value in counts.items() if not key[0]}
     rest = {key: value for key, value in numbers.items() if value > count and value % count == 0}
+    singles = [{key: value} for key, value in rest.items()]
     for first in [own] if own == counts else [own, counts]:
-        for size in sorted({0, 1, len(rest)} - {len(rest) + 1}):
-            for others in combinations(rest.items(), min(size, len(rest))):
-                yield {**first, **dict(others)}
+        for others in [{}, *singles, *([rest] if len(rest) > 1 else [])]:
+            yield {**first, **others}
 
 
 def _tensors(module: nn.Module, count: int) -> list[dict[tuple[str, str], int]]:
@@ -245,18 +246,21 @@ class _Trial:
         first, given = call[0][0], torch.randn(call[0][0].shape, generator=chances)
         self._given = [given if each is first else each for each in call[0]]
         self._named = {key: given if each is first else each for key, each in call[1].items()}
-        self.is_of_several = False
         self._whole = self._answer(self._module)
+        self.is_of_several = isinstance(self._run(self._module), tuple)
 
-    def _answer(self, module: nn.Module) -> Tensor | None:
-        """Return what a module answers, or the first of several; None where it fails."""
+    def _run(self, module: nn.Module) -> Any:
+        """Return what a module answers; None where it fails."""
         try:
-            found = module(*self._given, **self._named)
+            return module(*self._given, **self._named)
         # Anybody's code, which may refuse what it was not made for in any way that it likes.
         except Exception:
             return None
+
+    def _answer(self, module: nn.Module) -> Tensor | None:
+        """Return the map that a module answers with, or the first of several; None for another."""
+        found = self._run(module)
         answer = found[0] if isinstance(found, tuple) and found else found
-        self.is_of_several = isinstance(found, tuple)
         return answer if isinstance(answer, Tensor) else None
 
     def reader(self, layers: Mapping[str, _Layer]) -> str | None:

@@ -223,6 +223,7 @@ class _ChannelFlow(fx.Interpreter):
         self._by_channel: set[int] = set()
         self._joined_flat: set[int] = set()
         self._ports: dict[str, Ports] = {}
+        self._attended: set[str] = set()
         self._repeats: dict[str, int] = {}
         self._opaque: set[str] = set()
         self._node = ""
@@ -249,7 +250,7 @@ class _ChannelFlow(fx.Interpreter):
             {name: roots[numbers] for name, numbers in self._passed.items()},
             None,
             self._modules,
-            self._attentions,
+            {name: each for name, each in self._attentions.items() if name in self._attended},
         )
 
     def run_node(self, n: fx.Node) -> Any:
@@ -353,6 +354,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def _call_attention(self, name: str, attention: AttentionHeads, channels: Any) -> Any:
         """Return what the reader of the heads makes of them; each head has a number."""
+        self._attended.add(name)
         makers = {f"{name}.{each}": layout for each, layout in attention.makers.items()}
         layers = {each: self.fetch_attr(each) for each in makers}
         first, layout = next(iter(makers.items()))

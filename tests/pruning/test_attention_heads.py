@@ -69,8 +69,9 @@ def test_round_after_round_and_again_from_a_fresh_network(kind: type[nn.Module])
         counts.append(attention_heads.find(network, EXAMPLE)["attn"].count)
     assert counts[0] > counts[1] > counts[2]
     fresh = made(kind)
-    for name, value in numbers["attn"].items():
-        setattr(fresh.attn, name, value)
+    for name, attributes in numbers.items():
+        for attribute, value in attributes.items():
+            setattr(fresh.get_submodule(name), attribute, value)
     tensors = network.state_dict()
     classifier.fit_shapes(fresh, {key: each.shape for key, each in tensors.items()})
     fresh.load_state_dict(tensors)
