@@ -53,7 +53,9 @@ def print_table(
 ) -> None:
     """Print a line per backbone that the command line names; `size` is what it may leave out."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--backbones", nargs="+", choices=REGISTRY, default=list(REGISTRY))
+    parser.add_argument(
+        "--backbones", nargs="+", default=list(REGISTRY), help="as `backbone` takes them"
+    )
     parser.add_argument("--size", type=int, default=size, help="height and width, pixels")
     given = parser.parse_args()
     print("\n".join(header), flush=True)

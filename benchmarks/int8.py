@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from slimline import files, params
 from slimline.measure import block_times, latency, significance
 from slimline.measure.latency import BenchmarkParams
-from slimline.networks import classifier
+from slimline.networks import backbones, classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
 from slimline.quantization import qat
@@ -125,7 +125,8 @@ def write(backbone: str, size: int, folder: Path) -> None:
 def make_subject(backbone: str, size: int, folder: Path) -> Subject:
     """Return a network with random weights, and write its float file."""
     determinism.start(params.load_run())
-    network = classifier.make(Architecture(backbone, 10, 3, 2, 3))
+    stem = (2, 3) if backbone in REGISTRY else published_stem(backbone)
+    network = classifier.make(Architecture(backbone, 10, 3, *stem))
     images = torch.randn(NUM_CALIBRATION, 3, size, size)
     with torch.no_grad():
         for batch in images.split(BATCH):
@@ -134,6 +135,14 @@ def make_subject(backbone: str, size: int, folder: Path) -> Subject:
     subject = Subject(network, images, folder / f"{FLOAT}.onnx")
     to_onnx.write_onnx(copy.deepcopy(network), subject.example, subject.path)
     return subject
+
+
+def published_stem(backbone: str) -> tuple[int, int]:
+    """Return stride and kernel of a network's first convolution."""
+    entry = backbones.find(backbone)
+    stem = entry.outline(10).get_submodule(entry.stem)
+    assert isinstance(stem, nn.Conv2d)
+    return stem.stride[0], stem.kernel_size[0]
 
 
 def quantize_ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 
 from benchmarks import zoo_page
-from benchmarks.int8 import Subject, quantize_onnxruntime
+from benchmarks.int8 import Subject, published_stem, quantize_onnxruntime
 from benchmarks.pruning import cut_by_peer
 from benchmarks.zoo_names import NAMES
 from slimline import files
@@ -223,7 +223,7 @@ def peer(examination: Examination) -> Row:
     """Return what torch-pruning leaves of the same network, or what it fails with."""
     name, size = examination.name, int(examination.up_to("builds")["builds"].figures["px"])
     torch.manual_seed(0)
-    network = classifier.make(Architecture(name, NUM_CLASSES, 3, *_stem(name))).eval()
+    network = classifier.make(Architecture(name, NUM_CLASSES, 3, *published_stem(name))).eval()
     example = torch.zeros(2, 3, size, size)
     before = cost.count(network, example).macs
     try:
@@ -240,14 +240,6 @@ PARTS: dict[str, Callable[[Examination], Row]] = {
     "times": times,
     "peer": peer,
 }
-
-
-def _stem(name: str) -> tuple[int, int]:
-    """Return stride and kernel of a network's stem."""
-    entry = backbones.find(name)
-    stem = entry.outline(NUM_CLASSES).get_submodule(entry.stem)
-    assert isinstance(stem, torch.nn.Conv2d)
-    return stem.stride[0], stem.kernel_size[0]
 
 
 def _cells(part: str, found: Mapping[str, Finding], *figures: str) -> Row:
