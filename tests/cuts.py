@@ -1,10 +1,11 @@
 """Pruning for tests that care about what is left, not about how much goes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import toy
-from torch import nn
+from torch import Tensor, nn
 
 from slimline.pruning import channel_plan, widths
 from slimline.pruning.layer_times import LayerTimes
@@ -63,3 +64,22 @@ def write_splits(network: nn.Module, plan: channel_plan.ChannelPlan) -> None:
     for name, numbers in plan.split_widths.items():
         for attribute, value in numbers.items():
             setattr(network.get_submodule(name), attribute, value)
+
+
+def assert_same_with_the_rest_at_zero(
+    network: nn.Module, narrow: nn.Module, stayed: Mapping[str, Tensor], example: Tensor
+) -> None:
+    """Compare a network, whose channels that went are set to 0, with its narrow form."""
+    for layer, rows in stayed.items():
+        module = network.get_submodule(layer)
+        goes_by_channel = not isinstance(module, nn.Conv2d | nn.Linear)
+        weights = [each.flatten() if goes_by_channel else each for each in module.parameters()]
+        if not weights:  # a normalisation without an affine part
+            continue
+        gone = torch.ones(len(weights[0]), dtype=torch.bool)
+        gone[rows] = False
+        with torch.no_grad():
+            for each in weights:
+                each[gone] = 0
+    images = torch.randn(3, *example.shape[1:])
+    assert torch.allclose(narrow(images), network(images), atol=1e-5)

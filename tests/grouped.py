@@ -3,6 +3,7 @@
 import torch
 from timm.layers import GroupNormAct
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Residual(nn.Module):
@@ -46,4 +47,46 @@ class Crossed(nn.Module):
         return self.head(self.norm(x).relu().mean((2, 3)))
 
 
-KINDS = [Residual, Plain, Crossed]
+class Halved(nn.Module):
+    """Groups that a split and a gate part: narrower, their halves would end within a group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm = nn.Conv2d(3, 32, 3), nn.GroupNorm(4, 32)
+        self.b, self.c = nn.Conv2d(16, 32, 1), nn.Conv2d(16, 32, 1)
+        self.other, self.head = nn.GroupNorm(4, 32), nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        one, two = self.norm(self.a(images)).chunk(2, 1)
+        x = functional.glu(self.other(self.b(one) + self.c(two).relu()), 1)
+        return self.head(x.mean((2, 3)))
+
+
+class Shuffled(nn.Module):
+    """Groups whose channels are shuffled afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm = nn.Conv2d(3, 32, 3), nn.GroupNorm(4, 32)
+        self.b, self.head = nn.Conv2d(32, 16, 1), nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norm(self.a(images)).relu()
+        x = x.unflatten(1, (2, 16)).transpose(1, 2).flatten(1, 2)
+        return self.head(self.b(x).mean((2, 3)))
+
+
+class Viewed(nn.Module):
+    """Groups that a view hands on as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm = nn.Conv2d(3, 32, 3), nn.GroupNorm(4, 32)
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(32, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.pool(self.norm(self.a(images)))
+        return self.head(x.view(x.size(0), -1))
+
+
+KINDS = [Residual, Plain, Crossed, Halved, Shuffled, Viewed]

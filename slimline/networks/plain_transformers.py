@@ -12,17 +12,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_Known = dict[nn.Module, nn.Module]
+"""What was written for a module."""
 
-class PlainAttention(nn.Module):
+_TORCHS = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
+
+
+class _Plain(nn.Module):
+    """Has the plain attributes of what it is made of, such as `embed_dim` or `num_layers`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        for name, value in vars(module).items():
+            if not name.startswith("_") and not hasattr(self, name):
+                setattr(self, name, value)
+        self.training = module.training
+
+
+class PlainAttention(_Plain):
     """Answers as the module that it is made of, whose weights it has."""
 
+    num_heads: int
+    head_dim: int
+    dropout: float
+    batch_first: bool
+
     def __init__(self, attention: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
+        super().__init__(attention)
         self.attn_dim = self.num_heads * self.head_dim
-        self.dropout, self.batch_first = attention.dropout, attention.batch_first
         self.in_proj = _linear(attention.in_proj_weight, attention.in_proj_bias)
         self.out_proj = _linear(attention.out_proj.weight, attention.out_proj.bias)
+
+    @property
+    def in_proj_weight(self) -> Tensor:
+        """What torch calls the weight of queries, keys and values."""
+        return self.in_proj.weight
+
+    @property
+    def in_proj_bias(self) -> Tensor | None:
+        """The same of their bias."""
+        return self.in_proj.bias
 
     def forward(
         self,
@@ -37,14 +66,14 @@ class PlainAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Return what the heads find, and how each weighs the tokens, if asked for.
 
-        With a mask, or keys of something else, it is torch's function, for all heads alone.
+        With a mask, without a batch, or with keys of something else, it is torch's function, which
+        takes as many heads as fill the width of the network.
         """
         is_masked = key_padding_mask is not None or attn_mask is not None or is_causal
-        if is_masked or key is not query or value is not query:
+        if is_masked or key is not query or value is not query or query.dim() < 3:
+            is_turned = self.batch_first and query.dim() == 3
             given = [query, key, value]
-            query, key, value = (
-                each.transpose(0, 1) if self.batch_first else each for each in given
-            )
+            query, key, value = (each.transpose(0, 1) if is_turned else each for each in given)
             found, weights = functional.multi_head_attention_forward(
                 query, key, value, self.attn_dim, self.num_heads,
                 self.in_proj.weight, self.in_proj.bias, None, None, False,
@@ -53,7 +82,7 @@ class PlainAttention(nn.Module):
                 need_weights=need_weights, attn_mask=attn_mask,
                 average_attn_weights=average_attn_weights, is_causal=is_causal,
             )  # fmt: skip
-            return found.transpose(0, 1) if self.batch_first else found, weights
+            return found.transpose(0, 1) if is_turned else found, weights
         packed = self.in_proj(query).unflatten(-1, (3, self.num_heads, self.head_dim))
         order = (2, 0, 3, 1, 4) if self.batch_first else (2, 1, 3, 0, 4)
         q, k, v = packed.permute(*order).unbind(0)
@@ -70,14 +99,16 @@ class PlainAttention(nn.Module):
         return self.out_proj(found.flatten(2)), weights
 
 
-class PlainEncoderLayer(nn.Module):
+class PlainEncoderLayer(_Plain):
     """The same for a layer of an encoder: attention, and a layer of hidden width."""
 
-    def __init__(self, layer: nn.TransformerEncoderLayer) -> None:
-        super().__init__()
-        self.self_attn = PlainAttention(layer.self_attn)
+    norm_first: bool
+
+    def __init__(self, layer: nn.TransformerEncoderLayer, known: _Known) -> None:
+        super().__init__(layer)
+        self.self_attn = _plain(layer.self_attn, known)
         self.linear1, self.linear2 = layer.linear1, layer.linear2
-        self.norm1, self.norm2, self.norm_first = layer.norm1, layer.norm2, layer.norm_first
+        self.norm1, self.norm2 = layer.norm1, layer.norm2
         self.dropout, self.dropout1, self.dropout2 = layer.dropout, layer.dropout1, layer.dropout2
         self.activation = layer.activation
 
@@ -112,12 +143,12 @@ class PlainEncoderLayer(nn.Module):
         return found
 
 
-class PlainEncoder(nn.Module):
+class PlainEncoder(_Plain):
     """The same for an encoder: one layer after another."""
 
-    def __init__(self, encoder: nn.TransformerEncoder) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(_plain(each) for each in encoder.layers)
+    def __init__(self, encoder: nn.TransformerEncoder, known: _Known) -> None:
+        super().__init__(encoder)
+        self.layers = nn.ModuleList(_plain(each, known) for each in encoder.layers)
         self.norm = encoder.norm
 
     def forward(
@@ -134,31 +165,42 @@ class PlainEncoder(nn.Module):
 
 
 def write(network: nn.Module) -> list[str]:
-    """Put plain layers in the place of torch's, where they can be; return the names of these."""
+    """Put plain layers in the place of torch's, where they can be; return the names of these.
+
+    What stands in several places is written once. Attention within a layer of torch's that stays
+    does too: that one asks for what torch's own attention has.
+    """
+    known: _Known = {}
     found: list[str] = []
-    for name, module in list(network.named_modules()):
-        is_inside = any(name.startswith(f"{each}.") for each in found)
-        if name and not is_inside and _can_be_plain(module):
-            network.set_submodule(name, _plain(module))
+    left: list[str] = []
+    for name, module in list(network.named_modules(remove_duplicate=False)):
+        is_inside = any(name.startswith(f"{each}.") for each in [*found, *left])
+        if not name or is_inside:
+            continue
+        if _can_be_plain(module):
+            network.set_submodule(name, _plain(module, known))
             found.append(name)
+        elif isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+            left.append(name)
     return found
 
 
-_PLAIN: dict[type[nn.Module], Any] = {
-    nn.MultiheadAttention: PlainAttention,
-    nn.TransformerEncoderLayer: PlainEncoderLayer,
-    nn.TransformerEncoder: PlainEncoder,
-}
-
-
-def _plain(module: nn.Module) -> nn.Module:
-    made: nn.Module = _PLAIN[type(module)](module)
-    return made.train(module.training)
+def _plain(module: nn.Module, known: _Known) -> nn.Module:
+    if module not in known:
+        if isinstance(module, nn.TransformerEncoder):
+            known[module] = PlainEncoder(module, known)
+        elif isinstance(module, nn.TransformerEncoderLayer):
+            known[module] = PlainEncoderLayer(module, known)
+        else:
+            assert isinstance(module, nn.MultiheadAttention)
+            known[module] = PlainAttention(module)
+    return known[module]
 
 
 def _can_be_plain(module: nn.Module) -> bool:
     """Is it a module of torch's own class, and all within, with what is written here?"""
-    if type(module) not in _PLAIN:
+    has_hooks = any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
+    if type(module) not in _TORCHS or has_hooks:
         return False
     if isinstance(module, nn.TransformerEncoder):
         return all(_can_be_plain(each) for each in module.layers)

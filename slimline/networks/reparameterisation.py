@@ -71,7 +71,8 @@ def merge(network: nn.Module) -> list[str]:
     Weights that a layer computes from others become plain ones, and it counts as a block, as does
     an encoder or attention of torch's own classes.
     """
-    found = [*_with_plain_weights(network), *plain_transformers.write(network)]
+    written = plain_transformers.write(network)
+    found = _with_plain_weights(network)
     for name, module in list(network.named_modules()):
         is_inside = any(name.startswith(f"{each}.") for each in found)
         if is_inside or getattr(module, _MERGED, None) is not None:
@@ -90,7 +91,7 @@ def merge(network: nn.Module) -> list[str]:
         if name in found:  # Much published code detaches what it has just merged.
             network.get_submodule(name).requires_grad_(is_trained)
             _tell_channels(network.get_submodule(name))
-    return found
+    return [*written, *found]
 
 
 def _with_plain_weights(network: nn.Module) -> list[str]:

@@ -158,13 +158,19 @@ class _DecidingTracer(_Tracer):
             return node.args[0] if value is None and node.args else value
         if node.op == "output":
             return None
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self.values.__getitem__)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._given)
         self._is_computing = True
         try:
             interpreter = fx.Interpreter(self.root, graph=self.graph)
             return getattr(interpreter, node.op)(node.target, args, kwargs)
         finally:
             self._is_computing = False
+
+    def _given(self, node: fx.Node) -> Any:
+        """Return a value that another node reads; a weight that is passed on has no proxy."""
+        if node not in self.values:
+            self.values[node] = self._value(node)
+        return self.values[node]
 
 
 def trace(network: nn.Module) -> fx.GraphModule:
@@ -216,14 +222,15 @@ def _graph(
             with attention_biases.computed_anew(network), _of_any_precision():
                 return tracer.trace(network)
         except _UNTRACEABLE as error:
-            if not with_whole_parts or tracer.culprit is None:
-                raise NetworkError(
-                    f"{type(tracer.culprit or network).__name__}: its forward decides by what it "
-                    f"is given, so that it has no graph: {error}"
-                ) from error
             culprit = tracer.culprit
             is_container = type(culprit).__module__.startswith("torch.nn.")
-            whole |= {culprit if is_container else type(culprit)}
+            part = culprit if is_container or culprit is None else type(culprit)
+            if not with_whole_parts or part is None or part in whole:
+                raise NetworkError(
+                    f"{type(culprit or network).__name__}: its forward decides by what it "
+                    f"is given, so that it has no graph: {error}"
+                ) from error
+            whole |= {part}
 
 
 @contextlib.contextmanager

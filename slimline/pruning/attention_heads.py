@@ -11,6 +11,7 @@ stays whole.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -25,6 +26,8 @@ _Layer = nn.Conv2d | nn.Linear
 _Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 _MOST_LAYERS = 6
+_MOST_TRIALS = 40
+"""With what runs and answers otherwise; one takes milliseconds of a small module."""
 _OUTER = (1, 2, 3)
 """Queries, keys and values of one layer may stand one after another."""
 _CLOSE = 1e-4
@@ -63,8 +66,8 @@ class AttentionHeads:
     """What grows with the heads: attributes and their values, by module within and name."""
     tensors: Mapping[tuple[str, str], int]
     """The dimension of heads of each tensor that has one, by module within and name."""
-    is_of_several: bool = False
-    """Whether the answer is the first of several, as torch's attention has its weights beside."""
+    num_answers: int = 0
+    """How many things the module returns, of which the first is its answer; 0 where that is all."""
 
     def narrow(self, module: nn.Module, kept: Tensor) -> None:
         """Let a module have but these heads, int64 [heads], its layers apart."""
@@ -87,6 +90,10 @@ class AttentionHeads:
         return sum(each.numel() // self.count for each in found if isinstance(each, nn.Parameter))
 
 
+AttentionModules = Mapping[str, AttentionHeads]
+"""By the names of modules."""
+
+
 @torch.no_grad()
 def find(network: nn.Module, example: Tensor | None) -> dict[str, AttentionHeads]:
     """Return the modules of a network that can lose heads, by name; none without an example.
@@ -100,37 +107,35 @@ def find(network: nn.Module, example: Tensor | None) -> dict[str, AttentionHeads
     found: dict[str, AttentionHeads] = {}
     for name, call in sorted(calls.items(), key=lambda each: each[0].count(".")):
         module = network.get_submodule(name)
-        given = [getattr(each, "shape", each) for each in (*call[0], *call[1].values())]
-        shapes = [each.shape for each in module.parameters()]
-        alike = f"{module}{_whole_numbers(module)}{shapes}{given}"
+        if any(name.startswith(f"{each}.") for each in found) or _shares(network, module):
+            continue
+        alike = f"{module}{_plain_values(module)}{_pattern(call)}"
         if alike not in known:
             with attention_biases.computed_anew(module):
                 known[alike] = _tried(module, call)
         heads = known[alike]
-        is_inside = any(name.startswith(f"{each}.") for each in found)
-        if heads is not None and not is_inside:
+        if heads is not None:
             found[name] = heads
     return found
 
 
 def _calls(network: nn.Module, example: Tensor) -> dict[str, _Call]:
-    """Return what each module that counts heads is given first, by name."""
-    calls: dict[str, _Call] = {}
-    counting = {
-        name: module for name, module in network.named_modules() if name and _counts(module)
+    """Return what each module that counts heads is given, by name, where it is always the same."""
+    calls: dict[str, list[_Call]] = {
+        name: [] for name, module in network.named_modules() if name and _counts(module)
     }
-    if not counting:
+    if not calls:
         return {}
 
     def note(name: str, call: _Call) -> None:
-        calls.setdefault(name, call)
+        calls[name].append(call)
 
     hooks = [
-        module.register_forward_pre_hook(
+        network.get_submodule(name).register_forward_pre_hook(
             lambda _, args, kwargs, name=name: note(name, (args, kwargs)),
             with_kwargs=True,
         )
-        for name, module in counting.items()
+        for name in calls
     ]
     is_training = network.training
     try:
@@ -141,7 +146,42 @@ def _calls(network: nn.Module, example: Tensor) -> dict[str, _Call]:
         network.train(is_training)
         for hook in hooks:
             hook.remove()
-    return {name: call for name, call in calls.items() if call[0] and _is_map(call[0][0])}
+    return {
+        name: each[0]
+        for name, each in calls.items()
+        if each and each[0][0] and _is_map(each[0][0][0]) and len(set(map(_pattern, each))) == 1
+    }
+
+
+def _pattern(call: _Call) -> str:
+    """Return what a call is like: shapes, which of them is the first map again, other values."""
+    first = call[0][0] if call[0] else None
+    given = [("", each) for each in call[0]] + list(call[1].items())
+    return str([
+        (name, each is first, tuple(each.shape) if isinstance(each, Tensor) else each)
+        for name, each in given
+    ])  # fmt: skip
+
+
+def _plain_values(module: nn.Module) -> str:
+    """Return all that decides what a module does but for its weights' values."""
+    plain = (int, float, bool, str, type(None), tuple)
+    values = [
+        (part, id(type(each)), [(k, v) for k, v in vars(each).items() if isinstance(v, plain)])
+        for part, each in module.named_modules()
+    ]
+    return str((values, [each.shape for each in module.parameters()]))
+
+
+def _shares(network: nn.Module, module: nn.Module) -> bool:
+    """Return whether somebody else has a weight of a module, which has to keep its shape."""
+    named = network.named_modules(remove_duplicate=False)
+    times = sum(each is module for _, each in named)
+    everywhere, here = (
+        Counter(id(weight) for _, weight in each.named_parameters(remove_duplicate=False))
+        for each in (network, module)
+    )
+    return any(everywhere[each] != times * count for each, count in here.items())
 
 
 def _is_map(value: Any) -> bool:
@@ -153,8 +193,12 @@ def _counts(module: nn.Module) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if "head" in name and "dim" not in name and type(value) is int and value > 1
+        if _is_count(name) and type(value) is int and value > 1
     ]
+
+
+def _is_count(attribute: str) -> bool:
+    return "head" in attribute and "dim" not in attribute
 
 
 def _whole_numbers(module: nn.Module) -> dict[tuple[str, str], int]:
@@ -188,13 +232,15 @@ def _tried(module: nn.Module, call: _Call) -> AttentionHeads | None:
             for *made, reading in product(*layouts):
                 heads = AttentionHeads(
                     count, dict(zip(makers, made, strict=True)), reader, reading, numbers, tensors,
-                    trial.is_of_several,
+                    trial.num_answers,
                 )  # fmt: skip
                 answers = trial.holds(heads)
                 if answers:
                     return heads
                 if answers is None:  # nor would it run with another layout
                     break
+                if trial.count >= _MOST_TRIALS:
+                    return None
     return None
 
 
@@ -207,7 +253,7 @@ def _layouts(per_head: int) -> list[Layout]:
 def _numbers(module: nn.Module, count: int) -> Iterator[dict[tuple[str, str], int]]:
     """Yield attributes that may be all that grows with the heads."""
     numbers = _whole_numbers(module)
-    counts = {key: value for key, value in numbers.items() if value == count and "head" in key[1]}
+    counts = {key: value for key, value in numbers.items() if value == count and _is_count(key[1])}
     own = {key: value for key, value in counts.items() if not key[0]}
     rest = {key: value for key, value in numbers.items() if value > count and value % count == 0}
     singles = [{key: value} for key, value in rest.items()]
@@ -219,14 +265,15 @@ def _numbers(module: nn.Module, count: int) -> Iterator[dict[tuple[str, str], in
 def _tensors(module: nn.Module, count: int) -> list[dict[tuple[str, str], int]]:
     """Return tensors that may go by head, with the dimension: the last of this size, or the first.
 
-    None of them goes by head where the size is one by chance.
+    None of them goes by head where the size is one by chance. What no file keeps cannot.
     """
     found: list[dict[tuple[str, str], int]] = [{}, {}, {}]
     for part, owner in module.named_modules():
         own = [*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)]
         for name, tensor in own:
             places = [place for place, size in enumerate(tensor.shape) if size == count]
-            if places and tensor.is_floating_point() and not isinstance(owner, _Layer):
+            is_kept = name not in owner._non_persistent_buffers_set
+            if places and is_kept and tensor.is_floating_point() and not isinstance(owner, _Layer):
                 found[0][part, name], found[1][part, name] = places[-1], places[0]
     return [each for place, each in enumerate(found) if each not in found[:place]]
 
@@ -236,6 +283,7 @@ class _Trial:
 
     def __init__(self, module: nn.Module, call: _Call) -> None:
         chances = torch.Generator().manual_seed(0)
+        self.count = 0
         self._module = copy.deepcopy(module).cpu().float()
         self._module.eval()
         for part in self._module.modules():
@@ -247,7 +295,8 @@ class _Trial:
         self._given = [given if each is first else each for each in call[0]]
         self._named = {key: given if each is first else each for key, each in call[1].items()}
         self._whole = self._answer(self._module)
-        self.is_of_several = isinstance(self._run(self._module), tuple)
+        answers = self._run(self._module)
+        self.num_answers = len(answers) if isinstance(answers, tuple) else 0
 
     def _run(self, module: nn.Module) -> Any:
         """Return what a module answers; None where it fails."""
@@ -283,13 +332,14 @@ class _Trial:
             hook.remove()
         if answer is None or any(len(each) != 1 for each in read.values()):
             return None
-        readers = [name for name in layers if _is_same(gave[name], answer)]
+        readers = [name for name in layers if torch.equal(gave[name], answer)]
         others = [name for name in layers if name not in readers]
-        reads_input = all(_is_same(read[name][0], self._given[0]) for name in others)
+        reads_input = all(torch.equal(read[name][0], self._given[0]) for name in others)
         return readers[0] if len(readers) == 1 and reads_input else None
 
     def holds(self, heads: AttentionHeads) -> bool | None:
         """Return whether fewer heads answer as if the others gave 0; None where they do not run."""
+        self.count += 1
         every = torch.arange(heads.count)
         for kept in (every[1::2], every[1:]):
             narrow = copy.deepcopy(self._module)
@@ -333,11 +383,3 @@ def _layer(module: nn.Module, name: str) -> _Layer:
     layer = module.get_submodule(name)
     assert isinstance(layer, _Layer)
     return layer
-
-
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    return one.numel() == other.numel() and torch.equal(one.flatten(), other.flatten())
-
-
-AttentionModules = Mapping[str, AttentionHeads]
-"""By the names of modules."""

@@ -31,7 +31,7 @@ from slimline.pruning.function_rules import FunctionRules, leaves
 from slimline.pruning.split_widths import SplitWidth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU | nn.GroupNorm
 """What has weights that may be cut."""
@@ -196,7 +196,24 @@ class _Constant(_Opaque):
         self.is_scalar = is_scalar
 
 
+class _OfHeads(_Opaque):
+    """What attention answers besides, as its weights: whoever reads it needs all heads."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        self.numbers = numbers
+
+
 _OPAQUE = _Opaque()
+
+
+def _is_in_order(before: Tensor, after: Any) -> bool:
+    """Do all channels still stand in one dimension, one after another, as they did?"""
+    is_whole = isinstance(after, Tensor) and max(after.shape, default=1) == after.numel()
+    return is_whole and torch.equal(before.flatten(), after.flatten())
+
+
+def _is_of_attention(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, _OfHeads) for each in value)
 
 
 class _ChannelFlow(fx.Interpreter):
@@ -219,6 +236,7 @@ class _ChannelFlow(fx.Interpreter):
         self._passed: dict[str, Tensor] = {}
         self._lost: dict[str, Tensor] = {}
         self._moved: set[int] = set()
+        self._parted: set[int] = set()
         self._by_place: set[int] = set()
         self._by_channel: set[int] = set()
         self._joined_flat: set[int] = set()
@@ -231,6 +249,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def result(self) -> Flow:
         """Return what was found, when the graph has been run."""
+        self._pin_parted_groups()
         roots = self._numbers.roots()
         ports = {
             name: Ports(port.layer, roots[port.inputs], roots[port.outputs])
@@ -253,6 +272,18 @@ class _ChannelFlow(fx.Interpreter):
             {name: each for name, each in self._attentions.items() if name in self._attended},
         )
 
+    def _pin_parted_groups(self) -> None:
+        """Let those groups of a GroupNorm stay whose channels come to stand elsewhere.
+
+        In a narrower network the parts of a split could end within a group.
+        """
+        roots = self._numbers.roots()
+        parted = set(roots[list(self._parted)].tolist())
+        for port in self._ports.values():
+            is_parted = not parted.isdisjoint(roots[port.inputs].tolist())
+            if isinstance(port.layer, nn.GroupNorm) and is_parted:
+                self._numbers.pin(port.inputs)
+
     def run_node(self, n: fx.Node) -> Any:
         self._node = n.name
         result = super().run_node(n)
@@ -273,19 +304,16 @@ class _ChannelFlow(fx.Interpreter):
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
         answer = super().output(target, args, kwargs)
-        for each in leaves(answer):
-            if isinstance(each, Tensor):
-                self._numbers.pin(each)
+        self._pin_all(leaves(answer))
         return answer
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        module, channels = self.fetch_attr(target), args[0]
+        module = self.fetch_attr(target)
+        channels = next(iter([*args, *kwargs.values()]), None)
         if isinstance(module, nn.Conv2d | nn.Linear):
             return self._call_layer(target, module, channels)
         if target in self._attentions:
-            for each in leaves((args[1:], kwargs)):
-                if isinstance(each, Tensor) and each is not channels:
-                    self._numbers.pin(each)
+            self._pin_all(each for each in leaves((args, kwargs)) if each is not channels)
             return self._call_attention(target, self._attentions[target], channels)
         if isinstance(channels, Tensor) and not isinstance(channels, _Opaque):
             if isinstance(module, nn.Flatten):
@@ -363,7 +391,7 @@ class _ChannelFlow(fx.Interpreter):
         if before is None:
             heads = self._numbers.new_heads(count, list(makers))
         else:
-            heads = torch.tensor(sorted(set(before.outputs.tolist())))
+            heads = torch.tensor(sorted(set(before.outputs.tolist())))  # numbered in order
         given = channels
         for each, layout in makers.items():
             inputs, given = self._read(each, layers[each], channels)
@@ -373,7 +401,9 @@ class _ChannelFlow(fx.Interpreter):
         outputs = self._own(reader_name, reader)
         self._note(reader_name, reader, heads[attention.read.heads(count)], outputs)
         answer = _returned(reader, outputs, given)
-        return (answer, _OPAQUE) if attention.is_of_several else answer
+        if not attention.num_answers:
+            return answer
+        return (answer, *[_OfHeads(heads)] * (attention.num_answers - 1))
 
     def _read(
         self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any
@@ -448,7 +478,7 @@ class _ChannelFlow(fx.Interpreter):
     def _move(self, target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
         if target is torch._assert:  # of sizes, which numbers do not have
             return None
-        if target is operator.getitem and isinstance(args[0], tuple) and args[0][-1] is _OPAQUE:
+        if target is operator.getitem and _is_of_attention(args[0]):
             return args[0][args[1]]
         given = list(leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
@@ -493,6 +523,8 @@ class _ChannelFlow(fx.Interpreter):
             numbers = tensors[0].flatten().tolist()
             self._moved.update(numbers)
             self._numbers.tie(numbers)
+        if target in operators.MOVES | operators.GLUS and not _is_in_order(tensors[0], result):
+            self._parted.update(tensors[0].flatten().tolist())
         return result
 
     def _is_lost(self, given: Sequence[Any]) -> bool:
@@ -507,10 +539,14 @@ class _ChannelFlow(fx.Interpreter):
     def _lose(self, given: Any) -> _Opaque:
         """Return what cannot be followed; what it is made of stays as it is."""
         self._opaque.add(self._node)
-        for each in leaves(given):
-            if isinstance(each, Tensor):
-                self._numbers.pin(each)
+        self._pin_all(leaves(given))
         return _OPAQUE
+
+    def _pin_all(self, given: Iterable[Any]) -> None:
+        """Let all keep their widths that made these, or whose heads these are of."""
+        for each in given:
+            if isinstance(each, Tensor | _OfHeads):
+                self._numbers.pin(each if isinstance(each, Tensor) else each.numbers)
 
     def _join_all(self, tensors: Sequence[Tensor], given: Sequence[Any]) -> Any:
         """Declare channels the same that are added or multiplied."""

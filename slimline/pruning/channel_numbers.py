@@ -150,7 +150,8 @@ class ChannelNumbers:
 def _family(names: Sequence[str], blocks: Sequence[int], made: Sequence[Tensor]) -> Family | None:
     """Return layers that make these numbers as a family; None where they have no common part.
 
-    `blocks` are what the width of each layer must be a multiple of.
+    There are as many parts as the layer with the fewest different numbers makes; one with n times
+    as many has n channels in each. `blocks` are what each layer's width must be a multiple of.
     """
     if len({len(each) for each in made}) == 1:
         return Family(names, lcm(*blocks), [1] * len(names))

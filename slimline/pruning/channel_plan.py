@@ -150,7 +150,7 @@ class ChannelPlan:
         flow = self._narrow_flow(self.groups)
         for split in flow.splits.values():
             split.write(self.network)
-        self.split_widths = {**split_widths.collected(flow.splits), **_counts(flow)}
+        self.split_widths = split_widths.joined(split_widths.collected(flow.splits), _counts(flow))
         origin = _match(self._flow, flow, self._importance)
         stayed = {}
         for name, old in self._flow.ports.items():

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from slimline.pruning import split_widths
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -96,6 +98,6 @@ class Plan(Protocol):
 def carry_out(plan: Plan, model: Classifier) -> Classifier:
     """Apply a plan for a classifier's network; return the classifier, which can be rebuilt."""
     plan.apply()
-    known = model.architecture.split_widths
-    architecture = replace(model.architecture, split_widths={**known, **plan.split_widths})
+    written = split_widths.joined(model.architecture.split_widths, plan.split_widths)
+    architecture = replace(model.architecture, split_widths=written)
     return replace(model, architecture=architecture)

@@ -104,6 +104,15 @@ def collected(splits: Mapping[str, SplitWidth]) -> SplitWidths:
     return found
 
 
+def joined(*given: SplitWidths) -> dict[str, dict[str, int | list[int]]]:
+    """Return what all of them say, attribute by attribute; the later ones hold."""
+    found: dict[str, dict[str, int | list[int]]] = {}
+    for each in given:
+        for module, attributes in each.items():
+            found.setdefault(module, {}).update(attributes)
+    return found
+
+
 def _deciding(module: nn.Module) -> list[str | None]:
     """Return for each split in a module's own code the attribute that decides it, if one does."""
     before, others = _literals(module), _others(module)

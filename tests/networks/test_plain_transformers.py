@@ -83,9 +83,19 @@ def test_what_is_made_otherwise_stays() -> None:
     assert plain_transformers.write(network) == []
 
 
-def test_attention_of_a_decoder_is_written_plain() -> None:
-    torch.manual_seed(0)
-    network = nn.ModuleDict({"decoder": nn.TransformerDecoderLayer(24, 4, batch_first=True)}).eval()
-    wanted = network["decoder"](TOKENS, OTHERS)
-    assert plain_transformers.write(network) == ["decoder.self_attn", "decoder.multihead_attn"]
-    assert torch.allclose(network["decoder"](TOKENS, OTHERS), wanted, atol=1e-6)
+def test_layers_of_torch_that_stay_keep_their_attention() -> None:
+    network = nn.ModuleDict({"decoder": nn.TransformerDecoderLayer(24, 4, batch_first=True)})
+    network["hooked"] = nn.TransformerEncoderLayer(24, 4, 32, batch_first=True)
+    network["hooked"].linear1.register_forward_hook(lambda *_: None)
+    assert plain_transformers.write(network) == []
+
+
+def test_it_has_the_attributes_of_torch() -> None:
+    layer = nn.TransformerEncoderLayer(24, 4, 32, batch_first=True)
+    network = nn.ModuleDict({"encoder": nn.TransformerEncoder(layer, 2)})
+    plain_transformers.write(network)
+    assert network["encoder"].num_layers == 2
+    attention = network["encoder"].layers[0].self_attn
+    assert (attention.embed_dim, attention.kdim) == (24, 24)
+    assert attention.in_proj_weight.shape == (72, 24)
+    assert attention.in_proj_bias is attention.in_proj.bias

@@ -1,7 +1,6 @@
 """What networks do with channels: each kind shrinks, and computes what it did with them at zero."""
 
 import copy
-from collections.abc import Mapping
 
 import attending
 import channelled
@@ -143,7 +142,7 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
     after = cost.count(narrow, EXAMPLE)
     assert (after.macs, after.params) == (predicted.macs, predicted.params)
     assert after.macs < 0.95 * cost.count(network, EXAMPLE).macs
-    assert_same_with_the_rest_at_zero(network, narrow, stayed)
+    cuts.assert_same_with_the_rest_at_zero(network, narrow, stayed, EXAMPLE)
 
 
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
@@ -158,25 +157,7 @@ def test_what_is_followed_in_part_is_exact_at_any_width(
     predicted = plan.predict()
     stayed = plan.apply()
     assert cost.count(narrow, EXAMPLE).params == predicted.params
-    assert_same_with_the_rest_at_zero(network, narrow, stayed)
-
-
-def assert_same_with_the_rest_at_zero(
-    network: nn.Module, narrow: nn.Module, stayed: Mapping[str, Tensor]
-) -> None:
-    for layer, rows in stayed.items():
-        module = network.get_submodule(layer)
-        goes_by_channel = not isinstance(module, nn.Conv2d | nn.Linear)
-        weights = [each.flatten() if goes_by_channel else each for each in module.parameters()]
-        if not weights:  # a normalisation without an affine part
-            continue
-        gone = torch.ones(len(weights[0]), dtype=torch.bool)
-        gone[rows] = False
-        with torch.no_grad():
-            for each in weights:
-                each[gone] = 0
-    images = torch.randn(3, *EXAMPLE.shape[1:])
-    assert torch.allclose(narrow(images), network(images), atol=1e-5)
+    cuts.assert_same_with_the_rest_at_zero(network, narrow, stayed, EXAMPLE)
 
 
 NARROWED = [flattened.ByPlace, flattened.Tokens, flattened.Normalised, flattened.Plain]
@@ -414,3 +395,11 @@ def test_parts_of_a_split_keep_the_width_of_the_layers_that_they_meet() -> None:
     plan.groups[1].width = 5
     plan.apply()
     assert (network.width, network.wide.out_channels, network.convs[1].out_channels) == (5, 20, 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "narrowed"),
+    [(grouped.Halved, []), (grouped.Shuffled, [["b"]]), (grouped.Viewed, [["a"]])],
+)
+def test_groups_that_are_parted_stay(kind: type[nn.Module], narrowed: list[list[str]]) -> None:
+    assert [each.layers for each in cuts.plan(made(kind), EXAMPLE).groups] == narrowed
