@@ -99,45 +99,45 @@ def look(name: str, parts: Sequence[str], limit: int) -> Iterator[tuple[str, Row
     """
     waiting = list(parts)
     while waiting:
-        process, receiver = _start(name, waiting)
-        while waiting:
-            part = waiting.pop(0)
-            try:
-                if receiver.poll(limit):
-                    yield part, receiver.recv()
-                    continue
-                ended = f"not done in {limit} s"
-            except EOFError:
-                process.join()
-                ended = f"its process ended with exit code {process.exitcode}"
-            yield part, {part: ended}
-            break
-        process.kill()
-        process.join()
+        with tempfile.TemporaryDirectory() as folder:  # what is killed would leave its own behind
+            process, receiver = _start(name, waiting, Path(folder))
+            while waiting:
+                part = waiting.pop(0)
+                try:
+                    if receiver.poll(limit):
+                        yield part, receiver.recv()
+                        continue
+                    ended = f"not done in {limit} s"
+                except EOFError:
+                    process.join()
+                    ended = f"its process ended with exit code {process.exitcode}"
+                yield part, {part: ended}
+                break
+            process.kill()
+            process.join()
 
 
-def _start(name: str, parts: Sequence[str]) -> tuple[BaseProcess, Connection]:
+def _start(name: str, parts: Sequence[str], folder: Path) -> tuple[BaseProcess, Connection]:
     """Return a process that looks at a network, and where the cells of its parts come out."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(sender, tuple(parts), name), daemon=True)
+    process = context.Process(target=_send, args=(sender, tuple(parts), name, folder), daemon=True)
     process.start()
     sender.close()
     return process, receiver
 
 
-def _send(sender: Connection, parts: Sequence[str], name: str) -> None:
+def _send(sender: Connection, parts: Sequence[str], name: str, folder: Path) -> None:
     """Look at the parts of a network, in a process of its own."""
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        examination = Examination(name, Path(folder))
-        for part in parts:
-            with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there
-                try:
-                    found = PARTS[part](examination)
-                except SlimlineError as error:
-                    found = {part: str(error)}
-            sender.send(found)
+    examination = Examination(name, folder)
+    for part in parts:
+        with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there
+            try:
+                found = PARTS[part](examination)
+            except SlimlineError as error:
+                found = {part: str(error)}
+        sender.send(found)
 
 
 class Examination:
