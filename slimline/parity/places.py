@@ -250,17 +250,26 @@ def _onnx_ends(graph: ir.Graph, own: list[fx.Node]) -> Iterator[_OnnxEnd]:
         value = _follow(value, _ONNX_ACTIVATIONS)
         quantize = only_user(value, QUANTIZE)
         layers[quantize or value.producer()] = value
-    seen = set()
+    seen, of_images = set(), _of_images(graph)
     for node in graph:
         if node in layers:
             is_rounded = node.op_type == QUANTIZE
             value = _follow(node.outputs[0], _BEHIND_ROUNDING) if is_rounded else layers[node]
             yield value, node if is_rounded else None, True
-        elif node.op_type == QUANTIZE and _is_new(node.inputs[0]):
+        elif node.op_type == QUANTIZE and node.outputs[0] in of_images and _is_new(node.inputs[0]):
             rounding = node.inputs[0], str(scale_and_zero(node))
             if rounding not in seen:
                 yield node.outputs[0], node, False
             seen.add(rounding)
+
+
+def _of_images(graph: ir.Graph) -> set[ir.Value]:
+    """Return values that hang on the images, and not on weights and sizes alone."""
+    found = set(graph.inputs)
+    for node in graph:
+        if node.op_type != "Shape" and not found.isdisjoint(filter(None, node.inputs)):
+            found.update(node.outputs)
+    return found
 
 
 def _is_layer(node: ir.Node) -> bool:

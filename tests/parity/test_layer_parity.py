@@ -71,6 +71,22 @@ class Attention(nn.Module):
         return self.head((x + self.out(mixed.permute(0, 2, 3, 1, 4).reshape(x.shape))).mean(1))
 
 
+class OfPlaces(nn.Module):
+    """Layers that read no image, but where its patches lie, as Swin V2 makes its biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.places = nn.Conv2d(1, 16, 7, stride=7), nn.Buffer(torch.rand(16, 2))
+        self.wide, self.narrow = nn.Linear(2, 12), nn.Linear(12, 16)
+        self.mix, self.head = nn.Linear(16, 16), nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images).flatten(2).transpose(1, 2)
+        bias = 4 * torch.sigmoid(self.narrow(functional.gelu(self.wide(self.places))))
+        return self.head(self.mix(torch.tanh(x + bias)).mean(1))
+
+
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> split_files.Split:
     return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
@@ -91,11 +107,12 @@ def path(
     return target
 
 
+@pytest.mark.parametrize("kind", [Attention, OfPlaces])
 @pytest.mark.parametrize("optimised", [False, True])
-def test_what_several_layers_read_is_rounded_once(
-    split: split_files.Split, tmp_path: Path, optimised: bool
+def test_every_rounding_is_met_in_the_file(
+    split: split_files.Split, tmp_path: Path, kind: type[nn.Module], optimised: bool
 ) -> None:
-    prepared = calibrated.classifier(Attention(), split)
+    prepared = calibrated.classifier(kind(), split)
     path = tmp_path / "model.onnx"
     exporter.write(qat.convert(copy.deepcopy(prepared.network)), prepared.example, path)
     found = places.find(prepared.network, ir.load(path))
