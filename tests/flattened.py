@@ -93,6 +93,19 @@ class Plain(_Base):
         self.between = nn.BatchNorm1d(self.features, affine=False)
 
 
+class BehindTheUnknown(_Base):
+    """Layers behind what cannot be followed, of which nothing says that there are many places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(32, 24), nn.Linear(24, 32)
+
+    def flat(self, x: Tensor) -> Tensor:
+        x = torch.sort(x.flatten(2).transpose(1, 2), dim=-1)[0]
+        return self.second(self.first(x).relu()).relu().flatten(1)
+
+
 KINDS = [
     ByPlace, Tokens, Pyramid, NormalisedPyramid, BothOrders, Normalised, NormalisedByPlace,
+    BehindTheUnknown,
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from slimline.quantization import qat
 from slimline.targets import quantized_graph
+from slimline.targets.schemes import WeightScales
 
 SWISHES = {torch.ops.aten.hardswish.default, torch.ops.aten.hardswish_.default}
 
@@ -71,6 +72,27 @@ class Dead(nn.Module):
         return answer
 
 
+class Transformer(nn.Module):
+    """Patches, one block of attention and GELU, and an answer: linear layers that float reads."""
+
+    def __init__(self, mask: Tensor | None = None) -> None:
+        super().__init__()
+        self.mask = mask
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        self.norm, self.qkv, self.out = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+        self.wide, self.narrow = nn.Linear(8, 16), nn.Linear(16, 8)
+        self.answer = nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = self.patches(images).flatten(2).transpose(1, 2)
+        qkv = self.qkv(self.norm(rows)).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=self.mask)
+        rows = rows + self.out(mixed.transpose(1, 2).flatten(2))
+        rows = rows + self.narrow(functional.gelu(self.wide(rows)))
+        answer: Tensor = self.answer(rows.mean(1))
+        return answer
+
+
 class Bessel(nn.Module):
     """A convolution, an operator that no device has, and an answer."""
 
@@ -83,11 +105,15 @@ class Bessel(nn.Module):
         return answer
 
 
-def converted(network: nn.Module) -> tuple[fx.GraphModule, Tensor]:
+def converted(
+    network: nn.Module, weights: WeightScales = "per_channel"
+) -> tuple[fx.GraphModule, Tensor]:
     """Return a network in int8 by the ranges of six images, and these."""
     torch.manual_seed(0)
     images = torch.randn(6, 3, 8, 8)
-    prepared = qat.prepare(network.eval(), images[:2], weight_bits=8, activation_type="int8")
+    prepared = qat.prepare(
+        network.eval(), images[:2], weight_bits=8, activation_type="int8", weights=weights
+    )
     prepared(images)
     qat.finish(prepared)
     return qat.convert(prepared), images

@@ -224,7 +224,19 @@ class Asking(_Base):
         return self.part(x)
 
 
+class GatedGroups(_Base):
+    """A convolution of groups, half of which are gates of the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_groups = nn.Conv2d(32, 64, 3, padding=1, groups=4)
+
+    def joined(self, x: Tensor) -> Tensor:
+        return nn.functional.glu(self.of_groups(x), 1)
+
+
 KINDS = [
+    GatedGroups,
     Scaled,
     Pooled,
     Weighted,

@@ -229,27 +229,33 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     """Cut a fresh network to the widths that pruning left: `shapes` of weights by name.
 
     A group of a convolution keeps its size. A BatchNorm that was folded has no weight: it is as
-    wide as the layer before it. What quantization left out, since no answer depends on it, as a
-    second head, becomes an identity.
+    wide as the layer before it. A tensor that stands in several places may have any of its names.
+    What quantization left out, since no answer depends on it, as a second head, becomes an
+    identity.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
     """
+    held = network.state_dict(keep_vars=True)
+    alike = defaultdict(list)
+    for name, tensor in held.items():
+        alike[tensor].append(name)
     by_layer: dict[str, dict[str, Sequence[int]]] = defaultdict(dict)
-    for name, each in shapes.items():
-        layer, _, own = name.rpartition(".")
-        by_layer[layer][own] = each
+    for name, shape in shapes.items():
+        for each in alike[held[name]] if name in held else [name]:
+            layer, _, own = each.rpartition(".")
+            by_layer[layer][own] = shape
     before: Sequence[int] = ()
     without = []
     for name, module in network.named_modules():
         if isinstance(module, _RESIZED):
-            shape = by_layer[name].get("weight") or by_layer[name].get("running_mean")
-            if shape is None:
+            width = by_layer[name].get("weight") or by_layer[name].get("running_mean")
+            if width is None:
                 without.append(name)
-                shape = before[:1] if isinstance(module, _NORMALISATIONS) else None
-            if shape:
-                _fit_module(module, shape, by_layer[name])
-                before = shape
+                width = before[:1] if isinstance(module, _NORMALISATIONS) else None
+            if width:
+                _fit_module(module, width, by_layer[name])
+                before = width
         else:
             _fit_weights(module, by_layer[name])
     if any(not isinstance(network.get_submodule(name), _NORMALISATIONS) for name in without):
@@ -292,7 +298,10 @@ def _fit_module(module: nn.Module, shape: Sequence[int], own: Mapping[str, Seque
         module.out_features, module.in_features = shape[:2]
     elif isinstance(module, nn.Conv2d):
         if module.groups > 1:
-            module.groups = shape[0] * module.groups // module.out_channels
+            made, read = module.out_channels // module.groups, module.weight.shape[1]
+            # A last group that was left may have been cut as any convolution is.
+            is_of_groups = shape[1] == read and shape[0] % made == 0
+            module.groups = shape[0] // made if is_of_groups else 1
         module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
     for name, tensor in [
         *module.named_parameters(recurse=False),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from slimline.errors import NetworkError
 from slimline.networks.architecture import stride_and_kernel
+from slimline.networks.evaluation import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -271,17 +272,14 @@ def _answer(network: nn.Module, *, channels: int, size: int) -> object:
 
 
 def _answer_to(network: nn.Module, images: Tensor) -> object:
-    was_training = network.training
-    network.eval()
     try:
-        return network(images)
+        with evaluating(network):
+            return network(images)
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetworkError(
             f"does not run on images of {' x '.join(map(str, images.shape[1:]))}: {reason}"
         ) from error
-    finally:
-        network.train(was_training)
 
 
 def _trunk(

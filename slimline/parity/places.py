@@ -42,6 +42,8 @@ ACTIVATIONS = {
 
 MOVES = {
     _aten.max_pool2d.default,
+    _aten.adaptive_max_pool2d.default,
+    _aten.amax.default,
     _aten.flatten.using_ints,
     _aten.view.default,
     _aten.reshape.default,
@@ -70,7 +72,7 @@ _SEQUENCE_LAYER = "MatMul"
 _ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
 _ONNX_MOVES = {
     "MaxPool", "Flatten", "Concat", "Split", "Transpose", "Reshape", "Squeeze", "Unsqueeze",
-    "Slice", "Expand",
+    "Slice", "Expand", "ReduceMax",
 }  # fmt: skip
 _BEHIND_ROUNDING = ("Reshape", "Transpose", "Clip")
 """What `slimline.targets.onnxruntime.passes` puts after a layer's bytes: `grey_stem` and
@@ -219,6 +221,8 @@ def _kind(node: fx.Node) -> str:
 def _torch_end(network: fx.GraphModule, node: fx.Node) -> fx.Node:
     users = list(node.users)
     while len(users) == 1 and users[0].target in ACTIVATIONS:
+        if users[0].target is BATCHNORM and node.target not in LAYERS:
+            break  # behind an activation no weights take it up
         node, users = users[0], list(users[0].users)
     return next((each for each in users if is_fake_quant(network, each)), node)
 

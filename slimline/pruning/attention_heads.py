@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline import attention_biases
+from slimline.networks.evaluation import evaluating
 
 _Layer = nn.Conv2d | nn.Linear
 _Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -137,13 +138,10 @@ def _calls(network: nn.Module, example: Tensor) -> dict[str, _Call]:
         )
         for name in calls
     ]
-    is_training = network.training
     try:
-        network.eval()
-        with attention_biases.computed_anew(network):
+        with evaluating(network), attention_biases.computed_anew(network):
             network(example)
     finally:
-        network.train(is_training)
         for hook in hooks:
             hook.remove()
     return {

@@ -240,6 +240,7 @@ class _ChannelFlow(fx.Interpreter):
         self._by_place: set[int] = set()
         self._by_channel: set[int] = set()
         self._joined_flat: set[int] = set()
+        self._of_any_rank: set[int] = set()
         self._ports: dict[str, Ports] = {}
         self._attended: set[str] = set()
         self._repeats: dict[str, int] = {}
@@ -377,6 +378,8 @@ class _ChannelFlow(fx.Interpreter):
     def _call_layer(self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any) -> Tensor:
         inputs, channels = self._read(name, layer, channels)
         outputs = self._grouped(layer, inputs) if is_channelwise(layer) else self._own(name, layer)
+        if isinstance(layer, nn.Linear) and not self._of_any_rank.isdisjoint(inputs.tolist()):
+            self._of_any_rank.update(outputs.tolist())
         self._note(name, layer, inputs, outputs)
         return _returned(layer, outputs, channels)
 
@@ -419,6 +422,7 @@ class _ChannelFlow(fx.Interpreter):
             channels = self._lost[name].view(1, -1, 1, 1)
             if isinstance(layer, nn.Linear):
                 channels = channels.flatten(1)
+                self._of_any_rank.update(self._lost[name].tolist())
         return self._repeated(name, channels.flatten(), width), channels
 
     def _can_read(self, layer: nn.Conv2d | nn.Linear, channels: Any, width: int) -> bool:
@@ -437,6 +441,7 @@ class _ChannelFlow(fx.Interpreter):
         # Vectors that were joined may have had different numbers of places.
         has_order = self._joined_flat.isdisjoint(numbers)
         has_order &= (self._by_place & self._by_channel).isdisjoint(numbers)
+        has_order &= self._of_any_rank.isdisjoint(numbers)
         return width % len(numbers) == 0 and has_order
 
     def _repeated(self, name: str, inputs: Tensor, width: int) -> Tensor:

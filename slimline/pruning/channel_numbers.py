@@ -29,6 +29,8 @@ class Family:
     """How many channels of each layer are one part: 1 where all widths are equal. Where a map is
     added to two halves that hold the same channels, as in GhostNet, it is 2 for its layer; and
     where one is split in eight, each of which meets another layer's, as in Res2Net, 8."""
+    least: int = 1
+    """Parts of which a split can be made as it is."""
     is_of_heads: bool = False
     """Whether the parts are heads of attention."""
 
@@ -43,6 +45,7 @@ class ChannelNumbers:
         self._of_heads: set[int] = set()
         self._pinned: list[int] = []
         self._blocks: list[tuple[int, int]] = []
+        self._least: list[tuple[int, int]] = []
 
     def new(self, count: int, layer: str = "") -> Tensor:
         """Return numbers that stand nowhere yet, int64 [count], and note which layer made them."""
@@ -69,12 +72,16 @@ class ChannelNumbers:
         for maker in makers[1:]:
             self._makers.join(makers[0], maker)
 
-    def block(self, numbers: Sequence[int], unit: int) -> None:
-        """Let the layers that made these numbers make a multiple of `unit` together."""
+    def block(self, numbers: Sequence[int], unit: int, least: int) -> None:
+        """Let the layers that made these numbers make a multiple of `unit` together.
+
+        Each shall make `least` of them at least.
+        """
         counts = Counter(self._maker_of[number] for number in numbers)
         is_even = len(set(counts.values())) == 1
         each = unit // gcd(unit, len(counts) if is_even else 1)
         self._blocks += [(maker, each) for maker in counts]
+        self._least += [(maker, least) for maker in counts]
 
     def group(self, inputs: Tensor, width: int) -> None:
         """Declare that the inputs of each group of a convolution, `width` of them, go together."""
@@ -132,6 +139,10 @@ class ChannelNumbers:
         for maker, size in self._blocks:
             layer = self._layers.get(maker, "")
             blocks[layer] = lcm(blocks[layer], size)
+        least: dict[str, int] = defaultdict(lambda: 1)
+        for maker, count in self._least:
+            layer = self._layers.get(maker, "")
+            least[layer] = max(least[layer], count)
         families: dict[int, list[str]] = defaultdict(list)
         for maker, name in self._layers.items():
             if self._makers.root(maker) not in pinned:
@@ -142,25 +153,41 @@ class ChannelNumbers:
                 times = [len(each) // len(set(each.tolist())) for each in numbers]
                 family: Family | None = Family(names, 1, times, is_of_heads=True)
             else:
-                family = _family(names, [blocks[name] for name in names], numbers)
+                sizes = [blocks[name] for name in names]
+                family = _family(names, sizes, [least[name] for name in names], numbers)
             if family is not None:
                 yield family
 
 
-def _family(names: Sequence[str], blocks: Sequence[int], made: Sequence[Tensor]) -> Family | None:
+def _family(
+    names: Sequence[str], blocks: Sequence[int], least: Sequence[int], made: Sequence[Tensor]
+) -> Family | None:
     """Return layers that make these numbers as a family; None where they have no common part.
 
     There are as many parts as the layer with the fewest different numbers makes; one with n times
-    as many has n channels in each. `blocks` are what each layer's width must be a multiple of.
+    as many has n channels in each. `blocks` are what each layer's width must be a multiple of, and
+    `least` how wide each must be.
     """
     if len({len(each) for each in made}) == 1:
-        return Family(names, lcm(*blocks), [1] * len(names))
+        together = lcm(*blocks, *map(_times_each, made))
+        return Family(names, together, [1] * len(names), max(least))
     parts = min(len(set(each.tolist())) for each in made)
     if any(len(each) % parts or len(set(each.tolist())) % parts for each in made):
         return None
     times = [len(each) // parts for each in made]
     together = lcm(*(unit // gcd(unit, each) for unit, each in zip(blocks, times, strict=True)))
-    return Family(names, together, times)
+    return Family(
+        names,
+        together,
+        times,
+        max(-(-count // each) for count, each in zip(least, times, strict=True)),
+    )
+
+
+def _times_each(numbers: Tensor) -> int:
+    """Return how often each different number stands among these; 1 where not equally often."""
+    counts = set(Counter(numbers.tolist()).values())
+    return counts.pop() if len(counts) == 1 else 1
 
 
 class _Classes:

@@ -62,14 +62,7 @@ class ChannelPlan:
             for family in self._flow.families
             for name, times in zip(family.names, family.times, strict=True)
         }
-        groups = [
-            Group(
-                family.names,
-                self._importance_of(family),
-                1 if family.is_of_heads else lcm(multiple, family.together),
-            )
-            for family in self._flow.families
-        ]
+        groups = [self._group(family, multiple) for family in self._flow.families]
         self.groups = self._without_rigid(groups)
 
     @property
@@ -115,6 +108,13 @@ class ChannelPlan:
                 group.width = group.full_width
             self._set_widths(groups)
         return True
+
+    def _group(self, family: Family, multiple: int) -> Group:
+        rounded = 1 if family.is_of_heads else lcm(multiple, family.together)
+        group = Group(family.names, self._importance_of(family), rounded)
+        least = -(-family.least // rounded) * rounded
+        group.floor = min(max(group.floor, least), group.full_width)
+        return group
 
     def _importance_of(self, family: Family) -> Tensor:
         made = [self._flow.made[name].tolist() for name in family.names]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from slimline.networks.evaluation import evaluating
+
 
 @dataclass(frozen=True)
 class LayerCost:
@@ -88,11 +90,10 @@ def count(network: nn.Module, example: Tensor) -> Cost:
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
-    is_training = network.training
     try:
-        network.cpu().eval()(example[:1])
+        with evaluating(network):
+            network.cpu()(example[:1])
     finally:
-        network.train(is_training)
         for hook in hooks:
             hook.remove()
     return Cost(sum(weight.numel() for weight in network.parameters()), found)

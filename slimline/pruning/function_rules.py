@@ -105,7 +105,7 @@ class FunctionRules:
         if found is None:
             return torch.split(values, sizes, dim)
         self.splits[node] = found
-        self._numbers.block(values.flatten().tolist(), found.unit)
+        self._numbers.block(values.flatten().tolist(), found.unit, len(found.parts))
         return torch.split(values, list(found.parts), dim)
 
 

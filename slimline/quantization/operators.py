@@ -52,6 +52,7 @@ MOVES = {
     *RESHAPES,
     *DROPOUT,
     _aten.max_pool2d.default,
+    _aten.amax.default,
     _aten.transpose.int,
     _aten.permute.default,
     _aten.contiguous.default,
@@ -64,7 +65,13 @@ MOVES = {
     operator.getitem,
 }
 """What hands bytes on as they are."""
-SPLITS = {_aten.chunk.default, _aten.split.Tensor, _aten.split_with_sizes.default}
+SPLITS = {
+    _aten.chunk.default,
+    _aten.split.Tensor,
+    _aten.split_with_sizes.default,
+    _aten.adaptive_max_pool2d.default,  # the bytes, and from which places they are
+}
+"""The same, several results in one."""
 
 _INT8 = {
     *WEIGHTED, *UNARY, *HARD_SWISH, *SILU, *MOVES, *SPLITS, CONCATENATION

@@ -3,7 +3,7 @@
 Each keeps the values:
 
     gate     a hard-sigmoid after a convolution, which the convolution can compute
-    split    as chunk and split, whose parts are slices
+    split    as chunk, split and unbind, whose parts are slices
     bias     in int32, in steps of input times weight, too small where a channel is all but 0
     float    layers of int8 weights whose output is used in float: their weights become float
 """
@@ -31,7 +31,8 @@ _ACTIVATIONS = {
     _aten.hardtanh_.default,
 }
 _HARD_SIGMOIDS = {_aten.hardsigmoid.default, _aten.hardsigmoid_.default}
-_SPLITS = {_aten.chunk.default, _aten.split.Tensor, _aten.split_with_sizes.default}
+_UNBIND = _aten.unbind.int
+_SPLITS = {_aten.chunk.default, _aten.split.Tensor, _aten.split_with_sizes.default, _UNBIND}
 
 _MOST_STEPS = 2.0**30
 """Of a bias: half of what 32 bits hold, as `passes.int32_biases` of ONNX Runtime leaves it."""
@@ -94,15 +95,17 @@ def slice_parts(split: fx.Node, _network: fx.GraphModule) -> None:
     """Put a slice in the place of each part that is used."""
     image, *_ = args(split)
     dim = split.kwargs.get("dim", args(split)[2] if len(args(split)) > 2 else 0)
-    ends = [0]
+    is_dropped, ends = split.target is _UNBIND, [0]
     for part in split.meta["val"]:
-        ends.append(ends[-1] + int(part.shape[dim]))
+        ends.append(ends[-1] + (1 if is_dropped else int(part.shape[dim])))
     for user in list(split.users):
         number = args(user)[1]
         with split.graph.inserting_before(user):
             part = split.graph.call_function(
                 _aten.slice.Tensor, (image, dim, ends[number], ends[number + 1])
             )
+            if is_dropped:
+                part = split.graph.call_function(_aten.reshape.default, (part, sizes(user)))
         put(part, user)
     split.graph.erase_node(split)
 
@@ -160,6 +163,18 @@ def weight_values(network: fx.GraphModule, dequantize: fx.Node) -> Tensor:
     if isinstance(scale, fx.Node):
         scale = tensor(network, scale).reshape(-1, *[1] * (values.dim() - 1))
     return values * torch.as_tensor(scale)
+
+
+def channel_steps(network: fx.GraphModule, dequantize: fx.Node) -> Tensor:
+    """Return what a step of stored weights stands for in each channel, float32 [channels]."""
+    stored, scale, *_ = args(dequantize)
+    steps = tensor(network, scale) if isinstance(scale, fx.Node) else torch.tensor(scale)
+    return steps.float().expand(len(tensor(network, stored)))
+
+
+def sizes(node: fx.Node) -> list[int]:
+    """Return the shape of a node's value, as `view` takes it: the number of images is -1."""
+    return [each if isinstance(each, int) else -1 for each in node.meta["val"].shape]
 
 
 def put(node: fx.Node, old: fx.Node) -> None:

@@ -47,6 +47,27 @@ def test_where_quantization_put_a_convolution_a_batchnorm_is_rebuilt() -> None:
     }  # fmt: skip
 
 
+class InTwoPlaces(nn.Module):
+    """As CoaT's position encoding, which each block has as well: a layer of two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Conv2d(3, 3, 3, groups=3)
+        self.blocks = nn.ModuleList([nn.Sequential(self.shared)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer: Tensor = self.blocks[0](images)
+        return answer
+
+
+@pytest.mark.parametrize("name", ["shared", "blocks.0.0"])
+def test_a_layer_of_two_names_may_be_stored_by_either(name: str) -> None:
+    network = InTwoPlaces()
+    classifier.fit_shapes(network, {f"{name}.weight": [2, 1, 3, 3], f"{name}.bias": [2]})
+    assert network.blocks[0][0] is network.shared
+    assert network(torch.zeros(1, 2, 8, 8)).shape == (1, 2, 6, 6)
+
+
 class WithSecondHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -179,6 +179,43 @@ def test_an_approximate_function_may_be_added_at_every_place(tmp_path: Path) -> 
     float_parity.check(model, split, path, num_threads=1)
 
 
+class Reordered(nn.Module):
+    """BatchNorm behind its layer and behind the activation, as people write both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.maps = nn.Sequential(
+            nn.Conv2d(1, 8, 3, stride=2), nn.ReLU(), nn.BatchNorm2d(8),
+            nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.BatchNorm2d(8),
+        )  # fmt: skip
+        self.rows = nn.Sequential(
+            nn.Linear(8, 8), nn.ReLU(), nn.BatchNorm1d(8), nn.Linear(8, 8), nn.BatchNorm1d(8)
+        )
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.rows(self.maps(images).mean((2, 3))))
+
+
+@pytest.mark.parametrize("layer", ["maps.0", "maps.3", "rows.0", "rows.3", "head"])
+def test_batchnorm_may_stand_behind_an_activation(layer: str, tmp_path: Path) -> None:
+    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
+    model = Classifier(
+        Reordered(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
+    )
+    with torch.no_grad():  # statistics of its own, which no file may leave out
+        for _ in range(3):
+            model.network(torch.from_numpy(split.preprocessing.normalise(split.images[:])))
+    model.network.eval()
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(model.network, model.example, path)
+    float_parity.check(model, split, path, num_threads=1)
+    scaled(path, ["maps.0", "maps.3", "rows.0", "rows.3", "head"].index(layer), 1.5)
+    with pytest.raises(ParityError, match=f"they part at layer {layer}, "):
+        float_parity.check(model, split, path, num_threads=1)
+
+
 class Tokens(nn.Module):
     """Layers on sequences, which move a logit by a ten-thousandth or nothing."""
 

@@ -87,6 +87,22 @@ class OfPlaces(nn.Module):
         return self.head(self.mix(torch.tanh(x + bias)).mean(1))
 
 
+class Largest(nn.Module):
+    """The largest values of maps and of parts of them, beside the mean, and a BatchNorm behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm = nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.BatchNorm1d(56)
+        self.wide, self.head = nn.Linear(56, 16), nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        of_parts = functional.adaptive_max_pool2d(x, 2).flatten(1)
+        of_all = functional.adaptive_max_pool2d(x, 1).flatten(1), x.amax((2, 3)), x.mean((2, 3))
+        return self.head(self.wide(self.norm(torch.cat([of_parts, *of_all], 1))).relu())
+
+
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> split_files.Split:
     return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
@@ -107,7 +123,7 @@ def path(
     return target
 
 
-@pytest.mark.parametrize("kind", [Attention, OfPlaces])
+@pytest.mark.parametrize("kind", [Attention, OfPlaces, Largest])
 @pytest.mark.parametrize("optimised", [False, True])
 def test_every_rounding_is_met_in_the_file(
     split: split_files.Split, tmp_path: Path, kind: type[nn.Module], optimised: bool

@@ -145,8 +145,8 @@ def test_what_stays_computes_what_it_did_before(kind: type[nn.Module]) -> None:
     cuts.assert_same_with_the_rest_at_zero(network, narrow, stayed, EXAMPLE)
 
 
-@pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize("kind", IN_PART)
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.5, 0.97])
+@pytest.mark.parametrize("kind", [*IN_PART, Mixed, Selective, Hierarchical])
 def test_what_is_followed_in_part_is_exact_at_any_width(
     kind: type[nn.Module], share: float
 ) -> None:
@@ -179,6 +179,22 @@ def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
     plan = cuts.cut(network, EXAMPLE, 0.4)
     tensors, fresh = network.state_dict(), made(kind)
     cuts.write_splits(fresh, plan)
+    classifier.fit_shapes(fresh, {name: list(each.shape) for name, each in tensors.items()})
+    fresh.load_state_dict(tensors, strict=True)
+    images = torch.randn(3, *EXAMPLE.shape[1:])
+    assert torch.equal(fresh(images), network(images))
+
+
+def test_the_last_group_of_a_convolution_is_cut_as_any_other() -> None:
+    network, fresh = made(Grouped), made(Grouped)
+    for _ in range(3):
+        before, plan = copy.deepcopy(network), cuts.plan(network, EXAMPLE)
+        for group in plan.groups:
+            group.remove(group.full_width * 0.6)
+        cuts.assert_same_with_the_rest_at_zero(before, network, plan.apply(), EXAMPLE)
+    assert network.b.groups == 1
+    assert network.b.in_channels < 8
+    tensors = network.state_dict()
     classifier.fit_shapes(fresh, {name: list(each.shape) for name, each in tensors.items()})
     fresh.load_state_dict(tensors, strict=True)
     images = torch.randn(3, *EXAMPLE.shape[1:])

@@ -14,3 +14,11 @@ def test_counts_of_a_network_worked_out_by_hand() -> None:
     assert found.macs == 4 * 2 * 2 * 9 + 16 * 3
     assert found.params == 36 + 48 + 3
     assert (found.weights, found.zeros) == (84, 9)
+
+
+def test_what_was_frozen_stays_so() -> None:
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)).train()
+    network[1].eval()
+    cost.count(network, torch.zeros(2, 2, 4, 4))
+    assert network[0].training
+    assert not network[1].training

@@ -3,13 +3,17 @@
 XNNPACK is handed patterns: an operator between dequantize and quantize. Some things that our
 networks have fit none, and would leave the delegate for ExecuTorch's own slow kernels:
 
-    answer      a linear layer in int8 whose logits are float: XNNPACK has one that rounds its input
-                itself, image by image, to finer steps than those of the range
+    answer      a linear layer in int8 whose output is used in float, as logits are, and most of a
+                transformer: XNNPACK has one that rounds its input itself, row by row, to finer
+                steps than those of the range
+    attention   spelled out: ExecuTorch's own form of it also minds rows of which all is masked, by
+                eight operators that XNNPACK does not take
     mean        over height and width that drops both at once, where XNNPACK keeps them
     the rest    gates, splits, layers used in float, biases: `slimline.targets.quantized_graph`
 """
 
 import operator
+from typing import Any
 
 import torch
 from torch import fx
@@ -22,6 +26,8 @@ from slimline.targets.quantized_graph import (
     adds_bias,
     apply,
     args,
+    channel_steps,
+    constant,
     fold_gate,
     has_float_output,
     is_call,
@@ -30,6 +36,7 @@ from slimline.targets.quantized_graph import (
     make_float,
     make_room,
     put,
+    sizes,
     slice_parts,
 )
 
@@ -45,18 +52,16 @@ def rewrite(network: fx.GraphModule) -> None:
 
 
 def _is_int8_answer(node: fx.Node) -> bool:
-    return (
-        node.target is _aten.linear.default
-        and all(user.op == "output" for user in node.users)
-        and is_call(args(node)[0], DEQUANTIZE)
-        and is_call(args(node)[1], DEQUANTIZE_CHANNELS)
-    )
+    is_linear = node.target is _aten.linear.default
+    return is_linear and has_float_output(node) and is_call(args(node)[0], DEQUANTIZE)
 
 
-def _round_by_image(answer: fx.Node, _network: fx.GraphModule) -> None:
-    """Let a linear layer choose the range of its input for each image."""
-    graph, image = answer.graph, args(answer)[0]
+def _round_by_row(answer: fx.Node, network: fx.GraphModule) -> None:
+    """Let a linear layer choose the range of its input for each row, weights a scale a channel."""
+    graph, (image, weight) = answer.graph, args(answer)[:2]
     with graph.inserting_before(answer):
+        if weight.target is DEQUANTIZE:
+            answer.update_arg(1, _channel_by_channel(weight, network))
         chosen = graph.call_function(
             _quantized.choose_qparams.tensor,
             (image, _MIN, _MAX, torch.finfo(torch.float32).eps, torch.int8),
@@ -66,6 +71,51 @@ def _round_by_image(answer: fx.Node, _network: fx.GraphModule) -> None:
         quantized = graph.call_function(_quantized.quantize_per_tensor.tensor, (image, *steps))
         rounded = graph.call_function(_quantized.dequantize_per_tensor.tensor, (quantized, *steps))
     answer.update_arg(0, rounded)
+
+
+def _channel_by_channel(dequantize: fx.Node, network: fx.GraphModule) -> fx.Node:
+    """Return weights of one step with that step for each channel."""
+    stored, _, _, *limits = args(dequantize)
+    steps = channel_steps(network, dequantize).clone()
+    kept = constant(network, steps, f"{dequantize.name}_steps")
+    zeros = constant(
+        network, torch.zeros_like(steps, dtype=torch.int64), f"{dequantize.name}_zeros"
+    )
+    return dequantize.graph.call_function(DEQUANTIZE_CHANNELS, (stored, kept, zeros, 0, *limits))
+
+
+def _is_attention(node: fx.Node) -> bool:
+    """Is it attention of maps of heads, to whose products floats are added, if anything is?"""
+    if node.target is not _aten.scaled_dot_product_attention.default:
+        return False
+    known = len(args(node)) <= 4 and set(node.kwargs) <= {"attn_mask", "scale"}
+    given = [each.meta["val"] for each in node.all_input_nodes]
+    return known and all(each.dim() == 4 and each.is_floating_point() for each in given)
+
+
+def _spell_out(attention: fx.Node, network: fx.GraphModule) -> None:
+    """Multiply, softmax, multiply: a matrix an image, or window, and head."""
+    graph, call = attention.graph, attention.graph.call_function
+    query, key, value, *rest = args(attention)
+    scale: Any = attention.kwargs.get("scale") or query.meta["val"].shape[-1] ** -0.5
+    (mask,) = rest or [attention.kwargs.get("attn_mask")]
+    with graph.inserting_before(attention):
+        factor = constant(network, torch.tensor([scale]), f"{attention.name}_scale")
+        heads, rows, columns = *sizes(query)[1:3], sizes(key)[2]
+        query, key, value = (
+            call(_aten.reshape.default, (each, [-1, *sizes(each)[2:]]))
+            for each in (query, key, value)
+        )
+        query = call(_aten.mul.Tensor, (query, factor))
+        shares = call(_aten.bmm.default, (query, call(_aten.transpose.int, (key, 1, 2))))
+        if mask is not None:
+            shares = call(_aten.reshape.default, (shares, [-1, heads, rows, columns]))
+            shares = call(_aten.add.Tensor, (shares, mask))
+            shares = call(_aten.reshape.default, (shares, [-1, rows, columns]))
+        shares = call(_aten.softmax.int, (shares, -1))
+        mixed = call(_aten.bmm.default, (shares, value))
+        found = call(_aten.reshape.default, (mixed, sizes(attention)))
+    put(found, attention)
 
 
 def _is_dropping_mean(node: fx.Node) -> bool:
@@ -100,9 +150,10 @@ def _is_used_in_float(node: fx.Node) -> bool:
 
 
 _REWRITES: list[Rewrite] = [
-    (_is_int8_answer, _round_by_image),
+    (_is_int8_answer, _round_by_row),
     (is_gate, fold_gate),
     (is_split, slice_parts),
+    (_is_attention, _spell_out),
     (_is_dropping_mean, _keep_and_drop),
     (_is_used_in_float, make_float),
     (adds_bias, make_room),

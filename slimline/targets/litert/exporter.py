@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from slimline.errors import ParityError, TargetError
 from slimline.targets import quiet
-from slimline.targets.litert import installed, rewrites, runtime, tflite_file
+from slimline.targets.litert import hybrid_layers, installed, rewrites, runtime, tflite_file
 
 INPUT, OUTPUT = "input", "logits"
 """Names of the signature, as in the .onnx."""
@@ -31,7 +31,9 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, A
     network = copy.deepcopy(converted)
     rewrites.rewrite(network, image=INPUT, answer=OUTPUT)
     _convert(network, example[:1].permute(0, 2, 3, 1).contiguous(), path)
-    _check_ranges(network, path)
+    weights = hybrid_layers.find(converted)
+    hybrid_layers.restore(path, weights)
+    _check_ranges(network, weights, path)
     return {
         "file": path.name,
         "input": {"name": INPUT, **_takes(path), "layout": "nhwc"},
@@ -77,7 +79,7 @@ def _takes(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _check_ranges(network: fx.GraphModule, path: Path) -> None:
+def _check_ranges(network: fx.GraphModule, weights: hybrid_layers.Weights, path: Path) -> None:
     """Refuse a file in which bytes stand for something else than in the network.
 
     Logits tell of that too, but less surely: deep networks carry rounding on.
@@ -86,6 +88,7 @@ def _check_ranges(network: fx.GraphModule, path: Path) -> None:
         ParityError: some do; the text names where.
     """
     trained, found = set(rewrites.ranges(network)), tflite_file.ranges(path)
+    trained |= {(tuple(steps.tolist()), 0) for _, steps in weights.values()}
     others = sorted({name or INPUT for steps, name in found.items() if steps not in trained})
     if others:
         raise ParityError(

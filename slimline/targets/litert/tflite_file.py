@@ -67,17 +67,17 @@ class _Graph:
             weight = self._weight(operator)
             if weight is None:
                 continue
-            image, _, *rest = (each for each in operator.inputs if each >= 0)
+            _, _, *rest = (each for each in operator.inputs if each >= 0)
             values = self._values(weight)
             outputs = self._tensor(operator.outputs[0])
-            kinds = {self._kind(each) for each in (image, weight, operator.outputs[0])}
             yield Layer(
                 name=_layer(self._tensor(weight)),
                 params=values.size + sum(int(math.prod(self._tensor(each).shape)) for each in rest),
                 weights=values.size,
                 zeros=int((values == 0).sum()),
                 macs=int(math.prod(outputs.shape[:-1])) * values.size,
-                is_int8=kinds == {_INT8},
+                # Of an image of floats too: the kernel rounds it (`hybrid_layers`).
+                is_int8=self._kind(weight) == _INT8,
             )
 
     def float_operators(self) -> Iterator[dict[str, str]]:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from quantized_networks import Bessel, converted
+from quantized_networks import Bessel, Transformer, converted
 from torch import Tensor, nn
 
 from slimline.errors import TargetError
@@ -34,6 +35,21 @@ def test_what_xnnpack_leaves_is_named(tmp_path: Path) -> None:
     about = exporter.write(network, images, tmp_path / runtime.FILE)
     assert {"layer": "norm", "operator": "native_group_norm"} in about["not_delegated"]
     assert about["num_layers"] == 2
+
+
+def test_a_transformer_is_int8(tmp_path: Path) -> None:
+    network, images = converted(Transformer())
+    about = exporter.write(network, images, tmp_path / runtime.FILE)
+    assert about["float_layers"] == []
+    assert about["not_delegated"] == [
+        {"layer": "norm", "operator": "native_layer_norm"},
+        {"layer": "", "operator": "mean"},
+    ]
+    with torch.no_grad():
+        expected = network(images).numpy()
+    loaded = runtime.load(tmp_path / runtime.FILE, num_threads=1)
+    found = runtime.run(loaded, images.numpy())
+    assert np.abs(expected - found).max() < 0.02 * np.ptp(expected)
 
 
 def test_an_operator_that_executorch_lacks_is_told(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from quantized_networks import (
     Blocks,
     Dead,
     FloatInside,
+    Transformer,
     converted,
     kinds,
     most_steps,
     read_first_layer,
 )
+from torch import Tensor
 
 from slimline.targets.executorch import rewrites
+from slimline.targets.schemes import WeightScales
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -28,6 +31,37 @@ def test_values_stay_and_patterns_fit(bias: bool) -> None:
     assert after["quantized_decomposed.choose_qparams.tensor"] == 1
     (mean,) = (node for node in network.graph.nodes if node.target is torch.ops.aten.mean.dim)
     assert mean.args[2] is True
+
+
+_FLOATS = torch.arange(32.0).reshape(1, 2, 4, 4) / 8
+
+
+@pytest.mark.parametrize("mask", [None, _FLOATS])
+@pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
+def test_a_transformer_is_left_to_kernels_that_xnnpack_has(
+    weights: WeightScales, mask: Tensor | None
+) -> None:
+    network, images = converted(Transformer(mask), weights)
+    with torch.no_grad():
+        expected = network(images)
+        rewrites.rewrite(network)
+        found = network(images)
+    assert float((expected - found).abs().max()) < 0.02 * float(expected.max() - expected.min())
+    after = kinds(network)
+    assert not {"aten.scaled_dot_product_attention.default", "aten.unbind.int"} & set(after)
+    # Before attention, GELU and the end: they round their input themselves.
+    assert after["quantized_decomposed.choose_qparams.tensor"] == 3
+    assert after["quantized_decomposed.dequantize_per_channel.default"] >= 3
+
+
+def test_attention_to_places_that_are_left_out_stays() -> None:
+    network, images = converted(Transformer(_FLOATS > 1))
+    with torch.no_grad():
+        expected = network(images)
+        rewrites.rewrite(network)
+        found = network(images)
+    assert float((expected - found).abs().max()) < 0.02 * float(expected.max() - expected.min())
+    assert kinds(network)["aten.scaled_dot_product_attention.default"] == 1
 
 
 def test_a_layer_that_nothing_quantizes_becomes_float_and_answers_alike() -> None:

@@ -1,0 +1,77 @@
+"""Linear layers that float reads, in int8 in a .tflite."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from quantized_networks import Transformer, converted, kinds
+from torch import nn
+
+from slimline.targets.litert import exporter, hybrid_layers, installed, runtime
+from slimline.targets.quantized_graph import QUANTIZE
+from slimline.targets.schemes import WeightScales
+
+needs_litert = pytest.mark.skipif(
+    not all(installed.versions().values()), reason=f"{installed.LOCK} is not installed"
+)
+
+
+@pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
+def test_weights_are_found_by_the_floats_that_they_stand_for(weights: WeightScales) -> None:
+    network, _ = converted(Transformer(), weights)
+    found = hybrid_layers.find(network)
+    assert len(found) == 3  # what is added to the rows is rounded, for the sum
+    for floats, (levels, steps) in found.items():
+        assert steps.shape == (len(levels),)
+        assert (levels * steps[:, np.newaxis]).astype(np.float32).tobytes() == floats
+
+
+def test_a_layer_whose_output_is_rounded_has_no_need() -> None:
+    torch.manual_seed(0)
+    network, _ = converted(
+        nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 3))
+    )
+    assert kinds(network)[str(QUANTIZE)] == 2
+    ((levels, _),) = hybrid_layers.find(network).values()
+    assert levels.shape == (3, 8)
+
+
+@needs_litert
+@pytest.mark.parametrize("optimised", [True, False])
+@pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
+def test_a_transformer_is_int8(tmp_path: Path, weights: WeightScales, optimised: bool) -> None:
+    network, images = converted(Transformer(), weights)
+    path = tmp_path / runtime.FILE
+    about = exporter.write(network, images, path)
+    assert about["float_layers"] == []
+    with torch.no_grad():
+        expected = network(images).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1, optimised=optimised), images.numpy())
+    assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
+    counted = runtime.inspect(path)
+    assert counted.int8_macs == counted.macs
+
+
+class Tied(nn.Module):
+    """Two linear layers of the same weights, whose floats a file holds once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.answer = nn.Linear(192, 192), nn.Linear(192, 192)
+        self.answer.weight = self.first.weight
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.answer(torch.tanh(self.first(images.flatten(1))))
+        return answer
+
+
+@needs_litert
+def test_weights_of_several_layers_are_stored_once_more_at_most(tmp_path: Path) -> None:
+    network, images = converted(Tied())
+    path = tmp_path / runtime.FILE
+    assert exporter.write(network, images, path)["float_layers"] == []
+    with torch.no_grad():
+        expected = network(images).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
+    assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
