@@ -9,7 +9,7 @@ from slimline.quantization.settings import Int8ExportParams
 from slimline.training import determinism
 
 
-def main(source: Path, validation: Path, target: Path) -> None:
+def main(source: Path, calibration: Path, validation: Path, target: Path) -> None:
     """Write the folder `target`, whose name is that of the runtime."""
     settings = params.load("int8_export", Int8ExportParams)
     run = params.load_run()
@@ -21,6 +21,7 @@ def main(source: Path, validation: Path, target: Path) -> None:
         settings,
         target=target.name,
         num_threads=run.num_threads,
+        calibration=split_files.load(calibration),
     )
     print(
         f"fake-quant and {target.name} agree on {compared.agreement:.2f} % of the validation "

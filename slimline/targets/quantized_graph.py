@@ -165,6 +165,23 @@ def weight_values(network: fx.GraphModule, dequantize: fx.Node) -> Tensor:
     return values * torch.as_tensor(scale)
 
 
+def round_answer(network: fx.GraphModule, scale: float, zero: Tensor) -> None:
+    """Let a network answer in steps, in place; what it returns stays float32.
+
+    `zero` is the byte of 0, whose type is that of all bytes.
+    """
+    (output,) = network.graph.find_nodes(op="output")
+    (answer,) = output.all_input_nodes
+    limits = torch.iinfo(zero.dtype)
+    steps = (scale, int(zero), limits.min, limits.max, zero.dtype)
+    with network.graph.inserting_before(output):
+        levels = network.graph.call_function(QUANTIZE, (answer, *steps))
+        rounded = network.graph.call_function(DEQUANTIZE, (levels, *steps))
+    levels.meta, rounded.meta = dict(answer.meta), dict(answer.meta)
+    output.replace_input_with(answer, rounded)
+    network.recompile()
+
+
 def channel_steps(network: fx.GraphModule, dequantize: fx.Node) -> Tensor:
     """Return what a step of stored weights stands for in each channel, float32 [channels]."""
     stored, scale, *_ = args(dequantize)

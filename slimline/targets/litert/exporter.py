@@ -34,10 +34,11 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, A
     weights = hybrid_layers.find(converted)
     hybrid_layers.restore(path, weights)
     _check_ranges(network, weights, path)
+    takes, gives = _ends(path)
     return {
         "file": path.name,
-        "input": {"name": INPUT, **_takes(path), "layout": "nhwc"},
-        "output": {"name": OUTPUT, "dtype": "float32"},
+        "input": {"name": INPUT, **takes, "layout": "nhwc"},
+        "output": {"name": OUTPUT, **gives},
         "litert": installed.versions()["ai-edge-litert"],
         **tflite_file.describe(path),
     }
@@ -67,9 +68,9 @@ def _convert(network: fx.GraphModule, image: Tensor, path: Path) -> None:
         ).export(str(path))
 
 
-def _takes(path: Path) -> dict[str, Any]:
+def _ends(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        return runtime.takes(path)
+        return runtime.ends(path)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise TargetError(

@@ -53,20 +53,21 @@ def run(loaded: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
     for each in _bytes(np.moveaxis(images, 1, -1), image)[:, np.newaxis]:
         loaded.set_tensor(image["index"], np.ascontiguousarray(each))
         loaded.invoke()
-        logits.append(loaded.get_tensor(answer["index"]))
+        logits.append(_values(loaded.get_tensor(answer["index"]), answer))
     return np.concatenate(logits)
 
 
-def takes(path: Path) -> dict[str, Any]:
-    """Return the type and shape of what a file takes, and what bytes of it stand for."""
-    (image,) = load(path, num_threads=1).get_input_details()
-    scale, zero_point = image["quantization"]
+def ends(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return type and shape of what a file takes and answers, and what bytes of it stand for."""
+    loaded = load(path, num_threads=1)
+    (image,), (answer,) = loaded.get_input_details(), loaded.get_output_details()
+    return _described(image), _described(answer)
+
+
+def _described(end: Any) -> dict[str, Any]:
+    scale, zero_point = end["quantization"]
     steps = {"scale": float(scale), "zero_point": int(zero_point)} if scale else {}
-    return {
-        "dtype": np.dtype(image["dtype"]).name,
-        "shape": image["shape"].tolist(),
-        **steps,
-    }
+    return {"dtype": np.dtype(end["dtype"]).name, "shape": end["shape"].tolist(), **steps}
 
 
 def inspect(path: Path) -> ModelFile:
@@ -88,3 +89,12 @@ def _bytes(images: NDArray[np.float32], image: Any) -> NDArray[Any]:
     steps = np.rint(images * (np.float32(1) / np.float32(scale))) + zero_point
     rounded: NDArray[Any] = np.clip(steps, limits.min, limits.max).astype(image["dtype"])
     return rounded
+
+
+def _values(answer: NDArray[Any], about: Any) -> NDArray[np.float32]:
+    """Return what bytes stand for; floats are that themselves."""
+    scale, zero_point = about["quantization"]
+    if not scale:
+        return answer
+    values: NDArray[np.float32] = (answer.astype(np.float32) - zero_point) * np.float32(scale)
+    return values

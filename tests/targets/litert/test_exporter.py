@@ -10,6 +10,7 @@ from quantized_networks import Bessel, Blocks, Dead, Swish, converted, with_fine
 from torch import nn
 
 from slimline.errors import ParityError, TargetError
+from slimline.targets import quantized_graph
 from slimline.targets.litert import exporter, hybrid_layers, installed, rewrites, runtime
 from slimline.targets.quantized_graph import QUANTIZE
 
@@ -35,6 +36,23 @@ def test_a_file_answers_as_the_network(tmp_path: Path, network: Callable[[], nn.
     content = path.read_bytes()
     exporter.write(quantized, images, path)
     assert path.read_bytes() == content
+
+
+def test_logits_in_bytes_are_what_they_stand_for(tmp_path: Path) -> None:
+    quantized, images = converted(Blocks())
+    with torch.no_grad():
+        expected = quantized(images).numpy()
+    step = float(np.ptp(expected)) / 200
+    quantized_graph.round_answer(quantized, step, torch.tensor(3, dtype=torch.int8))
+    path = tmp_path / runtime.FILE
+    about = exporter.write(quantized, images, path)
+    assert about["output"]["dtype"] == "int8"
+    assert about["output"]["zero_point"] == 3
+    assert about["output"]["scale"] == pytest.approx(step, rel=1e-6)
+    assert about["float_layers"] == about["not_delegated"] == []
+    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
+    assert found.dtype == np.float32
+    assert np.abs(expected.clip(-131 * step, 124 * step) - found).max() < 0.02 * np.ptp(expected)
 
 
 def test_a_hard_swish_of_far_finer_steps_runs_in_float(tmp_path: Path) -> None:
