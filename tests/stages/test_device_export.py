@@ -44,7 +44,8 @@ def test_the_pipeline_writes_and_scores_a_tflite(pipeline: Path, tmp_path: Path)
     content = description.read(target)
     assert content["target"] == "litert"
     assert content["not_delegated"] == []
-    assert len(content["float_layers"]) == 1
+    assert content["float_layers"] == []
+    assert content["output"]["dtype"] == "float32"
     assert (
         content["preprocessing"] == description.read(folder / "models/int8_export")["preprocessing"]
     )

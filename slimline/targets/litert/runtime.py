@@ -50,10 +50,10 @@ def run(loaded: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     (image,), (answer,) = loaded.get_input_details(), loaded.get_output_details()
     logits = []
-    for each in _bytes(np.moveaxis(images, 1, -1), image)[:, np.newaxis]:
+    for each in to_bytes(np.moveaxis(images, 1, -1), image)[:, np.newaxis]:
         loaded.set_tensor(image["index"], np.ascontiguousarray(each))
         loaded.invoke()
-        logits.append(_values(loaded.get_tensor(answer["index"]), answer))
+        logits.append(to_values(loaded.get_tensor(answer["index"]), answer))
     return np.concatenate(logits)
 
 
@@ -80,8 +80,11 @@ def inspect(path: Path) -> ModelFile:
     )
 
 
-def _bytes(images: NDArray[np.float32], image: Any) -> NDArray[Any]:
-    """Return images in the type that a file takes; bytes are rounded as fake-quant rounds."""
+def to_bytes(images: NDArray[np.float32], image: Any) -> NDArray[Any]:
+    """Return images in the type that a file takes; bytes are rounded as fake-quant rounds.
+
+    `image` is what LiteRT tells of that end of a file.
+    """
     scale, zero_point = image["quantization"]
     if not scale:
         return images
@@ -91,10 +94,10 @@ def _bytes(images: NDArray[np.float32], image: Any) -> NDArray[Any]:
     return rounded
 
 
-def _values(answer: NDArray[Any], about: Any) -> NDArray[np.float32]:
+def to_values(levels: NDArray[Any], answer: Any) -> NDArray[np.float32]:
     """Return what bytes stand for; floats are that themselves."""
-    scale, zero_point = about["quantization"]
+    scale, zero_point = answer["quantization"]
     if not scale:
-        return answer
-    values: NDArray[np.float32] = (answer.astype(np.float32) - zero_point) * np.float32(scale)
+        return levels
+    values: NDArray[np.float32] = (levels.astype(np.float32) - zero_point) * np.float32(scale)
     return values
