@@ -11,6 +11,7 @@ fake-quant; and on how many images both answer alike. Weights are random, as in
 `benchmarks.executorch_families`.
 """
 
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,10 @@ def cells(subject: Subject) -> list[str]:
     about = exporter.write(converted, subject.example, path)
     loaded = runtime.load(path, num_threads=1)
     by_litert = runtime.run(loaded, images.numpy())
-    try:
-        size, micro = smallest(path)
-    except RuntimeError as error:
-        return [*counts(about, path), "-", f"refused: {error}", "-"]
-    found = answers(micro, images.numpy(), loaded)
+    size = smallest(path)
+    if size is None:
+        return [*counts(about, path), "-", "refused", "-"]
+    found = answers(opened(path, size), images.numpy(), loaded)
     return [
         *counts(about, path),
         f"{size:,}",
@@ -81,21 +81,26 @@ def counts(about: dict[str, Any], path: Path) -> list[str]:
     ]
 
 
-def smallest(path: Path) -> tuple[int, Any]:
-    """Return the least KiB in which a file runs, of powers of two, and its interpreter.
+def smallest(path: Path) -> int | None:
+    """Return the least KiB in which a file runs, of powers of two; None where it does in none.
 
-    Raises:
-        RuntimeError: it runs in none, as where it has an operator that is not known there.
+    So it is where an operator is not known there. Each size is tried in a process of its own: too
+    little memory kills some of them.
     """
+    for size in SIZES_KIB:
+        process = multiprocessing.get_context("fork").Process(target=opened, args=(path, size))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
+            return size
+    return None
+
+
+def opened(path: Path, size: int) -> Any:
+    """Return the interpreter of a file, with so many KiB for values."""
     from tflite_micro import runtime as micro
 
-    for size in SIZES_KIB:
-        try:
-            return size, micro.Interpreter.from_file(str(path), arena_size=1024 * size)
-        except RuntimeError:
-            if size == SIZES_KIB[-1]:
-                raise
-    raise AssertionError("sizes are tried until one is refused")
+    return micro.Interpreter.from_file(str(path), arena_size=1024 * size)
 
 
 def answers(micro: Any, images: NDArray[np.float32], loaded: Any) -> NDArray[np.float32]:
