@@ -75,9 +75,9 @@ class Dead(nn.Module):
 class Transformer(nn.Module):
     """Patches, one block of attention and GELU, and an answer: linear layers that float reads."""
 
-    def __init__(self, mask: Tensor | None = None) -> None:
+    def __init__(self, mask: Tensor | None = None, dim: int = 0) -> None:
         super().__init__()
-        self.mask = mask
+        self.mask, self.dim = mask, dim
         self.patches = nn.Conv2d(3, 8, 4, stride=4)
         self.norm, self.qkv, self.out = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
         self.wide, self.narrow = nn.Linear(8, 16), nn.Linear(16, 8)
@@ -85,12 +85,29 @@ class Transformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         rows = self.patches(images).flatten(2).transpose(1, 2)
-        qkv = self.qkv(self.norm(rows)).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=self.mask)
+        mixed = self.attend(self.norm(rows))
         rows = rows + self.out(mixed.transpose(1, 2).flatten(2))
         rows = rows + self.narrow(functional.gelu(self.wide(rows)))
         answer: Tensor = self.answer(rows.mean(1))
         return answer
+
+    def attend(self, rows: Tensor) -> Tensor:
+        qkv = self.qkv(rows).unflatten(-1, (3, 2, 4))
+        if self.dim == 0:
+            parts = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        else:
+            parts = tuple(each.transpose(1, 2) for each in qkv.unbind(self.dim))
+        return functional.scaled_dot_product_attention(*parts, attn_mask=self.mask)
+
+
+class SharedKeys(Transformer):
+    """Heads share their keys and values, as in multi-query attention."""
+
+    def attend(self, rows: Tensor) -> Tensor:
+        queries, keys, values, _ = self.qkv(rows).split([8, 4, 4, 8], -1)
+        return functional.scaled_dot_product_attention(
+            queries.unflatten(-1, (2, 4)).transpose(1, 2), keys.unsqueeze(1), values.unsqueeze(1)
+        )
 
 
 class Bessel(nn.Module):

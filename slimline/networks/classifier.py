@@ -242,7 +242,9 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
         alike[tensor].append(name)
     by_layer: dict[str, dict[str, Sequence[int]]] = defaultdict(dict)
     for name, shape in shapes.items():
-        for each in alike[held[name]] if name in held else [name]:
+        # Pruning may have untied them: then each has a shape of its own.
+        twins = [each for each in alike[held[name]] if each not in shapes] if name in held else []
+        for each in [name, *twins]:
             layer, _, own = each.rpartition(".")
             by_layer[layer][own] = shape
     before: Sequence[int] = ()

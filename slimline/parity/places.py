@@ -33,6 +33,8 @@ ACTIVATIONS = {
     BATCHNORM,
     _aten.relu.default,
     _aten.relu_.default,
+    _aten.relu6.default,
+    _aten.relu6_.default,
     _aten.hardtanh.default,
     _aten.hardtanh_.default,
     _aten.hardsigmoid.default,
@@ -221,7 +223,7 @@ def _kind(node: fx.Node) -> str:
 def _torch_end(network: fx.GraphModule, node: fx.Node) -> fx.Node:
     users = list(node.users)
     while len(users) == 1 and users[0].target in ACTIVATIONS:
-        if users[0].target is BATCHNORM and node.target not in LAYERS:
+        if users[0].target is BATCHNORM and node.target not in LAYERS | {BATCHNORM}:
             break  # behind an activation no weights take it up
         node, users = users[0], list(users[0].users)
     return next((each for each in users if is_fake_quant(network, each)), node)

@@ -59,7 +59,7 @@ def save(
     prepared = model.network.cpu()
     steps = _answer_steps(trained, prepared, calibration or validation, settings)
     converted = qat.convert(prepared)
-    if steps is not None:
+    if steps is not None and not quantized_graph.answers_in_bytes(converted):
         quantized_graph.round_answer(converted, float(steps.scale), torch.tensor(steps.zero))
         expected, step = steps.clip(plain), float(steps.scale)
     with files.replacing(folder) as partial_folder:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import Graph, Node
 
 _aten = torch.ops.aten
@@ -25,6 +26,8 @@ SILU = {_aten.silu.default, _aten.silu_.default}
 FUSED_ACTIVATIONS = {
     _aten.relu.default,
     _aten.relu_.default,
+    _aten.relu6.default,
+    _aten.relu6_.default,
     _aten.hardtanh.default,
     _aten.hardtanh_.default,
 }
@@ -80,6 +83,9 @@ _INT8 = {
 
 def can_be_int8(node: Node) -> bool:
     """Return whether ONNX Runtime has an int8 form of an operator that gains."""
+    value = node.meta.get("val")
+    if isinstance(value, Tensor) and not value.is_floating_point():
+        return False  # as the places that a largest value is from
     if node.target in BINARY:
         return len(tensor_inputs(node)) == 2
     if node.target is BATCHNORM:  # it becomes a convolution

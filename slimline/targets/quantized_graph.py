@@ -27,6 +27,8 @@ _LAYERS = {_aten.conv2d.default, _aten.linear.default}
 _ACTIVATIONS = {
     _aten.relu.default,
     _aten.relu_.default,
+    _aten.relu6.default,
+    _aten.relu6_.default,
     _aten.hardtanh.default,
     _aten.hardtanh_.default,
 }
@@ -94,8 +96,9 @@ def is_split(node: fx.Node) -> bool:
 def slice_parts(split: fx.Node, _network: fx.GraphModule) -> None:
     """Put a slice in the place of each part that is used."""
     image, *_ = args(split)
-    dim = split.kwargs.get("dim", args(split)[2] if len(args(split)) > 2 else 0)
     is_dropped, ends = split.target is _UNBIND, [0]
+    place = 1 if is_dropped else 2
+    dim = split.kwargs.get("dim", args(split)[place] if len(args(split)) > place else 0)
     for part in split.meta["val"]:
         ends.append(ends[-1] + (1 if is_dropped else int(part.shape[dim])))
     for user in list(split.users):
@@ -163,6 +166,13 @@ def weight_values(network: fx.GraphModule, dequantize: fx.Node) -> Tensor:
     if isinstance(scale, fx.Node):
         scale = tensor(network, scale).reshape(-1, *[1] * (values.dim() - 1))
     return values * torch.as_tensor(scale)
+
+
+def answers_in_bytes(network: fx.GraphModule) -> bool:
+    """Return whether a network answers bytes already, as where its last layer is a convolution."""
+    (output,) = network.graph.find_nodes(op="output")
+    (answer,) = output.all_input_nodes
+    return is_call(answer, DEQUANTIZE)
 
 
 def round_answer(network: fx.GraphModule, scale: float, zero: Tensor) -> None:

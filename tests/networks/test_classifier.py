@@ -68,6 +68,24 @@ def test_a_layer_of_two_names_may_be_stored_by_either(name: str) -> None:
     assert network(torch.zeros(1, 2, 8, 8)).shape == (1, 2, 6, 6)
 
 
+class Tied(nn.Module):
+    """Two layers of one weight, which pruning may cut to different widths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(4, 8)
+        self.b.weight = self.a.weight
+
+
+def test_layers_that_pruning_untied_have_widths_of_their_own() -> None:
+    network = Tied()
+    classifier.fit_shapes(
+        network, {"a.weight": [6, 4], "a.bias": [6], "b.weight": [8, 4], "b.bias": [8]}
+    )
+    assert [network.a.out_features, network.b.out_features] == [6, 8]
+    assert [tuple(each.weight.shape) for each in (network.a, network.b)] == [(6, 4), (8, 4)]
+
+
 class WithSecondHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from slimline import files
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
-from slimline.quantization import device_export, int8_export
-from slimline.targets import device_exporters, device_runtimes, device_schemes
+from slimline.quantization import device_export, int8_export, qat
+from slimline.targets import (
+    device_exporters,
+    device_runtimes,
+    device_schemes,
+    quantized_graph,
+)
 from slimline.targets.onnxruntime import exporter, runtime, scheme
 from slimline.targets.runtimes import Deployable
 from slimline.training import loop
@@ -75,6 +80,24 @@ def test_logits_are_rounded_where_settings_say_so(
     # All logits lie whole steps apart: the least is one, and the others are multiples of it.
     is_whole = np.abs(steps / steps[0] - np.rint(steps / steps[0])).max() < 0.01
     assert bool(is_whole) == is_rounded
+
+
+class EndsInMaps(Network):
+    """Its answer is a mean of maps, which int8 rounds in any case."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Conv2d(8, 10, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.conv(images).relu()).mean([2, 3])
+
+
+def test_what_is_rounded_in_any_case_is_not_rounded_again(split: Split) -> None:
+    trained = calibrated.classifier(EndsInMaps(), split).network
+    assert quantized_graph.answers_in_bytes(qat.convert(trained))
+    trained = calibrated.classifier(Network(), split).network
+    assert not quantized_graph.answers_in_bytes(qat.convert(trained))
 
 
 def test_a_range_that_logits_leave_is_no_fault_of_the_file(

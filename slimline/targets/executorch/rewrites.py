@@ -90,7 +90,10 @@ def _is_attention(node: fx.Node) -> bool:
         return False
     known = len(args(node)) <= 4 and set(node.kwargs) <= {"attn_mask", "scale"}
     given = [each.meta["val"] for each in node.all_input_nodes]
-    return known and all(each.dim() == 4 and each.is_floating_point() for each in given)
+    # Heads may share their keys and values, which are spread over all then.
+    is_spread = len({tuple(sizes(each)[:2]) for each in args(node)[:3]}) > 1
+    is_plain = all(each.dim() == 4 and each.is_floating_point() for each in given)
+    return known and is_plain and not is_spread
 
 
 def _spell_out(attention: fx.Node, network: fx.GraphModule) -> None:

@@ -4,13 +4,13 @@ from quantized_networks import (
     Blocks,
     Dead,
     FloatInside,
+    SharedKeys,
     Transformer,
     converted,
     kinds,
     most_steps,
     read_first_layer,
 )
-from torch import Tensor
 
 from slimline.targets.executorch import rewrites
 from slimline.targets.schemes import WeightScales
@@ -36,12 +36,20 @@ def test_values_stay_and_patterns_fit(bias: bool) -> None:
 _FLOATS = torch.arange(32.0).reshape(1, 2, 4, 4) / 8
 
 
-@pytest.mark.parametrize("mask", [None, _FLOATS])
-@pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
+@pytest.mark.parametrize(
+    ("network", "weights"),
+    [
+        (Transformer(), "per_channel"),
+        (Transformer(_FLOATS), "per_channel"),
+        (Transformer(), "per_tensor"),
+        (Transformer(dim=2), "per_channel"),
+        (Transformer(dim=-3), "per_channel"),
+    ],
+)
 def test_a_transformer_is_left_to_kernels_that_xnnpack_has(
-    weights: WeightScales, mask: Tensor | None
+    network: Transformer, weights: WeightScales
 ) -> None:
-    network, images = converted(Transformer(mask), weights)
+    network, images = converted(network, weights)
     with torch.no_grad():
         expected = network(images)
         rewrites.rewrite(network)
@@ -54,8 +62,11 @@ def test_a_transformer_is_left_to_kernels_that_xnnpack_has(
     assert after["quantized_decomposed.dequantize_per_channel.default"] >= 3
 
 
-def test_attention_to_places_that_are_left_out_stays() -> None:
-    network, images = converted(Transformer(_FLOATS > 1))
+@pytest.mark.parametrize("network", [Transformer(_FLOATS > 1), SharedKeys()])
+def test_attention_to_places_that_are_left_out_or_of_shared_keys_stays(
+    network: Transformer,
+) -> None:
+    network, images = converted(network)
     with torch.no_grad():
         expected = network(images)
         rewrites.rewrite(network)

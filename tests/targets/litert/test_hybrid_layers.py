@@ -39,9 +39,11 @@ def test_a_layer_whose_output_is_rounded_has_no_need() -> None:
 
 @needs_litert
 @pytest.mark.parametrize("optimised", [True, False])
-@pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
-def test_a_transformer_is_int8(tmp_path: Path, weights: WeightScales, optimised: bool) -> None:
-    network, images = converted(Transformer(), weights)
+@pytest.mark.parametrize(("weights", "dim"), [("per_channel", 0), ("per_tensor", 2)])
+def test_a_transformer_is_int8(
+    tmp_path: Path, weights: WeightScales, dim: int, optimised: bool
+) -> None:
+    network, images = converted(Transformer(dim=dim), weights)
     path = tmp_path / runtime.FILE
     about = exporter.write(network, images, path)
     assert about["float_layers"] == []
