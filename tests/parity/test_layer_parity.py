@@ -88,18 +88,19 @@ class OfPlaces(nn.Module):
 
 
 class Largest(nn.Module):
-    """The largest values of maps and of parts of them, beside the mean, and a BatchNorm behind."""
+    """The largest values of maps and parts of them, and where, and a BatchNorm behind."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.stem, self.norm = nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.BatchNorm1d(56)
-        self.wide, self.head = nn.Linear(56, 16), nn.Linear(16, 10)
+        self.stem, self.norm = nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.BatchNorm1d(64)
+        self.wide, self.head = nn.Linear(64, 16), nn.Linear(16, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(images)
+        x = functional.relu6(self.stem(images))
         of_parts = functional.adaptive_max_pool2d(x, 2).flatten(1)
-        of_all = functional.adaptive_max_pool2d(x, 1).flatten(1), x.amax((2, 3)), x.mean((2, 3))
+        largest, places = functional.adaptive_max_pool2d(x, 1, return_indices=True)
+        of_all = largest.flatten(1), (places / 196).flatten(1), x.amax((2, 3)), x.mean((2, 3))
         return self.head(self.wide(self.norm(torch.cat([of_parts, *of_all], 1))).relu())
 
 
