@@ -66,8 +66,8 @@ check: $(DEVELOPMENT) ## Lint, format check, types, direction of imports, workfl
 	@echo "== ruff format --check"
 	@ruff format --check
 	@echo "== mypy"
-	@mypy --num-workers 2
-	@mypy --num-workers 2 --config-file tests/mypy.ini
+	@mypy
+	@mypy --config-file tests/mypy.ini
 	@echo "== lint-imports"
 	@lint-imports
 	@echo "== zizmor"
