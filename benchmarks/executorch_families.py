@@ -68,7 +68,6 @@ def print_table(
 def cells(subject: Subject) -> list[str]:
     """Return the cells of a backbone's line."""
     folder = subject.path.parent
-    subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
     trained, own = quantized(subject)
     images = pictures(NUM_IMAGES, subject).numpy()
     with torch.no_grad():
@@ -122,7 +121,8 @@ def answer_cells(
 
 
 def quantized(subject: Subject) -> tuple[fx.GraphModule, fx.GraphModule]:
-    """Return fake-quant with ranges of the images, activations in uint8, and the same in int8."""
+    """Return fake-quant with ranges of pictures, activations in uint8, and the same in int8."""
+    subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
     fit_batchnorm(subject)
     trained = qat.prepare(subject.network, subject.example, weight_bits=8)
     for batch in subject.images.split(BATCH):

@@ -21,7 +21,7 @@ from benchmarks.executorch_families import (
     print_table,
     quantized,
 )
-from benchmarks.int8 import NUM_CALIBRATION, Subject
+from benchmarks.int8 import Subject
 from slimline.quantization import qat
 from slimline.targets.litert import exporter, runtime
 
@@ -41,7 +41,6 @@ def main() -> None:
 def cells(subject: Subject) -> list[str]:
     """Return the cells of a backbone's line."""
     path = subject.path.with_name(runtime.FILE)
-    subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
     trained, own = quantized(subject)
     images = pictures(NUM_IMAGES, subject)
     expected, one_by_one = (answers(trained, images, size).numpy() for size in (NUM_IMAGES, 1))

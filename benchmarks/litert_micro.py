@@ -48,11 +48,10 @@ def main() -> None:
 def cells(subject: Subject) -> list[str]:
     """Return the cells of a backbone's line."""
     path = subject.path.with_name(runtime.FILE)
-    subject = Subject(subject.network, pictures(NUM_CALIBRATION, subject), subject.path)
     trained, own = quantized(subject)
-    images = pictures(NUM_IMAGES, subject)
+    images, of_ranges = (pictures(count, subject) for count in (NUM_IMAGES, NUM_CALIBRATION))
     with torch.no_grad():
-        expected, of_calibration = (trained(each).numpy() for each in (images, subject.images))
+        expected, of_calibration = (trained(each).numpy() for each in (images, of_ranges))
     steps = logit_steps.find(own, of_calibration)
     converted = qat.convert(own)
     quantized_graph.round_answer(converted, float(steps.scale), torch.tensor(steps.zero))

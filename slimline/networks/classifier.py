@@ -288,8 +288,8 @@ _RESIZED = nn.Conv2d | nn.Linear | nn.PReLU | _NORMALISATIONS
 def _fit_module(module: nn.Module, shape: Sequence[int], own: Mapping[str, Sequence[int]]) -> None:
     """Give a layer the width of its weight, `shape`; what has it already stays as it is.
 
-    `own` are the shapes of its tensors in the file, which has none of a folded BatchNorm's and of
-    buffers that are not kept.
+    `own` are the shapes of its tensors in the file, which has none of a folded BatchNorm's, of what
+    a standardised weight was computed from, and of buffers that are not kept.
     """
     if isinstance(module, _NORMALISATIONS):
         shape = shape[:1]  # of a convolution, where quantization put one in its place
@@ -317,7 +317,7 @@ def _fit_module(module: nn.Module, shape: Sequence[int], own: Mapping[str, Seque
         size = guessed if isinstance(module, _NORMALISATIONS) else own.get(name, guessed)
         if tuple(size) == tuple(tensor.shape):
             continue
-        if name not in own and not isinstance(module, _NORMALISATIONS):
+        if name in module._non_persistent_buffers_set and not isinstance(module, _NORMALISATIONS):
             raise ArtifactError(
                 f"the weights have no tensor {name} of a {type(module).__name__}, which was cut; "
                 "register_buffer(..., persistent=True) keeps it in the file"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from slimline.parity import places
-from slimline.parity.places import ACTIVATIONS, BATCHNORM, LAYERS, Place
+from slimline.parity.places import ACTIVATIONS, BATCHNORM, LAYERS, Place, Places
 from slimline.targets.onnxruntime import runtime, to_onnx
 from slimline.targets.onnxruntime.graph import scale_and_zero
 
@@ -33,6 +33,10 @@ than 0.501 on x86 (docs/experiments.md)."""
 
 _TWO_ROUNDINGS = 1.5
 """Steps: where not every rounding can be compared, one before a layer may have turned a bit."""
+
+_TURNED = 2
+"""How many bytes in front of a layer may be another, where they cannot be compared either: those of
+its largest weight."""
 
 _FLOAT = 1e-4
 """Share of what was added up. Sound files need less than a tenth of it (docs/experiments.md)."""
@@ -135,9 +139,7 @@ def compare(
     found = places.find(network, model)
     if found is None:
         return None
-    comparer = _Comparer(
-        network, found.places, steps=_HALF if found.every_rounding else _TWO_ROUNDINGS
-    )
+    comparer = _Comparer(network, found)
     values = FileValues(model, found.places, optimised=optimised, num_threads=num_threads)
     logits = []
     with torch.no_grad():
@@ -198,19 +200,20 @@ class FileValues:
 class _Comparer(fx.Interpreter):
     """Runs a network, and goes on from each place with what the file has there."""
 
-    def __init__(self, network: fx.GraphModule, found: list[Place], *, steps: float) -> None:
+    def __init__(self, network: fx.GraphModule, found: Places) -> None:
         super().__init__(network)
-        self._graph, self._steps = network, steps
+        self._graph, self._every_rounding = network, found.every_rounding
+        self._steps = _HALF if found.every_rounding else _TWO_ROUNDINGS
         is_followed = _SOFTMAX.isdisjoint(node.target for node in network.graph.nodes)
         self._float = _FLOAT if is_followed else _FLOAT_BEHIND_SOFTMAX
-        self._numbers = {place.end: number for number, place in enumerate(found)}
+        self._numbers = {place.end: number for number, place in enumerate(found.places)}
         for again, first in places.again_rounded(network).items():
             if first in self._numbers:
                 self._numbers.setdefault(again, self._numbers[first])
         self._values: list[Tensor] = []
         self._sums: dict[fx.Node, Tensor] = {}
         self._errors: dict[fx.Node, Any] = {}
-        self.shares = [0.0] * (len(found) + 1)
+        self.shares = [0.0] * (len(found.places) + 1)
 
     def compare(self, images: Tensor, values: list[Tensor]) -> None:
         """Compare some images; `values` are of the file, logits first."""
@@ -239,7 +242,9 @@ class _Comparer(fx.Interpreter):
         # Padding adds channels of 0 behind those of the network.
         found = found[:, : value.shape[1]].reshape(value.shape)
         if places.is_fake_quant(self._graph, n):
-            self._note(number, *self._of_bytes(n, args[0], found))
+            difference, allowed = self._of_bytes(n, args[0], found)
+            before = None if self._every_rounding else self._errors.get(first)
+            self._note(number, difference, allowed if before is None else allowed + before)
             self._sums.pop(first, None)
         else:
             # What an activation adds by itself, as hard-sigmoid its half, is in the value.
@@ -265,10 +270,14 @@ class _Comparer(fx.Interpreter):
             if target in _SUMS:
                 return torch.zeros_like(args[0] + args[1]) + one + other
             return one * args[1].abs() + other * args[0].abs()
+        if target in LAYERS:
+            turned = self._turned(n.args[0], args[1])
+            if first is None:
+                return turned
+            before = target(first, args[1].abs(), None, *args[3:], **kwargs)
+            return before if turned is None else before + turned
         if first is None:
             return None
-        if target in LAYERS:
-            return target(first, args[1].abs(), None, *args[3:], **kwargs)
         if target is BATCHNORM:
             return first * _factor(args).view(1, -1, *[1] * (first.dim() - 2))
         if target in ACTIVATIONS:
@@ -276,6 +285,20 @@ class _Comparer(fx.Interpreter):
         if target in _MEANS | places.MOVES:
             return target(first, *args[1:], **kwargs)
         return None
+
+    def _turned(self, read: Any, weight: Tensor) -> Tensor | None:
+        """Return how far off a layer may be by bytes in front of it that rounding turned.
+
+        One value, or one a channel, float32 [channels, 1, 1]; None where those bytes are a place.
+        """
+        while read.target in places.MOVES and read not in self._numbers:
+            read = read.args[0]
+        is_compared = self._every_rounding or read in self._numbers
+        if is_compared or not places.is_fake_quant(self._graph, read):
+            return None
+        fake_quant: Any = self.module.get_submodule(str(read.target))
+        turned: Tensor = _TURNED * fake_quant.scale * weight.abs().flatten(1).amax(1)
+        return turned if weight.dim() == 2 else turned.view(-1, *[1] * (weight.dim() - 2))
 
     def _of_bytes(self, n: fx.Node, unrounded: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
         """Return how far bytes lie from what was rounded to them, and how far they may."""

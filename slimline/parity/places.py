@@ -68,6 +68,16 @@ MOVES = {
     operator.getitem,
 }
 
+_OF_SIZES = {
+    _aten.new_zeros.default,
+    _aten.new_ones.default,
+    _aten.new_full.default,
+    _aten.zeros_like.default,
+    _aten.ones_like.default,
+    _aten.full_like.default,
+}
+"""What makes a constant as large as what it is given, whose values it does not read."""
+
 _ONNX_LAYERS = {"Conv", "Gemm"}
 _SEQUENCE_LAYER = "MatMul"
 """A linear layer on more than [images, features], in float; its bias is added behind."""
@@ -198,11 +208,11 @@ def _is_computed(network: fx.GraphModule, node: fx.Node, weights: set[fx.Node]) 
 
 
 def _weights(graph: fx.Graph) -> set[fx.Node]:
-    """Return what depends on weights alone: the file may have it computed, rounding included."""
+    """Return what depends on weights and sizes alone: the file may have it rounded already."""
     found: set[fx.Node] = set()
     for node in graph.nodes:
-        inputs = _tensors(node)
-        if node.op == "get_attr" or (inputs and found.issuperset(inputs)):
+        reads_sizes = node.target in _OF_SIZES or found.issuperset(_tensors(node))
+        if node.op != "placeholder" and reads_sizes:
             found.add(node)
     return found
 

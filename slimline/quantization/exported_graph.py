@@ -214,6 +214,7 @@ def _compute_weights(graph: GraphModule) -> None:
             fresh = _new_parameter(graph, name if is_free else f"{name}_computed", value)
         fresh.meta = dict(source.meta)
         node.replace_input_with(source, fresh)
+    graph.graph.eliminate_dead_code()  # a BatchNorm that standardised weights is none to fold
 
 
 def _uses(graph: GraphModule, name: str, fixed: Collection[Node]) -> Iterator[tuple[Node, Node]]:

@@ -86,6 +86,33 @@ def test_layers_that_pruning_untied_have_widths_of_their_own() -> None:
     assert [tuple(each.weight.shape) for each in (network.a, network.b)] == [(6, 4), (8, 4)]
 
 
+class Standardised(nn.Conv2d):
+    """As in timm's NF-RegNet: int8 training keeps the weight that its gain was multiplied into."""
+
+    def __init__(self, *, persistent: bool = True) -> None:
+        super().__init__(3, 8, 3)
+        self.gain = nn.Parameter(torch.ones(8, 1, 1, 1))
+        self.register_buffer("scale", torch.ones(8, 1, 1, 1), persistent=persistent)
+
+    def forward(self, images: Tensor) -> Tensor:
+        weight = self.weight * self.gain * self.get_buffer("scale")
+        return nn.functional.conv2d(images, weight, self.bias)
+
+
+NARROW = {"0.weight": [6, 3, 3, 3], "0.bias": [6]}
+
+
+def test_what_a_standardised_weight_was_computed_from_is_narrowed_with_it() -> None:
+    network = nn.Sequential(Standardised())
+    classifier.fit_shapes(network, NARROW)
+    assert network(torch.zeros(1, 3, 8, 8)).shape == (1, 6, 6, 6)
+
+
+def test_a_buffer_that_no_file_keeps_cannot_be_narrowed() -> None:
+    with pytest.raises(ArtifactError, match="no tensor scale of a Standardised, which was cut"):
+        classifier.fit_shapes(nn.Sequential(Standardised(persistent=False)), NARROW)
+
+
 class WithSecondHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -72,17 +72,20 @@ class Attention(nn.Module):
 
 
 class OfPlaces(nn.Module):
-    """Layers that read no image, but where its patches lie, as Swin V2 makes its biases."""
+    """Layers that read no image, but where its patches lie, as Swin V2 and EdgeNeXt have them."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.stem, self.places = nn.Conv2d(1, 16, 7, stride=7), nn.Buffer(torch.rand(16, 2))
+        self.grid = nn.Conv2d(2, 16, 1)
         self.wide, self.narrow = nn.Linear(2, 12), nn.Linear(12, 16)
         self.mix, self.head = nn.Linear(16, 16), nn.Linear(16, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(images).flatten(2).transpose(1, 2)
+        ones = images.new_ones(images.size(0), 4, 4)
+        grid = torch.stack([torch.sin(ones.cumsum(1)), torch.cos(ones.cumsum(2))], 1)
+        x = (self.stem(images) + self.grid(grid)).flatten(2).transpose(1, 2)
         bias = 4 * torch.sigmoid(self.narrow(functional.gelu(self.wide(self.places))))
         return self.head(self.mix(torch.tanh(x + bias)).mean(1))
 
@@ -136,6 +139,27 @@ def test_every_rounding_is_met_in_the_file(
     assert found is not None
     assert found.every_rounding
     assert compared(prepared, path, split, optimised=optimised).parting is None
+
+
+def test_bytes_that_rounding_turned_part_nowhere_where_they_cannot_be_compared(
+    split: split_files.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = calibrated.classifier(Attention(), split)
+    path = tmp_path / "model.onnx"
+    turned = copy.deepcopy(prepared.network)
+    norm = turned.get_parameter("norm.weight")  # LayerNorm's, in front of queries, keys, values
+    norm.data *= 1 + 2e-4
+    exporter.write(qat.convert(turned), prepared.example, path)
+    monkeypatch.setattr(places, "_are_alike", lambda *_: False)
+    found = compared(prepared, path, split, optimised=False)
+    assert [each.name for each in found.layers] == [
+        "stem", "parts.0", "parts.1", "parts.2", "out", "head", "the logits",
+    ]  # fmt: skip
+    assert found.parting is None
+    prepared.network.get_parameter("out.weight").data *= 1.1
+    parting = compared(prepared, path, split, optimised=False).parting
+    assert parting is not None
+    assert parting.name == "out"
 
 
 def double_the_scale(weight: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:

@@ -24,6 +24,15 @@ class Standardised(nn.Conv2d):
         return self._conv_forward(images, weight, self.bias)
 
 
+class StandardisedByBatchNorm(nn.Conv2d):
+    """Another, as in timm's NF-RegNet and ResNetV2: each channel's weights are one batch."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows, gain = self.weight.flatten(1)[None], torch.full((self.out_channels,), 0.5)
+        weight = functional.batch_norm(rows, None, None, gain, training=True, momentum=0.0)
+        return self._conv_forward(images, weight.reshape_as(self.weight), self.bias)
+
+
 class StandardisedTwice(nn.Module):
     """One such convolution, called twice, which reads its weight several times to compute it."""
 
@@ -104,6 +113,7 @@ NETWORKS: dict[str, nn.Module] = {
     "of a mask": OfMask(),
     "same padding": nn.Sequential(nn.Conv2d(4, 6, (4, 3), padding="same"), nn.BatchNorm2d(6)),
     "computed weight": nn.Sequential(Standardised(4, 6, 3), nn.BatchNorm2d(6)),
+    "computed by a BatchNorm": nn.Sequential(StandardisedByBatchNorm(4, 6, 3), nn.ReLU()),
     "weight computed twice": nn.Sequential(StandardisedTwice(), nn.Conv2d(4, 6, 3)),
 }
 

@@ -51,7 +51,8 @@ def rewrite(network: fx.GraphModule) -> None:
     apply(network, _REWRITES)
 
 
-def _is_int8_answer(node: fx.Node) -> bool:
+def _answers_in_floats(node: fx.Node) -> bool:
+    """Return whether a linear layer reads bytes and gives floats, as XNNPACK has it by row."""
     is_linear = node.target is _aten.linear.default
     return is_linear and has_float_output(node) and is_call(args(node)[0], DEQUANTIZE)
 
@@ -153,7 +154,7 @@ def _is_used_in_float(node: fx.Node) -> bool:
 
 
 _REWRITES: list[Rewrite] = [
-    (_is_int8_answer, _round_by_row),
+    (_answers_in_floats, _round_by_row),
     (is_gate, fold_gate),
     (is_split, slice_parts),
     (_is_attention, _spell_out),
