@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimline import params
-from slimline.errors import NetworkError, ParamsError
+from slimline.errors import NetworkError, ParamsError, ParityError
 from slimline.params import PARAMS_PATH
 
 if TYPE_CHECKING:
@@ -88,11 +88,12 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
         settings.baseline, train, weights_folder, unchanged=settings.baseline.recipe.epochs == 0
     )
     _check_images(baseline, "baseline_train")
-    _check_float_file(baseline, "baseline_train")
+    few = _few(train)
+    _check_float_file(baseline, few, "baseline_train")
     swapped = backbone_swap.begin(baseline, train, settings.swap, weights_folder)
     _check_images(swapped, "backbone_swap")
-    _check_float_file(swapped, "backbone_swap")
-    _check_layers(swapped, train, settings)
+    _check_float_file(swapped, few, "backbone_swap")
+    _check_layers(swapped, few, settings)
 
 
 def _check_batches(recipes: Mapping[str, Recipe], count: int) -> None:
@@ -138,11 +139,13 @@ def _check_images(model: Classifier, section: str) -> None:
     """Send two black images through."""
     import torch
 
+    from slimline.networks import users_code
+
     try:
         with torch.no_grad():
             model.network.eval()(model.example)
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        frame, reason = model.preprocessing, str(error).splitlines()[0]
+    except Exception as error:
+        frame, reason = model.preprocessing, users_code.told(error)
         raise ParamsError(
             [
                 f"{PARAMS_PATH}: data.image_size: images of {frame.height} pixels do not go "
@@ -152,21 +155,27 @@ def _check_images(model: Classifier, section: str) -> None:
         ) from None
 
 
-def _check_layers(model: Classifier, train: Split, settings: Settings) -> None:
+def _few(train: Split) -> Split:
+    rows = slice(0, _FEW)
+    return replace(train, images=train.images[rows], labels=train.labels[rows])
+
+
+def _check_layers(model: Classifier, few: Split, settings: Settings) -> None:
     from slimline.networks import reparameterisation
+    from slimline.pruning import cost, widths
     from slimline.quantization import mixed_precision
 
     is_known = _is_known(model)
     model = reparameterisation.merged(model)  # as it is pruned and quantized
-    rows = slice(0, _FEW)
-    few = replace(train, images=train.images[rows], labels=train.labels[rows])
-    if settings.prune.layers or not (is_known or settings.prune.is_idle):
-        names = [
-            name for group in settings.prune.survey(model, few).groups for name in group.layers
-        ]
+    has_target = settings.prune.target.given is not None
+    if settings.prune.layers or has_target or not (is_known or settings.prune.is_idle):
+        plan = settings.prune.survey(model, few)
+        names = [name for group in plan.groups for name in group.layers]
         params.check_patterns(
             settings.prune.layers, names, key="prune.layers", kind="layer that can be pruned"
         )
+        before = cost.count(model.network, model.example)
+        widths.refuse_unreachable(plan, settings.prune, before)
     are_named = any(each.mixed.float_layers for each in settings.quantizers.values())
     if are_named or not is_known:
         # That a network which nobody has tried can be followed at all is found out here as well.
@@ -219,18 +228,23 @@ def _quantized(
     return qat.convert(prepared)
 
 
-def _check_float_file(model: Classifier, section: str) -> None:
-    """Write the .onnx of an untrained network that nobody has tried."""
+def _check_float_file(model: Classifier, few: Split, section: str) -> None:
+    """Write the .onnx of an untrained network that nobody has tried, and compare the two."""
+    from slimline.parity import float_parity
+    from slimline.pruning import batchnorm_statistics
     from slimline.targets.onnxruntime import runtime, to_onnx
 
     if _is_known(model):
         return
+    model = model.with_network(copy.deepcopy(model.network))
+    batchnorm_statistics.recompute(model, few)  # else nothing may be left to compare
     with tempfile.TemporaryDirectory() as scratch:
-        network = copy.deepcopy(model.network).eval()
+        path = Path(scratch) / runtime.FILE
         try:
-            to_onnx.write_onnx(network, model.example, Path(scratch) / runtime.FILE)
-        except NetworkError as error:
-            raise NetworkError(f"{PARAMS_PATH}: {section}.backbone: {error}") from None
+            to_onnx.write_onnx(model.network.eval(), model.example, path)
+            float_parity.check(model, few, path, num_threads=params.load_run().num_threads)
+        except (NetworkError, ParityError) as error:
+            raise type(error)(f"{PARAMS_PATH}: {section}.backbone: {error}") from None
 
 
 def _is_known(model: Classifier) -> bool:

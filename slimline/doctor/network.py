@@ -204,10 +204,10 @@ def _build(patient: _Patient) -> _Told:
     batchnorm_statistics.recompute(patient.built, patient.split)
     found = cost.count(patient.built.network, patient.built.example)
     size, stems = patient.split.preprocessing.height, " and ".join(entry.stems)
+    head = ", ".join(entry.classifying) or entry.head.removesuffix(".")
     text = (
         f"{found.params / 1e6:.2f} M parameters, {found.macs_m:.1f} M MACs; stem {stems}, "
-        f"head {entry.head.removesuffix('.')}, {len(entry.stages)} stages; images of "
-        f"{size} pixels"
+        f"head {head}, {len(entry.stages)} stages; images of {size} pixels"
     )
     return _Told(text, {"px": size, "params_m": found.params / 1e6, "macs_m": found.macs_m})
 
@@ -259,9 +259,7 @@ def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
         except ParamsError:
             continue
         return plan
-    for group in plan.groups:
-        group.width = group.floor
-    least = 100 * plan.predict().macs / before.macs
+    least = 100 * widths.least(plan).macs / before.macs
     raise NetworkError(
         f"cannot be narrowed to {100 * _KEPT_MACS:.0f} % of its MACs: with every layer that can be "
         f"cut at one channel {least:.0f} % are left; whole stay {', '.join(plan.whole[:_NAMED])}"
@@ -339,6 +337,11 @@ def _export(patient: _Patient) -> _Told:
     in_float = description.read(patient.folder / INT8).get("in_float", {})
     if in_float.get("layers"):
         text += f"; quantized, yet in float: {', '.join(in_float['layers'][:_NAMED])}"
+    if in_float.get("products_share"):
+        text += (
+            f"; {in_float['products_share']:.0f} % are products of two computed matrices, as in "
+            "attention, which stay in float"
+        )
     if in_float.get("others"):
         text += f"; {float_work.told(in_float['others'])}"
     return _Told(text, {"int8_macs": found.int8_share, "differs": share, "varies": varies})

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 _CALLED = (
     "relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "elu", "elu_", "celu", "selu", "gelu",
-    "silu", "hardswish", "mish", "softplus", "prelu", "rrelu", "hardtanh"
+    "silu", "hardswish", "mish", "softplus", "prelu", "rrelu", "hardtanh", "tanh", "softsign",
+    "threshold", "hardshrink", "softshrink", "tanhshrink", "logsigmoid", "log_sigmoid"
 )  # fmt: skip
 """Functions of torch.nn.functional that are activations; gates (sigmoid, softmax) are none."""
 
 _NAMES = {
     "ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "ELU", "CELU", "SELU", "GELU", "SiLU",
-    "Hardswish", "Mish", "Softplus", "Hardtanh",
+    "Hardswish", "Mish", "Softplus", "Hardtanh", "Tanh", "Softsign", "Threshold", "Hardshrink",
+    "Softshrink", "Tanhshrink", "LogSigmoid", "StarReLU", "SquaredReLU",
     "Swish", "HardSwish", "HardMish", "GELUTanh", "QuickGELU", "SwishMe", "MishMe",
     "HardSwishMe", "HardMishMe"
 }  # fmt: skip

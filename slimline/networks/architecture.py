@@ -101,6 +101,9 @@ class Backbone:
     """Pixels of the square images with which they were found: the network takes those."""
     beside: tuple[str, ...] = ()
     """Names of the other layers that read the image itself, as branches beside the stem do."""
+    classifying: tuple[str, ...] = ()
+    """Names of the parameters that classify, where they are not those of the head alone: some are
+    read behind the last layer, as those of a cosine head or a scale of the logits."""
 
     @property
     def stems(self) -> tuple[str, ...]:

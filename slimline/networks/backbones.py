@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slimline.errors import NetworkError
+from slimline.networks import users_code
 from slimline.networks.architecture import Backbone, PretrainedWeights
 from slimline.networks.registry import REGISTRY
 
@@ -88,6 +89,7 @@ def _looked_into(
         stages=parts.stages,
         trunk=parts.trunk,
         image_size=size,
+        classifying=discovery.classifying(network, parts.head, _NUM_CLASSES, size=size),
     )
 
 
@@ -143,8 +145,9 @@ def _own(name: str, entry: str) -> _Source:
     path = _file(name)
     try:
         build: Any = getattr(importlib.import_module(name.partition(":")[0]), entry)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise NetworkError(f"{path}: {entry} cannot be had: {error}") from error
+    except Exception as error:
+        reason = users_code.told(error)
+        raise NetworkError(f"{path}: {entry} cannot be had: {reason}") from error
     allowed = list(inspect.signature(build).parameters)
     if allowed[:2] != ["num_classes", "in_channels"]:
         raise NetworkError(
@@ -162,14 +165,19 @@ def _told(name: str, publish: Callable[..., nn.Module]) -> Callable[..., nn.Modu
     """Return a builder whose mistakes name the network."""
 
     def build(*sizes: int) -> nn.Module:
-        from torch import nn
+        from torch import jit, nn
 
         try:
             network = publish(*sizes)
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise NetworkError(f"{name}: cannot be built: {error}") from error
+        except Exception as error:
+            raise NetworkError(f"{name}: cannot be built: {users_code.told(error)}") from error
         if not isinstance(network, nn.Module):
             raise NetworkError(f"{name}: builds a {type(network).__name__}, no nn.Module")
+        if any(isinstance(each, jit.ScriptModule) for each in network.modules()):
+            raise NetworkError(
+                f"{name}: has parts that torch.jit made, which cannot be looked into; let it "
+                "return the module that was scripted or traced"
+            )
         return network
 
     return build

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError, NetworkError, PretrainedError
-from slimline.networks import backbones, pretrained, state, tracing
+from slimline.networks import backbones, pretrained, state, tracing, users_code
 from slimline.networks.architecture import Architecture, stride_and_kernel
 from slimline.networks.settings import ModelParams
 
@@ -120,7 +120,6 @@ def _checked(model: Classifier) -> Classifier:
 
 def _check_answers(model: Classifier) -> None:
     name, frame = model.architecture.backbone, model.preprocessing
-    wanted = (2, len(model.classes))
     # What training changes, as BatchNorm's statistics, stays as it is.
     try:
         network = copy.deepcopy(model.network)
@@ -129,22 +128,35 @@ def _check_answers(model: Classifier) -> None:
             f"{name}: cannot be copied, as it keeps weights that are computed of others "
             f"({str(error).partition('. ')[0]}); torch.nn.utils.remove_weight_norm takes that off"
         ) from None
-    for is_training, when in ((False, ""), (True, " while it is trained")):
+    for is_training, count, when in _ASKED:
         try:
             with torch.no_grad():
-                answer = network.train(is_training)(model.example)
-        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-            reason = str(error).partition("\n")[0]
+                answer = network.train(is_training)(model.example[:count])
+        except Exception as error:
             raise NetworkError(
                 f"{name}: does not take images of {frame.channels} x {frame.height} x "
-                f"{frame.width}{when} ({reason}); set data.image_size, or write stem_stride: keep "
-                "and stem_kernel: keep"
+                f"{frame.width}{when} ({users_code.told(error)}); set data.image_size, or write "
+                "stem_stride: keep and stem_kernel: keep"
             ) from error
+        wanted = (count, len(model.classes))
         if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
             shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise NetworkError(
-                f"{name}: answers two images{when} with {shape}, not with logits {wanted}"
+                f"{name}: answers {count} image{'s' if count > 1 else ''}{when} with {shape}, not "
+                f"with logits {wanted}: {_remedy(answer)}"
             )
+
+
+_ASKED = ((False, 2, ""), (False, 1, ""), (True, 2, " while it is trained"))
+"""Whether in training, how many images, and what is said of it."""
+
+
+def _remedy(answer: object) -> str:
+    if not isinstance(answer, Tensor):
+        return "let forward return the logits alone, while it is trained as well"
+    if answer.dim() == 1:
+        return "squeeze() takes the batch of one image away; write flatten(1) or squeeze(-1)"
+    return "let forward return a row of logits for each image"
 
 
 def _check_rebuilt(model: Classifier) -> None:

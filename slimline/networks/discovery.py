@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from slimline.errors import NetworkError
+from slimline.networks import users_code
 from slimline.networks.architecture import stride_and_kernel
 from slimline.networks.evaluation import evaluating
 
@@ -246,6 +247,53 @@ def readers(network: nn.Module, *, channels: int, size: int) -> list[str]:
     return list(found)
 
 
+def classifying(network: nn.Module, head: str, num_classes: int, *, size: int) -> tuple[str, ...]:
+    """Return the names of the parameters that classify, where some are read behind the last layer.
+
+    They are those to which a gradient leads back from the answer through no layer, and those of the
+    head, if it has an output for each class. Empty where the head alone answers.
+    """
+    behind = _read_behind(network, channels=3, size=size)
+    if _answers(network.get_submodule(head), num_classes):
+        own = [f"{head}.{name}" for name, _ in network.get_submodule(head).named_parameters()]
+        return (*own, *behind) if behind else ()
+    # Normalisation and attention of torch's own belong to what is before: a head is the user's.
+    return tuple(
+        name
+        for name in behind
+        if not type(network.get_submodule(name.rpartition(".")[0])).__module__.startswith("torch.")
+    )
+
+
+def _read_behind(network: nn.Module, *, channels: int, size: int) -> list[str]:
+    """Return the names of the parameters on which the answer depends otherwise than by a layer."""
+
+    def detached(_: object, __: object, returned: Tensor) -> Tensor:
+        return returned.detach()
+
+    layers = [each for each in network.modules() if isinstance(each, _LAYERS)]
+    weights = dict(network.named_parameters())
+    fixed = [each for each in weights.values() if not each.requires_grad]
+    hooks = [each.register_forward_hook(detached) for each in layers]
+    try:
+        network.requires_grad_(True)
+        with torch.enable_grad():
+            answer = _answer_to(network, torch.zeros(2, channels, size, size))
+            if not isinstance(answer, Tensor) or not answer.requires_grad:
+                return []
+            found: Sequence[Tensor | None] = torch.autograd.grad(
+                answer.sum(), list(weights.values()), allow_unused=True
+            )
+    except NetworkError:
+        return []
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for each in fixed:
+            each.requires_grad_(False)
+    return [name for name, each in zip(weights, found, strict=True) if each is not None]
+
+
 def decides(network: nn.Module, part: str, *, channels: int, size: int) -> bool:
     """Return whether the answer depends on what a part returns, as it does on its head.
 
@@ -275,11 +323,9 @@ def _answer_to(network: nn.Module, images: Tensor) -> object:
     try:
         with evaluating(network):
             return network(images)
-    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NetworkError(
-            f"does not run on images of {' x '.join(map(str, images.shape[1:]))}: {reason}"
-        ) from error
+    except Exception as error:
+        size = " x ".join(map(str, images.shape[1:]))
+        raise NetworkError(f"does not run on images of {size}: {users_code.told(error)}") from error
 
 
 def _trunk(

@@ -41,6 +41,9 @@ its largest weight."""
 _FLOAT = 1e-4
 """Share of what was added up. Sound files need less than a tenth of it (docs/experiments.md)."""
 
+_LAST_BIT = 2.0**-23
+"""Of the largest value that was added up: what any of them may be off by, however small."""
+
 _FLOAT_BEHIND_SOFTMAX = 10 * _FLOAT
 """The same in networks with attention: what rounding does to a logit of softmax is as large a share
 of its exponential, which is not followed to the next layer."""
@@ -248,7 +251,9 @@ class _Comparer(fx.Interpreter):
             self._sums.pop(first, None)
         else:
             # What an activation adds by itself, as hard-sigmoid its half, is in the value.
-            allowed = self._float * (self._sums.pop(n) + value.abs())
+            size = self._sums.pop(n) + value.abs()
+            # A layer may pick one value, near 0, of a difference of large ones, as LayerNorm is.
+            allowed = self._float * size + _LAST_BIT * size.amax()
             allowed = allowed if error is None else allowed + error
             self._note(number, (found - value).abs(), allowed)
         return found
@@ -291,14 +296,22 @@ class _Comparer(fx.Interpreter):
 
         One value, or one a channel, float32 [channels, 1, 1]; None where those bytes are a place.
         """
-        while read.target in places.MOVES and read not in self._numbers:
-            read = read.args[0]
-        is_compared = self._every_rounding or read in self._numbers
-        if is_compared or not places.is_fake_quant(self._graph, read):
+        steps = [] if self._every_rounding else list(self._steps_before(read))
+        if not steps:
             return None
-        fake_quant: Any = self.module.get_submodule(str(read.target))
-        turned: Tensor = _TURNED * fake_quant.scale * weight.abs().flatten(1).amax(1)
+        turned = _TURNED * max(steps) * weight.abs().flatten(1).amax(1)
         return turned if weight.dim() == 2 else turned.view(-1, *[1] * (weight.dim() - 2))
+
+    def _steps_before(self, read: fx.Node) -> Iterator[float]:
+        """Yield the steps of the roundings in front of a value that are no place, through moves."""
+        if read in self._numbers:
+            return
+        if places.is_fake_quant(self._graph, read):
+            fake_quant: Any = self.module.get_submodule(str(read.target))
+            yield float(fake_quant.scale)
+        elif read.target in places.MOVES:
+            for each in read.all_input_nodes:
+                yield from self._steps_before(each)
 
     def _of_bytes(self, n: fx.Node, unrounded: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
         """Return how far bytes lie from what was rounded to them, and how far they may."""

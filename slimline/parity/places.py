@@ -81,6 +81,8 @@ _OF_SIZES = {
 _ONNX_LAYERS = {"Conv", "Gemm"}
 _SEQUENCE_LAYER = "MatMul"
 """A linear layer on more than [images, features], in float; its bias is added behind."""
+_ONNX_BATCHNORM = "BatchNormalization"
+"""Part of a layer's weights, but where several layers share them."""
 _ONNX_ACTIVATIONS = ("Relu", "Clip", "HardSigmoid")
 _ONNX_MOVES = {
     "MaxPool", "Flatten", "Concat", "Split", "Transpose", "Reshape", "Squeeze", "Unsqueeze",
@@ -263,7 +265,7 @@ def _onnx_ends(graph: ir.Graph, own: list[fx.Node]) -> Iterator[_OnnxEnd]:
         value = node.outputs[0]
         if node.op_type == _SEQUENCE_LAYER and _has_bias(layer):
             value = _with_bias(value)
-        value = _follow(value, _ONNX_ACTIVATIONS)
+        value = _follow(_follow(value, (_ONNX_BATCHNORM,)), _ONNX_ACTIVATIONS)
         quantize = only_user(value, QUANTIZE)
         layers[quantize or value.producer()] = value
     seen, of_images = set(), _of_images(graph)

@@ -86,6 +86,36 @@ def choose(plan: Plan, chosen: PruneSettings, progress: Progress, tables: Prunin
     return _meet(plan, chooser, name, measure, wanted)
 
 
+def least(plan: Plan) -> Cost:
+    """Return what is left where all that a plan can cut is cut as far as it can be; it is then."""
+    for group in plan.groups:
+        group.width = group.floor
+    return plan.predict()
+
+
+def refuse_unreachable(plan: Plan, chosen: PruneSettings, before: Cost) -> None:
+    """Refuse a target that is out of reach whatever the weights; one of latency is not looked at.
+
+    The plan's widths are others afterwards.
+
+    Raises:
+        ParamsError: with all cut that can be cut, more is left.
+    """
+    name, share = chosen.target.given or ("latency", 1.0)
+    if name == "latency":
+        return
+    measure = NO_TABLES.measure(name)
+    reached = measure(least(plan)) / measure(before)
+    if reached > share * (1 + _TOLERANCE):
+        raise ParamsError(
+            [
+                f"params.yaml: prune.target.{name}: must be at least {reached:.3f} for this "
+                f"network, of which that is left where all is cut that can be cut (given {share}); "
+                "python -m slimline doctor names what stays whole"
+            ]
+        )
+
+
 def remove_share(group: Group, share: float) -> None:
     """Let the least important parts go that together hold at most `share` of the importance."""
     group.remove(_Curve(group).within_share(share))

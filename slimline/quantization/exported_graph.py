@@ -8,7 +8,7 @@ have in the network.
 import copy
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -197,8 +197,18 @@ def _say_batch_as_rest(graph: GraphModule) -> None:
 
 
 def _compute_weights(graph: GraphModule) -> None:
-    """Replace weights that are computed from others by parameters of their value, in place."""
+    """Replace weights that are computed from others by parameters of their value, in place.
+
+    Raises:
+        NetworkError: one is computed of the image.
+    """
     fixed = constants(graph.graph)
+    for node in graph.graph.nodes:
+        if node.target in WEIGHTED and not fixed.issuperset(tensor_inputs(node)[1:]):
+            raise NetworkError(
+                f"computes the weights of a layer of the image ({node}), as CondConv does: it "
+                "cannot be quantized"
+            )
     computed = {
         (node, source): _value(graph, source).detach()
         for node in graph.graph.nodes
@@ -265,8 +275,12 @@ def _fold_batchnorms(graph: GraphModule) -> None:
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
     floats = float_operators.float_nodes(graph.graph, ())
-    for node in [each for each in graph.graph.nodes if each.target is BATCHNORM]:
-        _replace(graph, node, is_float=node in floats or rank(node) != 4)
+    left = [each for each in graph.graph.nodes if each.target is BATCHNORM]
+    steps = {node: _of_batchnorm(graph, node) for node in left}
+    # One that is called several times is replaced by one step, which has one shape.
+    apart = {_path(node) for node in left if node in floats or rank(node) != 4}
+    for node in left:
+        _replace(graph, node, steps[node], is_float=_path(node) in apart)
 
 
 def _own_layer(batchnorm: Node) -> Node | None:
@@ -310,12 +324,16 @@ def _fold_into(graph: GraphModule, layer: Node, batchnorm: Node) -> None:
         _set(graph, bias_name, fused[1])
 
 
-def _replace(graph: GraphModule, batchnorm: Node, *, is_float: bool) -> None:
+_Normalisation: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, float]
+"""Factor, shift, mean, variance and epsilon."""
+
+
+def _replace(graph: GraphModule, batchnorm: Node, own: _Normalisation, *, is_float: bool) -> None:
     """Put an affine step in the place of a BatchNorm that no layer before it can take."""
-    gamma, beta, mean, variance, epsilon = _of_batchnorm(graph, batchnorm)
+    gamma, beta, mean, variance, epsilon = own
     factor = torch.rsqrt(variance + epsilon) * gamma
     shift = beta - mean * factor
-    path = str(tensor_inputs(batchnorm)[-1].target).rpartition(".")[0]
+    path = _path(batchnorm)
     image, channels = batchnorm.args[0], len(mean)
     form = (channels, *[1] * (rank(batchnorm) - 2)) if is_float else (channels, 1, 1, 1)
     with graph.graph.inserting_before(batchnorm):
@@ -359,8 +377,13 @@ def _is_other(node: Node, user: Node) -> bool:
     return user is not node
 
 
-def _of_batchnorm(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    """Return factor, shift, mean, variance and epsilon; without weights the factor is 1."""
+def _path(batchnorm: Node) -> str:
+    """Return the name of a BatchNorm's module."""
+    return str(tensor_inputs(batchnorm)[-1].target).rpartition(".")[0]
+
+
+def _of_batchnorm(graph: GraphModule, node: Node) -> _Normalisation:
+    """Return what a BatchNorm goes by; without weights the factor is 1."""
     gamma, beta, mean, variance = (_tensor(graph, _argument(node, place)) for place in range(1, 5))
     epsilon: Any = node.args[7]
     if mean is None or variance is None or node.args[5]:

@@ -209,6 +209,8 @@ def freeze(network: nn.Module, backbone: str, unfreeze: Unfreeze) -> None:
         network.requires_grad_(False)
         for part in _last_parts(entry, unfreeze):
             network.get_submodule(part).requires_grad_(True)
+        for name in entry.classifying:
+            network.get_parameter(name).requires_grad = True
         return
     first = entry.head if unfreeze in {0, "all"} else f"{entry.stages[-int(unfreeze)]}."
     is_trained = unfreeze == "all"
@@ -218,7 +220,12 @@ def freeze(network: nn.Module, backbone: str, unfreeze: Unfreeze) -> None:
 
 
 def _last_parts(entry: Backbone, unfreeze: int) -> list[str]:
-    """Return the head and all parts from the first unfrozen stage on."""
+    """Return the head and all parts from the first unfrozen stage on.
+
+    Without any, and where parameters are known to classify, there is none.
+    """
+    if unfreeze == 0 and entry.classifying:
+        return []
     head = entry.head.removesuffix(".")
     first = entry.trunk.index(entry.stages[-unfreeze]) if unfreeze else len(entry.trunk)
     return [*entry.trunk[first:], head]

@@ -24,7 +24,7 @@ class Calls(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         gate = torch.sigmoid(self.module(images))
-        return functional.gelu(functional.relu(images)) * gate
+        return functional.gelu(functional.relu(images)) * gate + torch.tanh(images)
 
 
 def test_activations_of_torch_and_timm_are_exchanged_and_gates_are_none() -> None:
@@ -34,6 +34,12 @@ def test_activations_of_torch_and_timm_are_exchanged_and_gates_are_none() -> Non
     found = activations.exchange(network, "relu6")
     assert found == {"GELU": 2, "Swish": 1, "PReLU": 2, "ELU": 1}
     assert [type(each) for each in network] == [nn.ReLU6] * 6 + [nn.Sigmoid, nn.Hardsigmoid]
+
+
+def test_rarer_activations_are_exchanged_or_named() -> None:
+    network = nn.Sequential(nn.Tanh(), nn.Softsign(), nn.Threshold(0.1, 0), nn.Softshrink())
+    assert sum(activations.exchange(network, "relu").values()) == 4
+    assert {type(each) for each in network} == {nn.ReLU}
 
 
 def test_one_module_in_many_places_is_exchanged_in_each_and_not_made_in_place() -> None:
@@ -55,9 +61,9 @@ def test_a_block_in_many_places_counts_once() -> None:
 def test_what_forward_calls_itself_is_named() -> None:
     network = Calls()
     activations.exchange(network, "relu")
-    assert activations.called(network, EXAMPLE, "relu") == ["gelu"]
+    assert activations.called(network, EXAMPLE, "relu") == ["gelu", "tanh"]
     activations.exchange(network, "relu6")
-    assert activations.called(network, EXAMPLE, "relu6") == ["relu", "gelu"]
+    assert activations.called(network, EXAMPLE, "relu6") == ["relu", "gelu", "tanh"]
 
 
 def test_model_json_says_what_was_exchanged(tmp_path: Path) -> None:

@@ -249,6 +249,7 @@ def test_what_a_layer_keeps_besides_its_weight_is_there_when_it_is_rebuilt(
 
 @pytest.mark.usefixtures("own")
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script. is (deprecated|not supported):Warning")
 @pytest.mark.parametrize(
     ("body", "answer", "told"),
     [
@@ -256,7 +257,13 @@ def test_what_a_layer_keeps_besides_its_weight_is_there_when_it_is_rebuilt(
          r"cannot be built again from its tensors.*weight_norm"),
         ("nn.utils.weight_norm(nn.Conv2d(8, 8, 1))", "self.fc(found)", "remove_weight_norm"),
         ("nn.Conv2d(8, 8, 1)", "(self.fc(found), found) if self.training else self.fc(found)",
-         "answers two images while it is trained with tuple"),
+         "answers 2 images while it is trained with tuple, .* return the logits alone"),
+        ("nn.Conv2d(8, 8, 1)", "self.fc(found).squeeze()",
+         r"answers 1 image with \[10\], not with logits \(1, 10\): .* squeeze\(-1\)"),
+        ("nn.Conv2d(8, 8, 1)", "self.fc({1: found}[len(images)])",
+         r"does not run on images of 3 x \d+ x \d+: KeyError: 2 \(own/mine\.py, line \d+\)"),
+        ("self.nothing", "self.fc(found)", r"cannot be built: AttributeError: .*own/mine\.py"),
+        ("torch.jit.script(nn.Conv2d(8, 8, 1))", "self.fc(found)", r"parts that torch\.jit made"),
         ("nn.Conv2d(8, 8, 1)", "self.fc(found) + self.shift",
          "answers otherwise when it is built again"),
         ("nn.Conv2d(8, 8, 1)", "nn.functional.pad(self.lazy(found), (0, 0))", "lazy layers"),

@@ -72,6 +72,35 @@ def build(num_classes, in_channels):
     return Mine(num_classes, in_channels)
 """
 
+PARAMETER = """
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Mine(nn.Module):
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(()))
+        self.prototypes = nn.Parameter(torch.randn(num_classes, 16))
+        self.body = nn.Sequential(
+            nn.Conv2d(in_channels, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
+        )
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, images):
+        found = self.body(images).mean((2, 3))
+        return {answer}
+
+
+def build(num_classes, in_channels):
+    return Mine(num_classes, in_channels)
+"""
+
+COSINE = "self.temperature * functional.linear(found, functional.normalize(self.prototypes))"
+
 FOLDED = """
 from torch import nn
 
@@ -123,6 +152,28 @@ def test_what_is_not_said_is_found(mine: Path) -> None:
     entry = backbones.find(NAME)
     assert (entry.stem, entry.head) == ("features.0", "other.")
     assert entry.stages == ("features.3", "features.6", "head")
+
+
+@pytest.mark.parametrize(
+    ("answer", "classifying"),
+    [
+        (COSINE, {"temperature", "prototypes"}),
+        ("found @ self.prototypes.T", {"prototypes"}),
+        ("self.fc(found) * self.temperature", {"temperature", "fc.weight", "fc.bias"}),
+        ("self.fc(found)", {"fc.weight", "fc.bias"}),
+    ],
+)
+def test_what_is_read_behind_the_last_layer_is_trained_with_the_head(
+    answer: str, classifying: set[str], mine: Path, split: Split
+) -> None:
+    mine.write_text(PARAMETER.replace("{answer}", answer))
+    model = classifier.build(settings(), split, Path())
+    for unfreeze in (0, 1):
+        backbone_swap.freeze(model.network, NAME, unfreeze)
+        weights = model.network.named_parameters()
+        found = {name for name, each in weights if each.requires_grad}
+        assert found >= classifying
+        assert (found == classifying) == (unfreeze == 0)
 
 
 def test_a_second_head_that_is_called_last_is_none_unless_it_is_said(mine: Path) -> None:

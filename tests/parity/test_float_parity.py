@@ -179,6 +179,57 @@ def test_an_approximate_function_may_be_added_at_every_place(tmp_path: Path) -> 
     float_parity.check(model, split, path, num_threads=1)
 
 
+class Shared(nn.Module):
+    """A layer that stands in two places, each with a BatchNorm of its own behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.deep = nn.Conv2d(1, 8, 3, stride=2), nn.Conv2d(8, 8, 3)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(8), nn.BatchNorm2d(8)])
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norms[0](self.deep(self.stem(images))).relu()
+        return self.head(self.norms[1](self.deep(x)).mean((2, 3)))
+
+
+class Picked(nn.Module):
+    """Its second layer picks single values of a LayerNorm, some of them all but 0, as ConViT's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm = nn.Conv2d(1, 32, 7, stride=7), nn.LayerNorm(32)
+        self.pick, self.head = nn.Linear(32, 32, bias=False), nn.Linear(32, 10)
+        self.pick.weight.data = torch.eye(32)
+        self.stem.bias.data = 30 * torch.randn(32)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = self.norm(self.stem(images).flatten(2).transpose(1, 2))
+        return self.head(self.pick(rows).mean(1))
+
+
+@pytest.mark.parametrize(("kind", "layer"), [(Shared, "deep"), (Picked, "pick")])
+def test_what_is_rounded_otherwise_is_no_fault(
+    kind: type[nn.Module], layer: str, tmp_path: Path
+) -> None:
+    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
+    architecture = Architecture("any", 10, 1, 2, 3)
+    model = Classifier(kind(), architecture, split.classes, split.preprocessing)
+    with torch.no_grad():  # statistics of its own, if it has any
+        for _ in range(3):
+            model.network(torch.from_numpy(split.preprocessing.normalise(split.images[:])))
+    model.network.eval()
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(model.network, model.example, path)
+    float_parity.check(model, split, path, num_threads=1)
+    with torch.no_grad():
+        model.network.get_parameter(f"{layer}.weight").mul_(1.01)
+    with pytest.raises(ParityError, match=f"they part at layer {layer}, "):
+        float_parity.check(model, split, path, num_threads=1)
+
+
 class Reordered(nn.Module):
     """BatchNorm behind its layer and behind the activation, as people write both."""
 

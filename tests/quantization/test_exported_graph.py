@@ -73,6 +73,19 @@ class Twice(nn.Module):
         return self.norm(self.conv(self.conv(images)))
 
 
+class Shared(nn.Module):
+    """A layer that is called twice with its BatchNorm, on maps of two sizes, as one of FPN."""
+
+    def __init__(self, *, norms: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(4) for _ in range(norms)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.norms[0](self.conv(images)).relu()
+        return self.norms[-1](self.conv(functional.max_pool2d(first, 2)))
+
+
 class InPlace(nn.Module):
     """Changes in place what is read again, as blocks that begin with their activation do."""
 
@@ -109,6 +122,8 @@ NETWORKS: dict[str, nn.Module] = {
     "behind a linear layer": nn.Sequential(nn.Flatten(), nn.Linear(256, 6), nn.BatchNorm1d(6)),
     "of sequences": OfSequences(),
     "of a layer called twice": Twice(),
+    "of a layer called twice with it": Shared(norms=1),
+    "of a layer called twice with another": Shared(norms=2),
     "in place": InPlace(),
     "of a mask": OfMask(),
     "same padding": nn.Sequential(nn.Conv2d(4, 6, (4, 3), padding="same"), nn.BatchNorm2d(6)),

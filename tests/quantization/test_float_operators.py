@@ -13,11 +13,30 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torchao.quantization.pt2e import disable_fake_quant, enable_fake_quant
 
+from slimline.errors import NetworkError
 from slimline.quantization import float_operators, qat
 from slimline.targets.onnxruntime import exporter, onnx_file, runtime
 
 IMAGES = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 NAMES = ["stem", "one", "two", "squeeze", "excite", "head"]
+
+
+class Conditional(nn.Module):
+    """Weights that are mixed for each image, as in CondConv."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts, self.head = nn.Parameter(torch.randn(2, 4, 4, 1, 1)), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        shares = images.mean((0, 1, 2, 3)).sigmoid()
+        mixed = functional.conv2d(images, self.experts[0] * shares + self.experts[1])
+        return self.head(mixed.mean((2, 3)))
+
+
+def test_weights_that_are_computed_of_the_image_are_refused() -> None:
+    with pytest.raises(NetworkError, match="computes the weights of a layer of the image"):
+        qat.prepare(Conditional().eval(), IMAGES, weight_bits=8)
 
 
 class Network(nn.Module):

@@ -139,6 +139,18 @@ def test_an_operator_that_onnx_lacks_is_told_before_training(
         check(**as_backbone(section))
 
 
+def test_a_target_that_no_width_reaches_is_told_before_training(
+    check: Check, own: Callable[[str], None]
+) -> None:
+    own("features")
+    swap = as_backbone("backbone_swap") | {"prune__channel_multiple": 1}
+    assert check(**swap, prune__target__macs=0.5)
+    with pytest.raises(ParamsError, match=r"prune\.target\.macs: must be at least 0\.1"):
+        check(**swap, prune__target__macs=0.05)
+    with pytest.raises(ParamsError, match=r"prune\.target\.macs: must be at least 1\.0"):
+        check(prune__channel_multiple=8, prune__target__macs=0.5)
+
+
 @pytest.mark.parametrize("target", ["executorch", "litert"])
 def test_an_operator_that_a_target_lacks_is_told_before_training(
     target: str, check: Check, own: Callable[[str], None]

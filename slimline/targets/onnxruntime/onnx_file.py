@@ -3,7 +3,7 @@
 import math
 import re
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from slimline.targets.onnxruntime import profile, runtime
 from slimline.targets.onnxruntime.profile import Kernel
 
 _TRANSPOSED = "ConvTranspose"
-_FLOAT_OPS = {"Conv", _TRANSPOSED, "Gemm", "MatMul"}
+_EINSUM = "Einsum"
+_FLOAT_OPS = {"Conv", _TRANSPOSED, "Gemm", "MatMul", _EINSUM}
 _INT8_OPS = {
     "QLinearConv",
     "QGemm",
@@ -92,6 +93,8 @@ class _Graph:
         inputs = inferred.graph.input
         self._shapes = {each.name: _shape_of_one_image(each) for each in [*inputs, *values]}
         ends = {name for node in self._layers() for name in (node.input[0], node.output[0])}
+        ends |= {name for node in self._layers() if node.op_type == _EINSUM for name in node.input}
+        ends -= set(self._constants)
         ends |= {node.input[0] for node in self._nodes if node.op_type in _RECURRENT}
         if not all(all(self._shapes.get(name, [0])) for name in ends):
             self._shapes |= _shapes_as_run(model, sorted(ends - {each.name for each in inputs}))
@@ -104,6 +107,17 @@ class _Graph:
         of_name = {self._weight_name(node): node for node in self._weighted()}
         for node in of_name.values():
             yield self._weight(node)
+
+    def _einsum_macs(self, node: onnx.NodeProto) -> int:
+        """Return one multiplication for each value of all indices, those that are summed too."""
+        (equation,) = (each.s.decode() for each in node.attribute if each.name == "equation")
+        sizes: dict[str, int] = {}
+        for term, name in zip(equation.partition("->")[0].split(","), node.input, strict=True):
+            constant = self._constants.get(name)
+            shape = self._shapes[name] if constant is None else list(constant.dims)
+            for index, size in _indexed(term, shape):
+                sizes[index] = max(size, sizes.get(index, 1))
+        return math.prod(sizes.values())
 
     def weight_entries(self) -> dict[str, int]:
         """Return the entries of each weight that may be int8, by the name of its node."""
@@ -157,7 +171,7 @@ class _Graph:
 
     def _layers(self) -> Iterator[onnx.NodeProto]:
         for node in self._nodes:
-            if node.op_type in _FLOAT_OPS | _INT8_OPS:
+            if node.op_type in _FLOAT_OPS | _INT8_OPS and len(node.input) > 1:
                 yield node
 
     def _weighted(self) -> Iterator[onnx.NodeProto]:
@@ -190,6 +204,8 @@ class _Graph:
 
     def _macs_of(self, node: onnx.NodeProto) -> int:
         output = self._shapes[node.output[0]]
+        if node.op_type == _EINSUM:
+            return self._einsum_macs(node)
         if self._weight_name(node) is None:
             return math.prod(output) * self._shapes[node.input[0]][-1]
         weight: tuple[int, ...] = self._weight(node).shape
@@ -198,6 +214,17 @@ class _Graph:
         if "Conv" in node.op_type:
             return math.prod(output) * math.prod(weight[1:])
         return math.prod(output[:-1]) * math.prod(weight)
+
+
+_ELLIPSIS = "..."
+
+
+def _indexed(term: str, shape: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """Yield the indices of a term of an equation with their sizes, from the last to the first."""
+    before, dots, behind = term.replace(" ", "").partition(_ELLIPSIS)
+    more = len(shape) - len(before + behind) if dots else 0
+    names = [*before, *(f"{_ELLIPSIS}{place}" for place in range(more, 0, -1)), *behind]
+    return zip(reversed(names), reversed(shape), strict=True)
 
 
 def _shape_of_one_image(value: onnx.ValueInfoProto) -> list[int]:

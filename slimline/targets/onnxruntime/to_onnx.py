@@ -17,10 +17,12 @@ from unittest import mock
 import numpy as np
 import onnx
 import torch
+import torch.ao.quantization.fx._decomposed  # the exporter looks once which operators there are
 from onnx import numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 from torch.nn import functional
 from torch.onnx import OnnxExporterError
 from torch.utils import checkpoint
@@ -45,10 +47,17 @@ IR_VERSION = releases.oldest_ir_version(OPSET)
 """The exporter writes a newer one, which ONNX Runtime reads from 1.18 on, this one from 1.14 on."""
 
 
-_FIXES_BATCH = (
-    "it holds for as many as it is tried with; say their number as x.size(0), not as len(x) or a "
-    "number, or -1 in a view"
-)
+_REASONS = {
+    "your code specialized it to be a constant": (
+        "it holds for as many as it is tried with; say their number as x.size(0), not as len(x) or "
+        "a number, or -1 in a view"
+    ),
+    "data-dependent expression": (
+        "what it does depends on the values of an image, as an `if` or a loop on a tensor does; "
+        "torch.where chooses for each value, and a fixed rule for all images"
+    ),
+}
+"""By what torch says of it."""
 
 _TINY = 1e-6
 """Below this all answers are alike."""
@@ -79,11 +88,9 @@ def program(network: nn.Module, example: Tensor) -> ExportedProgram:
                 network, (example,), dynamic_shapes=({0: batch},), strict=False
             )
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        is_fixed = "your code specialized it to be a constant" in str(error)
-        reason = _FIXES_BATCH if is_fixed else _first_line(error)
         raise NetworkError(
-            f"{type(network).__name__}: its forward cannot be followed for any number of images: "
-            f"{reason}"
+            f"{_name(network)}: its forward cannot be followed for any number of images: "
+            f"{_reason(error)}"
         ) from error
 
 
@@ -142,7 +149,7 @@ def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
         _simplify_shapes(model.graph)
         refused = _refused_batch(model, example)
         if refused:
-            raise NetworkError(f"{type(network).__name__}: the exported file {refused}")
+            raise NetworkError(f"{_name(network)}: the exported file {refused}")
     return model
 
 
@@ -171,7 +178,7 @@ def _export(network: nn.Module, given: Tensor | ExportedProgram) -> onnx.ModelPr
             )
     except OnnxExporterError as error:
         raise NetworkError(
-            f"{type(network).__name__}: has no ONNX form: {_first_line(_first_cause(error))}"
+            f"{_name(network)}: has no ONNX form: {_reason(_first_cause(error))}"
         ) from error
     assert found is not None
     model: onnx.ModelProto = found.model_proto
@@ -192,8 +199,11 @@ def _refused_batch(model: onnx.ModelProto, example: Tensor) -> str:
         alone = np.concatenate([runtime.run(session, each[np.newaxis]) for each in images])
     except (RuntimeException, InvalidArgument, Fail) as error:
         return f"does not take any number of images: {_first_line(error)}"
-    if len(together) != count:
-        return f"gives {len(together)} answers to {count} images"
+    if together.shape != alone.shape:
+        return (
+            f"answers {count} images at once with {list(together.shape)}, and one by one with "
+            f"{list(alone.shape)}"
+        )
     if not np.isfinite(together).all():
         return "answers with NaN or infinity: look for such values among its weights"
     # Rounding may turn a bit; images that were mixed up differ as much as images do.
@@ -259,8 +269,19 @@ def _reshape(graph: onnx.GraphProto, node: onnx.NodeProto, others: list[int]) ->
     node.input[1] = opened.name
 
 
+def _name(network: nn.Module) -> str:
+    """Return what a network is called; one that is a graph of operators has lost its name."""
+    return "the network" if isinstance(network, GraphModule) else type(network).__name__
+
+
 def _first_cause(error: BaseException) -> BaseException:
     return error if error.__cause__ is None else _first_cause(error.__cause__)
+
+
+def _reason(error: BaseException) -> str:
+    told = str(error)
+    known = (reason for said, reason in _REASONS.items() if said in told)
+    return next(known, _first_line(error))
 
 
 def _first_line(error: BaseException) -> str:
@@ -302,18 +323,29 @@ def clean(model: onnx.ModelProto) -> None:
     _drop_unused_opsets(model)
 
 
+_LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
+
+
 @contextlib.contextmanager
 def quiet_exporter() -> Iterator[None]:
     """Silence what the exporter says of its own insides, which no user can act upon."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in _LOGGERS}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
+    unread = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(unread),
+        contextlib.redirect_stderr(unread),
+    ):
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|onnxscript\..*")
-        yield
-    logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, level in levels.items():
+                logger.setLevel(level)
 
 
 def _share_equal_initializers(graph: onnx.GraphProto) -> None:

@@ -55,6 +55,25 @@ def test_products_of_computed_matrices_are_counted(tmp_path: Path) -> None:
     assert onnx_file.product_share(path) == pytest.approx(100 * products / found.macs)
 
 
+class ByIndices(Attention):
+    """The same products, said by their indices."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        places = self.stem(images).flatten(2)
+        shares = torch.einsum("bci,bcj->bij", places, places).softmax(-1)
+        return self.head(torch.einsum("...ci,...ij->...cj", places, shares).mean(2))
+
+
+def test_products_of_indices_are_counted_as_those_of_matrices(tmp_path: Path) -> None:
+    paths = []
+    for kind in (Attention, ByIndices):
+        paths.append(tmp_path / f"{kind.__name__}.onnx")
+        to_onnx.write_onnx(kind().eval(), torch.zeros(2, 2, 8, 8), paths[-1])
+    one, other = (onnx_file.inspect(path) for path in paths)
+    assert (one.macs, one.weights) == (other.macs, other.weights)
+    assert onnx_file.product_share(paths[0]) == onnx_file.product_share(paths[1])
+
+
 class Rare(nn.Module):
     """A convolution over sequences, one that is turned round, and one that is called twice."""
 

@@ -1,5 +1,6 @@
 """Float .onnx files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,43 @@ def test_a_network_that_answers_nan_is_refused_for_that(value: float) -> None:
         network[1].weight.fill_(value)
     with pytest.raises(NetworkError, match="answers with NaN or infinity"):
         to_onnx.to_onnx(network, torch.zeros(2, 1, 2, 2))
+
+
+class Branching(torch.nn.Module):
+    """Chooses by the values of its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = torch.nn.Linear(4, 2), torch.nn.Linear(4, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        rows = images.flatten(1)
+        return self.one(rows) if rows.mean() > 0 else self.other(rows)
+
+
+@pytest.mark.parametrize("follow", [to_onnx.to_onnx, to_onnx.program])
+def test_a_choice_by_values_is_refused_in_a_sentence(
+    follow: Callable[..., object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(NetworkError, match=r"Branching: .* depends on the values of an image"):
+        follow(Branching().eval(), torch.zeros(2, 1, 2, 2))
+    assert not any(capfd.readouterr())
+
+
+class Squeezed(torch.nn.Module):
+    """Drops the batch of a single image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(4, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images.flatten(1)).squeeze()
+
+
+def test_a_batch_that_is_squeezed_away_is_refused_in_a_sentence() -> None:
+    with pytest.raises(NetworkError, match=r"at once with .*, and one by one with "):
+        to_onnx.to_onnx(Squeezed().eval(), torch.zeros(2, 1, 2, 2))
 
 
 class Attention(torch.nn.Module):
