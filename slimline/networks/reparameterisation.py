@@ -22,6 +22,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from slimline.errors import NetworkError
 from slimline.networks import plain_transformers
+from slimline.networks.evaluation import evaluating
 
 if TYPE_CHECKING:
     from slimline.networks.classifier import Classifier
@@ -71,7 +72,16 @@ def merge(network: nn.Module) -> list[str]:
     Weights that a layer computes from others become plain ones, and it counts as a block, as does
     an encoder or attention of torch's own classes.
     """
-    written = plain_transformers.write(network)
+    is_training = network.training
+    with evaluating(network):  # some refuse to merge what is trained
+        written = plain_transformers.write(network)
+        found = [*written, *_merge_blocks(network)]
+    for name in found:
+        network.get_submodule(name).train(is_training)
+    return found
+
+
+def _merge_blocks(network: nn.Module) -> list[str]:
     found = _with_plain_weights(network)
     for name, module in list(network.named_modules()):
         is_inside = any(name.startswith(f"{each}.") for each in found)
@@ -91,7 +101,7 @@ def merge(network: nn.Module) -> list[str]:
         if name in found:  # Much published code detaches what it has just merged.
             network.get_submodule(name).requires_grad_(is_trained)
             _tell_channels(network.get_submodule(name))
-    return [*written, *found]
+    return found
 
 
 def _with_plain_weights(network: nn.Module) -> list[str]:

@@ -133,6 +133,20 @@ def test_what_was_trained_is_trained_when_it_is_merged(is_trained: bool) -> None
     assert [each.requires_grad for each in network[1].parameters()] == [is_trained] * 2
 
 
+class Evaluated(Detached):
+    """As timm's EfficientViM: merges nothing that is being trained."""
+
+    def switch_to_deploy(self) -> None:
+        assert not self.training
+        super().switch_to_deploy()
+
+
+def test_what_is_trained_is_merged_as_it_will_be_used() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), Evaluated()).train()
+    assert reparameterisation.merge(network) == ["1"]
+    assert all(each.training for each in network.modules())
+
+
 class Fuses(nn.Module):
     """Parts that are called as what merges branches, and merge none."""
 
