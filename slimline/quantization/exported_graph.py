@@ -219,12 +219,19 @@ def _compute_weights(graph: GraphModule) -> None:
     for (node, source), value in computed.items():
         name = _first_attribute(source)
         alike = {use for use, each in computed.items() if torch.equal(each, value)}
-        is_free = alike.issuperset(_uses(graph, name, fixed))
+        is_free = alike.issuperset(_uses(graph, name, fixed)) and _has_shape(graph, name, value)
         with graph.graph.inserting_before(node):
             fresh = _new_parameter(graph, name if is_free else f"{name}_computed", value)
         fresh.meta = dict(source.meta)
         node.replace_input_with(source, fresh)
     graph.graph.eliminate_dead_code()  # a BatchNorm that standardised weights is none to fold
+
+
+def _has_shape(graph: GraphModule, name: str, value: Tensor) -> bool:
+    """Return whether a value may have an attribute's name: by its shape a network is rebuilt."""
+    path, _, own = name.rpartition(".")
+    kept: Tensor = getattr(graph.get_submodule(path), own)
+    return kept.shape == value.shape
 
 
 def _uses(graph: GraphModule, name: str, fixed: Collection[Node]) -> Iterator[tuple[Node, Node]]:

@@ -86,6 +86,26 @@ class Shared(nn.Module):
         return self.norms[-1](self.conv(functional.max_pool2d(first, 2)))
 
 
+class JoinedBias(nn.Module):
+    """A layer whose bias is joined of others, as that of queries, keys and values in BEiT."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(12, 256))
+        self.one, self.other = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        bias = torch.cat([self.one, self.other])
+        return functional.linear(images.flatten(1), self.weight, bias)
+
+
+def test_what_is_computed_has_the_name_of_what_has_its_shape() -> None:
+    weights = exported_graph.folded(JoinedBias().eval(), EXAMPLE).state_dict()
+    assert {name: each.numel() for name, each in weights.items() if "one" in name} == {
+        "one_computed": 12
+    }
+
+
 class InPlace(nn.Module):
     """Changes in place what is read again, as blocks that begin with their activation do."""
 
@@ -124,6 +144,7 @@ NETWORKS: dict[str, nn.Module] = {
     "of a layer called twice": Twice(),
     "of a layer called twice with it": Shared(norms=1),
     "of a layer called twice with another": Shared(norms=2),
+    "of a joined bias": JoinedBias(),
     "in place": InPlace(),
     "of a mask": OfMask(),
     "same padding": nn.Sequential(nn.Conv2d(4, 6, (4, 3), padding="same"), nn.BatchNorm2d(6)),
