@@ -33,6 +33,10 @@ _UNTRACEABLE = (
 """What a `forward` that looks at values or shapes may fail with when it is given none."""
 
 
+WRITTEN, DECIDES = "written", "decides"
+"""Marks in `fx.Node.meta`: the value that a node has for an example is now a number of the code's,
+as one that it gives to `math.sqrt`; or it is what the code took one of two ways by."""
+
 _Parts = frozenset[type[nn.Module] | nn.Module | str]
 """Modules of a kind, single ones, or those of a name."""
 
@@ -100,6 +104,7 @@ class _Value(fx.Proxy):
 
     def _known(self) -> Any:
         tracer: Any = self.tracer
+        self.node.meta[WRITTEN] = True
         return tracer.known(self.node)
 
 
@@ -124,6 +129,7 @@ class _DecidingTracer(_Tracer):
         return _Value(node, self)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
+        obj.node.meta[DECIDES] = True
         return bool(self.known(obj.node))
 
     def known(self, node: fx.Node) -> Any:

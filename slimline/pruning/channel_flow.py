@@ -27,7 +27,9 @@ from slimline.pruning import followed_operators as operators
 from slimline.pruning.attention_heads import AttentionHeads, AttentionModules
 from slimline.pruning.channel_modules import ChannelModules
 from slimline.pruning.channel_numbers import ChannelNumbers, Family
-from slimline.pruning.function_rules import FunctionRules, leaves
+from slimline.pruning.channel_sizes import ChannelSizes
+from slimline.pruning.function_rules import FunctionRules, leaves, mixes_channels
+from slimline.pruning.opaque import OPAQUE, Constant, OfHeads, Opaque
 from slimline.pruning.split_widths import SplitWidth
 
 if TYPE_CHECKING:
@@ -98,6 +100,8 @@ class Flow:
     """Splits into widths that an attribute of their module decides, by the name of their node."""
     paths: Mapping[str, Sequence[int]]
     """How many maps of the same channels a sum or a softmax goes over, by the name of its node."""
+    decisions: Mapping[str, bool]
+    """What the code decides by how many channels there are, by the name of the node."""
 
     passed: Mapping[str, Tensor]
     """The numbers that any other node returns, by its name."""
@@ -185,27 +189,6 @@ def _of_timm(network: nn.Module) -> frozenset[str]:
     )
 
 
-class _Opaque:
-    """What cannot be followed."""
-
-
-class _Constant(_Opaque):
-    """A weight of the network that no layer has, or what is made of such, or of nothing."""
-
-    def __init__(self, is_scalar: bool) -> None:
-        self.is_scalar = is_scalar
-
-
-class _OfHeads(_Opaque):
-    """What attention answers besides, as its weights: whoever reads it needs all heads."""
-
-    def __init__(self, numbers: Tensor) -> None:
-        self.numbers = numbers
-
-
-_OPAQUE = _Opaque()
-
-
 def _is_in_order(before: Tensor, after: Any) -> bool:
     """Do all channels still stand in one dimension, one after another, as they did?"""
     is_whole = isinstance(after, Tensor) and max(after.shape, default=1) == after.numel()
@@ -213,7 +196,7 @@ def _is_in_order(before: Tensor, after: Any) -> bool:
 
 
 def _is_of_attention(value: Any) -> bool:
-    return isinstance(value, tuple) and any(isinstance(each, _OfHeads) for each in value)
+    return isinstance(value, tuple) and any(isinstance(each, OfHeads) for each in value)
 
 
 class _ChannelFlow(fx.Interpreter):
@@ -233,6 +216,7 @@ class _ChannelFlow(fx.Interpreter):
         self._numbers = ChannelNumbers()
         splits = split_widths.find(network, graph) if like is None else like.splits
         self._rules = FunctionRules(self._numbers, splits, None if like is None else like.paths)
+        self._sizes = ChannelSizes(self._numbers, None if like is None else like.decisions)
         self._passed: dict[str, Tensor] = {}
         self._lost: dict[str, Tensor] = {}
         self._moved: set[int] = set()
@@ -251,6 +235,7 @@ class _ChannelFlow(fx.Interpreter):
     def result(self) -> Flow:
         """Return what was found, when the graph has been run."""
         self._pin_parted_groups()
+        decisions = self._sizes.decisions()
         roots = self._numbers.roots()
         ports = {
             name: Ports(port.layer, roots[port.inputs], roots[port.outputs])
@@ -267,6 +252,7 @@ class _ChannelFlow(fx.Interpreter):
             self._repeats,
             self._rules.splits,
             self._rules.paths,
+            decisions,
             {name: roots[numbers] for name, numbers in self._passed.items()},
             None,
             self._modules,
@@ -290,6 +276,7 @@ class _ChannelFlow(fx.Interpreter):
         result = super().run_node(n)
         if isinstance(result, Tensor) and n.target not in operators.MOVES | operators.CATS:
             self._passed[n.name] = result.flatten()
+        self._sizes.note(n, result, self.env)
         return result
 
     def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -301,7 +288,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         found = super().get_attr(target, args, kwargs)
-        return _Constant(found.numel() == 1) if isinstance(found, Tensor) else found
+        return Constant(found.numel() == 1) if isinstance(found, Tensor) else found
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
         answer = super().output(target, args, kwargs)
@@ -316,7 +303,7 @@ class _ChannelFlow(fx.Interpreter):
         if target in self._attentions:
             self._pin_all(each for each in leaves((args, kwargs)) if each is not channels)
             return self._call_attention(target, self._attentions[target], channels)
-        if isinstance(channels, Tensor) and not isinstance(channels, _Opaque):
+        if isinstance(channels, Tensor) and not isinstance(channels, Opaque):
             if isinstance(module, nn.Flatten):
                 flat = channels.flatten(module.start_dim, module.end_dim)
                 self._note_places(channels, flat)
@@ -324,7 +311,7 @@ class _ChannelFlow(fx.Interpreter):
             if isinstance(module, Normalisation | nn.PReLU):
                 return self._call_channelwise(target, module, channels)
             if isinstance(module, operators.CHANNELWISE_MODULES):
-                return channels
+                return self._lose(channels) if mixes_channels(module, channels) else channels
             if isinstance(module, nn.GroupNorm) and self._keeps_groups_apart(
                 target, module, channels
             ):
@@ -350,7 +337,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def _call_channelwise(
         self, name: str, layer: Normalisation | nn.PReLU, channels: Tensor
-    ) -> Tensor | _Opaque:
+    ) -> Tensor | Opaque:
         width = layer.num_parameters if isinstance(layer, nn.PReLU) else layer.num_features
         if self._like is None and width > 1 and not self._is_even(channels, width):
             return self._lose(channels)
@@ -362,7 +349,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def _call_module_of_others(
         self, name: str, module: nn.Module, channels: Tensor
-    ) -> Tensor | _Opaque:
+    ) -> Tensor | Opaque:
         if self._was_lost() or (self._like is None and not self._modules[name].takes(channels)):
             return self._lose(channels)
         self._note(name, module, channels.flatten(), channels.flatten())
@@ -406,7 +393,7 @@ class _ChannelFlow(fx.Interpreter):
         answer = _returned(reader, outputs, given)
         if not attention.num_answers:
             return answer
-        return (answer, *[_OfHeads(heads)] * (attention.num_answers - 1))
+        return (answer, *[OfHeads(heads)] * (attention.num_answers - 1))
 
     def _read(
         self, name: str, layer: nn.Conv2d | nn.Linear, channels: Any
@@ -416,8 +403,8 @@ class _ChannelFlow(fx.Interpreter):
         if self._like is None and not self._can_read(layer, channels, width):
             self._lose(channels)
         if self._was_lost() or self._node in self._opaque:
-            channels = _OPAQUE
-        if isinstance(channels, _Opaque):
+            channels = OPAQUE
+        if isinstance(channels, Opaque):
             self._lost[name] = self._numbers.pin(self._numbers.new(width))
             channels = self._lost[name].view(1, -1, 1, 1)
             if isinstance(layer, nn.Linear):
@@ -427,7 +414,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def _can_read(self, layer: nn.Conv2d | nn.Linear, channels: Any, width: int) -> bool:
         """Return whether what a layer reads are channels, each once or equally often."""
-        if isinstance(channels, _Opaque):
+        if isinstance(channels, Opaque):
             return True
         place = -1 if isinstance(layer, nn.Linear) else -3
         is_in_place = channels.dim() >= -place and channels.shape[place] == channels.numel()
@@ -496,13 +483,13 @@ class _ChannelFlow(fx.Interpreter):
                 return self._lose(given)
         if target in operators.MIXES and isinstance(args[0], Tensor) and not self._is_lost(given):
             return self._numbers.pin(args[0])
-        constants = [each for each in given if isinstance(each, _Constant)]
+        constants = [each for each in given if isinstance(each, Constant)]
         if constants and not tensors and not self._is_lost(given):
-            return _Constant(all(each.is_scalar for each in constants))
-        if any(isinstance(each, _Opaque) for each in given) or self._was_lost():
+            return Constant(all(each.is_scalar for each in constants))
+        if any(isinstance(each, Opaque) for each in given) or self._was_lost():
             return self._lose(given)
         if target in operators.CHANNELWISE and len(tensors) == 1:
-            return tensors[0]
+            return self._lose(given) if mixes_channels(target, tensors[0]) else tensors[0]
         if tensors and target not in operators.FOLLOWED:
             return self._lose(given)
         own = self._rules.of(target, self._node) if tensors else None
@@ -514,7 +501,7 @@ class _ChannelFlow(fx.Interpreter):
             return self._lose(given)
         if not tensors:
             is_made_here = isinstance(result, Tensor)
-            return _Constant(result.numel() == 1) if is_made_here else result  # else sizes
+            return Constant(result.numel() == 1) if is_made_here else result  # else sizes
         if isinstance(result, Tensor):
             self._note_places(tensors[0], result)
         if target in operators.STACKS:
@@ -534,28 +521,28 @@ class _ChannelFlow(fx.Interpreter):
 
     def _is_lost(self, given: Sequence[Any]) -> bool:
         return self._was_lost() or any(
-            isinstance(each, _Opaque) and not isinstance(each, _Constant) for each in given
+            isinstance(each, Opaque) and not isinstance(each, Constant) for each in given
         )
 
     def _was_lost(self) -> bool:
         """Whether this node could not be followed in the wider network."""
         return self._like is not None and self._node in self._like.opaque
 
-    def _lose(self, given: Any) -> _Opaque:
+    def _lose(self, given: Any) -> Opaque:
         """Return what cannot be followed; what it is made of stays as it is."""
         self._opaque.add(self._node)
         self._pin_all(leaves(given))
-        return _OPAQUE
+        return OPAQUE
 
     def _pin_all(self, given: Iterable[Any]) -> None:
         """Let all keep their widths that made these, or whose heads these are of."""
         for each in given:
-            if isinstance(each, Tensor | _OfHeads):
+            if isinstance(each, Tensor | OfHeads):
                 self._numbers.pin(each if isinstance(each, Tensor) else each.numbers)
 
     def _join_all(self, tensors: Sequence[Tensor], given: Sequence[Any]) -> Any:
         """Declare channels the same that are added or multiplied."""
-        constants = [each for each in given if isinstance(each, _Constant)]
+        constants = [each for each in given if isinstance(each, Constant)]
         if any(not each.is_scalar for each in constants):
             for each in tensors:
                 self._numbers.pin(each)

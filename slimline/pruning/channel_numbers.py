@@ -66,6 +66,19 @@ class ChannelNumbers:
         self._pinned += [self._maker_of[number] for number in numbers.flatten().tolist()]
         return numbers
 
+    def are_tied(self, numbers: Tensor) -> bool:
+        """Return whether the layers that made these numbers keep the ratio of their widths."""
+        return len(self._roots_of_makers(numbers)) == 1
+
+    def are_pinned(self, numbers: Tensor) -> bool:
+        """Return whether all layers that made these numbers stay as wide as they are."""
+        pinned = {self._makers.root(maker) for maker in self._pinned}
+        return self._roots_of_makers(numbers) <= pinned
+
+    def _roots_of_makers(self, numbers: Tensor) -> set[int]:
+        makers = {self._maker_of[number] for number in numbers.flatten().tolist()}
+        return {self._makers.root(maker) for maker in makers}
+
     def tie(self, numbers: Iterable[int]) -> None:
         """Declare that the layers which made these numbers keep equal widths."""
         makers = list(dict.fromkeys(self._maker_of[number] for number in numbers))

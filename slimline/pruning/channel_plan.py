@@ -10,7 +10,7 @@ on, as in ShuffleNetV2, can be removed.
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import lcm
 
@@ -76,9 +76,11 @@ class ChannelPlan:
     def _without_rigid(self, groups: Sequence[Group]) -> Sequence[Group]:
         """Return the groups whose widths the network's own code lets change.
 
-        A `view` with a width written into it does not.
+        A `view` with a width written into it does not, nor what is decided by a single width.
         """
-        return groups if self._bends(groups) else [each for each in groups if self._fits(each)]
+        if self._bends(groups) and not self._flow.decisions:
+            return groups
+        return [each for each in groups if self._fits(each)]
 
     def _fits(self, group: Group) -> bool:
         """Return whether a group's width can change in steps of a few, and set the smallest."""
@@ -92,15 +94,22 @@ class ChannelPlan:
         return False
 
     def _bends(self, groups: Sequence[Group]) -> bool:
-        """Return whether the network still fits together with these groups at half their width."""
+        """Return whether the network still fits together with these groups made narrower.
+
+        Half of each, or one step; where code decides by a width, nearly all of it as well.
+        """
+        trials: list[Callable[[Group], None]] = [
+            lambda group: group.remove(group.full_width / 2),
+            lambda group: group.step(-1),
+        ]
+        if self._flow.decisions:
+            trials.append(lambda group: group.remove(group.full_width))
         try:
-            for group in groups:
-                group.remove(group.full_width / 2)
-            self._narrow_flow(groups)
-            for group in groups:
-                group.width = group.full_width
-                group.step(-1)
-            self._narrow_flow(groups)
+            for narrow in trials:
+                for group in groups:
+                    group.width = group.full_width
+                    narrow(group)
+                self._narrow_flow(groups)
         except (RuntimeError, ValueError, IndexError, TypeError):
             return False
         finally:

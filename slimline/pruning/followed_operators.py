@@ -103,11 +103,13 @@ KEEPS_PLACES: Operators = frozenset(
     }
 )
 """Channels stay where they are, or become a size."""
+SHAPING = MOVES | EXPANDS | KEEPS_PLACES
+"""What is told sizes, and computes nothing with them."""
 FOLLOWED = REDUCTIONS | SOFTMAXES | STACKS | CATS | MOVES | PADS | EXPANDS | GLUS | KEEPS_PLACES
 """What numbers can be sent through."""
 MIXES: Operators = frozenset({functional.layer_norm, functional.group_norm})
 """Each channel stays in its place, and is made of all: none may go."""
-CHANNELWISE: Operators = frozenset(
+ELEMENTWISE: Operators = frozenset(
     {
         torch.relu,
         torch.sigmoid,
@@ -134,11 +136,6 @@ CHANNELWISE: Operators = frozenset(
         functional.celu,
         functional.dropout,
         functional.dropout2d,
-        functional.adaptive_avg_pool2d,
-        functional.adaptive_max_pool2d,
-        functional.avg_pool2d,
-        functional.max_pool2d,
-        functional.interpolate,
         stochastic_depth,
         "relu",
         "relu_",
@@ -155,7 +152,33 @@ CHANNELWISE: Operators = frozenset(
         "float",
     }
 )
+"""Each element by itself."""
+POOLS: Operators = frozenset(
+    {
+        functional.adaptive_avg_pool2d,
+        functional.adaptive_max_pool2d,
+        functional.avg_pool2d,
+        functional.max_pool2d,
+    }
+)
+"""Over the last two dimensions."""
+RESIZES: Operators = frozenset({functional.interpolate})
+"""Over all dimensions from the third on."""
+CHANNELWISE = ELEMENTWISE | POOLS | RESIZES
 """What leaves a channel is made of that channel alone."""
+POOL_MODULES = (
+    pooling.AdaptiveAvgPool2d,
+    pooling.AdaptiveMaxPool2d,
+    pooling.AvgPool2d,
+    pooling.MaxPool2d,
+    pooling.LPPool2d,
+    nn.ZeroPad2d,
+    nn.ReflectionPad2d,
+    nn.ReplicationPad2d,
+)
+"""As `POOLS`; padding is of the same dimensions."""
+RESIZE_MODULES = (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d)
+"""As `RESIZES`."""
 CHANNELWISE_MODULES = (
     nn.Identity,
     StochasticDepth,
@@ -178,15 +201,6 @@ CHANNELWISE_MODULES = (
     dropout.Dropout,
     dropout.Dropout2d,
     dropout.AlphaDropout,
-    pooling.AdaptiveAvgPool2d,
-    pooling.AdaptiveMaxPool2d,
-    pooling.AvgPool2d,
-    pooling.MaxPool2d,
-    pooling.LPPool2d,
-    nn.Upsample,
-    nn.UpsamplingNearest2d,
-    nn.UpsamplingBilinear2d,
-    nn.ZeroPad2d,
-    nn.ReflectionPad2d,
-    nn.ReplicationPad2d,
+    *POOL_MODULES,
+    *RESIZE_MODULES,
 )

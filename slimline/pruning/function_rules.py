@@ -109,6 +109,14 @@ class FunctionRules:
         return torch.split(values, list(found.parts), dim)
 
 
+def mixes_channels(target: Any, channels: Tensor) -> bool:
+    """Return whether a function or module goes over dimensions of which channels stand in one."""
+    is_pool = target in operators.POOLS or isinstance(target, operators.POOL_MODULES)
+    is_resize = target in operators.RESIZES or isinstance(target, operators.RESIZE_MODULES)
+    places = channels.shape[-2:] if is_pool else channels.shape[2:] if is_resize else ()
+    return prod(places) > 1
+
+
 def _pad(values: Tensor, pad: Sequence[Any], mode: str = "constant", value: Any = None) -> Tensor:
     """Return the numbers; raise IndexError where a channel of zeros becomes another.
 
@@ -117,7 +125,7 @@ def _pad(values: Tensor, pad: Sequence[Any], mode: str = "constant", value: Any 
     if mode == "constant" and value not in (None, 0, -inf):
         raise IndexError(f"places are padded with {value}")
     for place in range(len(pad) // 2):
-        is_of_channels = values.shape[-1 - place] == values.numel() > 1
+        is_of_channels = values.shape[-1 - place] > 1
         if is_of_channels and any(size != 0 for size in pad[2 * place : 2 * place + 2]):
             raise IndexError(f"channels are padded by {tuple(pad)}")
     return values
