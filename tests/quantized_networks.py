@@ -103,11 +103,41 @@ class Transformer(nn.Module):
 class SharedKeys(Transformer):
     """Heads share their keys and values, as in multi-query attention."""
 
+    def __init__(self, mask: Tensor | None = None, *, is_causal: bool = False) -> None:
+        super().__init__(mask)
+        self.is_causal = is_causal
+        nn.init.normal_(self.qkv.weight)  # so that attention has an effect
+
     def attend(self, rows: Tensor) -> Tensor:
         queries, keys, values, _ = self.qkv(rows).split([8, 4, 4, 8], -1)
         return functional.scaled_dot_product_attention(
-            queries.unflatten(-1, (2, 4)).transpose(1, 2), keys.unsqueeze(1), values.unsqueeze(1)
+            queries.unflatten(-1, (2, 4)).transpose(1, 2),
+            keys.unsqueeze(1),
+            values.unsqueeze(1),
+            attn_mask=self.mask,
+            is_causal=self.is_causal,
         )
+
+
+class ConvolutionalAttention(nn.Module):
+    """Queries, keys and values of convolutions, whose values int8 rounds, and an answer."""
+
+    def __init__(self, *, num_shared: int = 1) -> None:
+        super().__init__()
+        self.stem, self.queries = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.keys, self.values = (nn.Conv2d(8, 8 // num_shared, 1) for _ in range(2))
+        self.out, self.answer = nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.stem(images))
+        parts = (
+            layer(maps).flatten(2).unflatten(1, (-1, 4)).transpose(2, 3)
+            for layer in (self.queries, self.keys, self.values)
+        )
+        mixed = functional.scaled_dot_product_attention(*parts)
+        maps = maps + self.out(mixed.transpose(2, 3).reshape(maps.shape))
+        answer: Tensor = self.answer(maps.mean((2, 3)))
+        return answer
 
 
 class Bessel(nn.Module):

@@ -48,12 +48,24 @@ def apply(network: fx.GraphModule, rewrites: Sequence[Rewrite]) -> None:
 
     (`meta["val"]`.)
     """
+    _describe_rounded(network.graph)
     for applies, change in rewrites:
         for node in list(network.graph.nodes):
             if applies(node):
                 change(node, network)
     network.graph.eliminate_dead_code()
     network.recompile()
+
+
+def _describe_rounded(graph: fx.Graph) -> None:
+    """Say of what a conversion rounds anew what is known of the values that it rounds."""
+    for node in graph.nodes:
+        if not is_call(node, QUANTIZE, DEQUANTIZE) or "val" in node.meta:
+            continue
+        values = args(node)[0].meta.get("val")
+        if values is not None:
+            dtype = args(node)[5] if node.target is QUANTIZE else torch.float32
+            node.meta["val"] = values.to(dtype)
 
 
 def is_gate(node: fx.Node) -> bool:

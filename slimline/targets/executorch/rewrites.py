@@ -6,18 +6,17 @@ networks have fit none, and would leave the delegate for ExecuTorch's own slow k
     answer      a linear layer in int8 whose output is used in float, as logits are, and most of a
                 transformer: XNNPACK has one that rounds its input itself, row by row, to finer
                 steps than those of the range
-    attention   spelled out: ExecuTorch's own form of it also minds rows of which all is masked, by
-                eight operators that XNNPACK does not take
     mean        over height and width that drops both at once, where XNNPACK keeps them
+    attention   spelled out: `slimline.targets.attention`
     the rest    gates, splits, layers used in float, biases: `slimline.targets.quantized_graph`
 """
 
 import operator
-from typing import Any
 
 import torch
 from torch import fx
 
+from slimline.targets import attention
 from slimline.targets.quantized_graph import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -36,7 +35,6 @@ from slimline.targets.quantized_graph import (
     make_float,
     make_room,
     put,
-    sizes,
     slice_parts,
 )
 
@@ -85,43 +83,6 @@ def _channel_by_channel(dequantize: fx.Node, network: fx.GraphModule) -> fx.Node
     return dequantize.graph.call_function(DEQUANTIZE_CHANNELS, (stored, kept, zeros, 0, *limits))
 
 
-def _is_attention(node: fx.Node) -> bool:
-    """Is it attention of maps of heads, to whose products floats are added, if anything is?"""
-    if node.target is not _aten.scaled_dot_product_attention.default:
-        return False
-    known = len(args(node)) <= 4 and set(node.kwargs) <= {"attn_mask", "scale"}
-    given = [each.meta["val"] for each in node.all_input_nodes]
-    # Heads may share their keys and values, which are spread over all then.
-    is_spread = len({tuple(sizes(each)[:2]) for each in args(node)[:3]}) > 1
-    is_plain = all(each.dim() == 4 and each.is_floating_point() for each in given)
-    return known and is_plain and not is_spread
-
-
-def _spell_out(attention: fx.Node, network: fx.GraphModule) -> None:
-    """Multiply, softmax, multiply: a matrix an image, or window, and head."""
-    graph, call = attention.graph, attention.graph.call_function
-    query, key, value, *rest = args(attention)
-    scale: Any = attention.kwargs.get("scale") or query.meta["val"].shape[-1] ** -0.5
-    (mask,) = rest or [attention.kwargs.get("attn_mask")]
-    with graph.inserting_before(attention):
-        factor = constant(network, torch.tensor([scale]), f"{attention.name}_scale")
-        heads, rows, columns = *sizes(query)[1:3], sizes(key)[2]
-        query, key, value = (
-            call(_aten.reshape.default, (each, [-1, *sizes(each)[2:]]))
-            for each in (query, key, value)
-        )
-        query = call(_aten.mul.Tensor, (query, factor))
-        shares = call(_aten.bmm.default, (query, call(_aten.transpose.int, (key, 1, 2))))
-        if mask is not None:
-            shares = call(_aten.reshape.default, (shares, [-1, heads, rows, columns]))
-            shares = call(_aten.add.Tensor, (shares, mask))
-            shares = call(_aten.reshape.default, (shares, [-1, rows, columns]))
-        shares = call(_aten.softmax.int, (shares, -1))
-        mixed = call(_aten.bmm.default, (shares, value))
-        found = call(_aten.reshape.default, (mixed, sizes(attention)))
-    put(found, attention)
-
-
 def _is_dropping_mean(node: fx.Node) -> bool:
     if node.target is not _aten.mean.dim or len(args(node)) > 2:
         return False
@@ -157,7 +118,7 @@ _REWRITES: list[Rewrite] = [
     (_answers_in_floats, _round_by_row),
     (is_gate, fold_gate),
     (is_split, slice_parts),
-    (_is_attention, _spell_out),
+    (attention.can_be_spelled_out, attention.spell_out),
     (_is_dropping_mean, _keep_and_drop),
     (_is_used_in_float, make_float),
     (adds_bias, make_room),

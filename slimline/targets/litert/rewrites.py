@@ -7,6 +7,7 @@ It is handed patterns: an operator between dequantize and quantize. What fits no
     gate      as for all targets, and without clipping where rounding clips
     swish     a hard-swish whose output has far finer steps than its input, which LiteRT's kernel
               refuses, as where all inputs are below -3: spelled out, and computed in float
+    attention spelled out, or its shared keys and values repeated: `slimline.targets.attention`
     the rest  splits, layers used in float, biases: `slimline.targets.quantized_graph`
 """
 
@@ -18,6 +19,7 @@ import torch
 from torch import fx
 from torch.fx.graph import CodeGen
 
+from slimline.targets import attention
 from slimline.targets.quantized_graph import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -141,6 +143,8 @@ _REWRITES: list[Rewrite] = [
     (is_gate, fold_gate),
     (_is_clipped_again, _leave_clipping),
     (is_split, slice_parts),
+    (attention.can_be_spelled_out, attention.spell_out),
+    (attention.shares_keys, attention.repeat_keys),
     (_is_refused_swish, _spell_out),
     (has_float_output, make_float),
     (adds_bias, make_room),

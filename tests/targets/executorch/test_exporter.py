@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from quantized_networks import Bessel, Transformer, converted
+from quantized_networks import Bessel, ConvolutionalAttention, SharedKeys, Transformer, converted
 from torch import Tensor, nn
 
 from slimline.errors import TargetError
@@ -49,6 +49,20 @@ def test_a_transformer_is_int8(tmp_path: Path) -> None:
         expected = network(images).numpy()
     loaded = runtime.load(tmp_path / runtime.FILE, num_threads=1)
     found = runtime.run(loaded, images.numpy())
+    assert np.abs(expected - found).max() < 0.02 * np.ptp(expected)
+
+
+@pytest.mark.parametrize(
+    "network", [ConvolutionalAttention(), ConvolutionalAttention(num_shared=2), SharedKeys()]
+)
+def test_attention_is_left_to_xnnpack(tmp_path: Path, network: nn.Module) -> None:
+    quantized, images = converted(network)
+    about = exporter.write(quantized, images, tmp_path / runtime.FILE)
+    left = {each["operator"] for each in about["not_delegated"]}
+    assert left <= {"native_layer_norm", "mean", "unsqueeze_copy"}
+    with torch.no_grad():
+        expected = quantized(images).numpy()
+    found = runtime.run(runtime.load(tmp_path / runtime.FILE, num_threads=1), images.numpy())
     assert np.abs(expected - found).max() < 0.02 * np.ptp(expected)
 
 

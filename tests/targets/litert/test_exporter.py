@@ -6,7 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from quantized_networks import Bessel, Blocks, Dead, Swish, converted, with_fine_steps
+from quantized_networks import (
+    Bessel,
+    Blocks,
+    ConvolutionalAttention,
+    Dead,
+    SharedKeys,
+    Swish,
+    Transformer,
+    converted,
+    with_fine_steps,
+)
 from torch import nn
 
 from slimline.errors import ParityError, TargetError
@@ -36,6 +46,33 @@ def test_a_file_answers_as_the_network(tmp_path: Path, network: Callable[[], nn.
     content = path.read_bytes()
     exporter.write(quantized, images, path)
     assert path.read_bytes() == content
+
+
+_FLOATS = torch.arange(32.0).reshape(1, 2, 4, 4) / 8
+
+
+@pytest.mark.parametrize("optimised", [True, False])
+@pytest.mark.parametrize(
+    "network",
+    [
+        SharedKeys(),
+        SharedKeys(_FLOATS),
+        SharedKeys(_FLOATS > 1),
+        SharedKeys(is_causal=True),
+        Transformer(_FLOATS > 1),
+        ConvolutionalAttention(num_shared=2),
+    ],
+)
+def test_attention_answers_as_the_network(
+    tmp_path: Path, network: nn.Module, optimised: bool
+) -> None:
+    quantized, images = converted(network)
+    path = tmp_path / runtime.FILE
+    assert exporter.write(quantized, images, path)["float_layers"] == []
+    with torch.no_grad():
+        expected = quantized(images).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1, optimised=optimised), images.numpy())
+    assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
 
 
 def test_logits_in_bytes_are_what_they_stand_for(tmp_path: Path) -> None:
