@@ -13,6 +13,7 @@ from torchao.quantization.pt2e import FakeQuantize
 
 from slimline.quantization.calibrators import CALIBRATORS, NUM_BINS, Calibrator, Histogram
 from slimline.quantization.observers import KNEE, OnlySwishObserver
+from slimline.quantization.operators import constants
 
 _MANY_FLAT = 0.1
 """Share of calibration images that may show nothing before that is told."""
@@ -56,7 +57,7 @@ def of_images(batches: Iterable[Tensor]) -> list[str]:
 
 
 def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], None]) -> list[str]:
-    """Give each activation the range that a calibrator chooses; ranges of weights stay.
+    """Give each activation the range that a calibrator chooses; ranges of constants stay.
 
     Returns what to say of values that a range for all channels does no good, a sentence each.
 
@@ -64,11 +65,11 @@ def set_ranges(network: nn.Module, calibrator: Calibrator, run: Callable[[], Non
     for the counts between them, where these decide. Fake-quant is expected to be off, so that the
     values are float.
     """
-    names = _names(network)
+    names, of_constants = _names(network), _of_constants(network)
     watched = [
         _Watched(each, names.get(name, name))
         for name, each in network.named_modules()
-        if _is_of_activation(each)
+        if _is_of_activation(each) and name not in of_constants
     ]
     passes = (_Watched.widen,) if calibrator == "minmax" else (_Watched.widen, _Watched.count)
     for observe in passes:
@@ -114,6 +115,16 @@ def _names(network: nn.Module) -> dict[str, str]:
             own = modules[-1] if modules and modules[-1] else given.name
             found[str(node.target)] = "the input" if given.op == "placeholder" else own
     return found
+
+
+def _of_constants(network: nn.Module) -> set[str]:
+    """Return the names of fake-quants that are given weights alone, as a layer scale's."""
+    if not isinstance(network, fx.GraphModule):
+        return set()
+    known = constants(network.graph)
+    calls = [node for node in network.graph.nodes if node.op == "call_module"]
+    of_images = {str(node.target) for node in calls if node not in known}
+    return {str(node.target) for node in calls} - of_images
 
 
 def _times_the_middle(of_channels: Tensor) -> float:

@@ -20,10 +20,14 @@ def prepared(*, outlier: float) -> nn.Module:
     return graph
 
 
+def is_range(module: nn.Module) -> bool:
+    """Return whether it rounds to one range for all channels."""
+    return isinstance(module, FakeQuantize) and module.qscheme == torch.per_tensor_affine
+
+
 def first(graph: nn.Module) -> FakeQuantize:
     """Return the fake-quant of the input."""
-    quantized = (each for each in graph.modules() if isinstance(each, FakeQuantize))
-    return next(each for each in quantized if each.qscheme == torch.per_tensor_affine)
+    return next(each for each in graph.modules() if is_range(each))
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
@@ -133,3 +137,25 @@ def test_halves_that_share_a_range_have_channels_of_their_own() -> None:
 
     graph = qat.prepare(Halves().eval(), IMAGES[:2], weight_bits=7)
     assert calibration.set_ranges(graph, "minmax", lambda: graph(IMAGES)) == []
+
+
+def test_weights_that_are_no_layers_are_not_told_of() -> None:
+    class Scaled(nn.Module):
+        """A layer scale, as untrained ones are."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 1)
+            self.scale = nn.Parameter(torch.full((8, 1, 1), 1e-3))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            maps = self.one(images)
+            return maps + self.scale * self.two(maps)
+
+    graph = qat.prepare(Scaled().eval(), IMAGES[:2], weight_bits=7)
+    graph(IMAGES)
+    scales = {name: each.scale.clone() for name, each in graph.named_modules() if is_range(each)}
+    assert calibration.set_ranges(graph, "minmax", lambda: graph(IMAGES)) == []
+    assert any(each.item() == pytest.approx(1e-3 / 255, rel=0.01) for each in scales.values())
+    for name, scale in scales.items():
+        assert torch.equal(graph.get_submodule(name).scale, scale)
