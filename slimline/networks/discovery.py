@@ -272,11 +272,13 @@ def _read_behind(network: nn.Module, *, channels: int, size: int) -> list[str]:
         return returned.detach()
 
     layers = [each for each in network.modules() if isinstance(each, _LAYERS)]
-    weights = dict(network.named_parameters())
+    named = network.named_parameters()
+    weights = {name: each for name, each in named if each.is_floating_point()}
     fixed = [each for each in weights.values() if not each.requires_grad]
     hooks = [each.register_forward_hook(detached) for each in layers]
     try:
-        network.requires_grad_(True)
+        for each in weights.values():
+            each.requires_grad_(True)
         with torch.enable_grad():
             answer = _answer_to(network, torch.zeros(2, channels, size, size))
             if not isinstance(answer, Tensor) or not answer.requires_grad:

@@ -82,6 +82,7 @@ class Mine(nn.Module):
     def __init__(self, num_classes, in_channels):
         super().__init__()
         self.temperature = nn.Parameter(torch.ones(()))
+        self.order = nn.Parameter(torch.arange(3), requires_grad=False)
         self.prototypes = nn.Parameter(torch.randn(num_classes, 16))
         self.body = nn.Sequential(
             nn.Conv2d(in_channels, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(),
