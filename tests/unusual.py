@@ -235,7 +235,48 @@ class GatedGroups(_Base):
         return nn.functional.glu(self.of_groups(x), 1)
 
 
+class Activated(_Base):
+    """Activations that few networks have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts = nn.Sequential(
+            nn.Softsign(), nn.Softshrink(0.1), nn.Hardshrink(0.1), nn.Tanhshrink(),
+            nn.Threshold(0.01, 0.0), nn.RReLU(),
+        )  # fmt: skip
+
+    def joined(self, x: Tensor) -> Tensor:
+        return functional.softsign(functional.hardshrink(self.acts(x * 20), 0.01))
+
+
+class Instances(_Base):
+    """Each channel of each image is normalised by itself, with and without weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.InstanceNorm2d(32, affine=True), nn.Conv2d(32, 24, 1))
+        self.two = nn.Sequential(nn.InstanceNorm2d(24), nn.ReLU(), nn.Conv2d(24, 32, 1))
+        self.last = nn.InstanceNorm2d(32, affine=True, track_running_stats=True)
+
+    def joined(self, x: Tensor) -> Tensor:
+        return self.last(self.two(self.one(x)))
+
+
+class InstancesOfRows(_Base):
+    """Channels are normalised together, since they were moved to another place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(16)
+
+    def joined(self, x: Tensor) -> Tensor:
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 KINDS = [
+    Activated,
+    Instances,
+    InstancesOfRows,
     GatedGroups,
     Scaled,
     Pooled,

@@ -35,11 +35,11 @@ from slimline.pruning.split_widths import SplitWidth
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-PrunableLayer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU | nn.GroupNorm
-"""What has weights that may be cut."""
+Normalisation = nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d
+"""What normalises each channel by itself, and may have statistics."""
 
-Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
-"""What has statistics as well."""
+PrunableLayer = nn.Conv2d | nn.Linear | nn.PReLU | nn.GroupNorm | Normalisation
+"""What has weights that may be cut."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,11 @@ def _is_in_order(before: Tensor, after: Any) -> bool:
     return is_whole and torch.equal(before.flatten(), after.flatten())
 
 
+def _is_of_maps(channels: Tensor) -> bool:
+    """Do all channels stand where a convolution has its own?"""
+    return channels.dim() > 2 and channels.shape[-3] == channels.numel()
+
+
 def _is_of_attention(value: Any) -> bool:
     return isinstance(value, tuple) and any(isinstance(each, OfHeads) for each in value)
 
@@ -340,6 +345,8 @@ class _ChannelFlow(fx.Interpreter):
     ) -> Tensor | Opaque:
         width = layer.num_parameters if isinstance(layer, nn.PReLU) else layer.num_features
         if self._like is None and width > 1 and not self._is_even(channels, width):
+            return self._lose(channels)
+        if isinstance(layer, nn.InstanceNorm2d) and not _is_of_maps(channels):
             return self._lose(channels)
         numbers = channels.flatten()
         if width > 1:

@@ -220,7 +220,10 @@ def _num_heads(attention: AttentionHeads, name: str, ports: Mapping[str, Ports])
 
 
 def _counts(flow: Flow) -> SplitWidths:
-    """Return the numbers of heads and groups of modules that lose some, as `split_widths` does."""
+    """Return the numbers of heads, groups and channels that modules know, of those that lose some.
+
+    They are told as `split_widths` tells its own: shapes of weights do not say them.
+    """
     found: dict[str, dict[str, int | list[int]]] = {}
     for name, attention in flow.attentions.items():
         count = _num_heads(attention, name, flow.ports)
@@ -232,6 +235,8 @@ def _counts(flow: Flow) -> SplitWidths:
         if isinstance(norm, nn.GroupNorm) and width < norm.num_channels:
             groups = width // channel_flow.group_size(norm)
             found[name] = {"num_groups": groups, "num_channels": width}
+        if isinstance(norm, nn.InstanceNorm2d) and width < norm.num_features:
+            found[name] = {"num_features": width}
     return found
 
 

@@ -312,6 +312,9 @@ def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:
         (unusual.Masked, []),
         (unusual.Positioned, ["stem"]),
         (unusual.Asking, []),
+        (unusual.Activated, []),
+        (unusual.Instances, []),
+        (unusual.InstancesOfRows, ["stem"]),
     ],
 )
 def test_what_the_code_between_layers_does_is_followed(
@@ -389,6 +392,18 @@ def test_groups_that_are_normalised_together_go_whole() -> None:
     assert (network.norm.num_groups, network.norm.num_channels) == (5, 20)
     assert (network.other.num_groups, network.other.num_channels) == (3, 18)
     assert plan.split_widths["other"] == {"num_groups": 3, "num_channels": 18}
+
+
+def test_channels_that_are_normalised_by_themselves_go_one_by_one() -> None:
+    network = made(unusual.Instances)
+    plan = cuts.plan(network, EXAMPLE, multiple=1)
+    assert [group.layers for group in plan.groups] == [["stem"], ["one.1"], ["two.2"], ["out"]]
+    for group in plan.groups:
+        group.width = 10
+    plan.apply()
+    assert [network.one[0].num_features, network.two[0].num_features] == [10, 10]
+    assert len(network.last.running_var) == len(network.last.weight) == 10
+    assert plan.split_widths["two.0"] == {"num_features": 10}
 
 
 def test_one_group_of_all_channels_keeps_them() -> None:
