@@ -67,11 +67,14 @@ class ChannelPlan:
 
     @property
     def whole(self) -> Sequence[str]:
-        """Names of the layers that keep their width, the last one apart, in order."""
+        """Names of the layers that keep their width, the last one apart, in order.
+
+        Among them is what multiplies by weights and is no such layer.
+        """
         free = {name for group in self.groups for name in group.layers}
         free |= self._flow.ports.keys() - self._flow.made.keys()  # as wide as what they read
-        called = dict.fromkeys(each.name for each in self._cost.layers)
-        return [name for name in called if name not in free][:-1]
+        whole = [name for name in self._cost.names if name not in free][:-1]
+        return [name for name in whole if name not in self._cost.trifles]
 
     def _without_rigid(self, groups: Sequence[Group]) -> Sequence[Group]:
         """Return the groups whose widths the network's own code lets change.
@@ -148,6 +151,7 @@ class ChannelPlan:
                 _narrowed(layer, ports[layer.name]) if layer.name in ports else layer
                 for layer in self._cost.layers
             ],
+            fixed=self._cost.fixed,
         )
 
     @torch.no_grad()

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from slimline.networks.evaluation import evaluating
+from slimline.pruning import fixed_work
+
+_LEAST = 0.001
+"""Of all multiply-accumulates."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,44 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
+class FixedCost:
+    """Work with a weight that is no layer's, as `F.conv2d(x, self.kernel)`: it stays as it is."""
+
+    name: str
+    """Of the weight, or of the module that has it."""
+    macs: int
+    """Multiply-accumulates for one image."""
+    after: int
+    """How many layers an image meets before it."""
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a network costs for one image."""
 
     params: int
     layers: Sequence[LayerCost]
     """In the order in which an image meets them."""
+    fixed: Sequence[FixedCost] = ()
+    """In that order as well."""
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of convolutions and linear layers."""
-        return sum(layer.macs for layer in self.layers)
+        """Multiply-accumulates of convolutions, linear layers, and all else that has weights."""
+        return sum(layer.macs for layer in self.layers) + sum(work.macs for work in self.fixed)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the layers and of what is fixed, in order, each once."""
+        found = [layer.name for layer in self.layers]
+        for each in reversed(self.fixed):
+            found.insert(each.after, each.name)
+        return list(dict.fromkeys(found))
+
+    @property
+    def trifles(self) -> frozenset[str]:
+        """Names of fixed work that is too little to be told of."""
+        return frozenset(each.name for each in self.fixed if each.macs < _LEAST * self.macs)
 
     @property
     def macs_m(self) -> float:
@@ -72,6 +103,7 @@ class Cost:
 def count(network: nn.Module, example: Tensor) -> Cost:
     """Return the cost of a network for one image of the size of `example`."""
     found: list[LayerCost] = []
+    fixed: list[FixedCost] = []
 
     def note(name: str, layer: nn.Conv2d | nn.Linear, output: Tensor) -> None:
         own = LayerCost(
@@ -85,15 +117,19 @@ def count(network: nn.Module, example: Tensor) -> Cost:
         )
         found.append(own)
 
+    def note_fixed(name: str, macs: int) -> None:
+        fixed.append(FixedCost(name, macs, after=len(found)))
+
     hooks = [
         layer.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
     try:
-        with evaluating(network):
-            network.cpu()(example[:1])
+        network.cpu()
+        with evaluating(network), fixed_work.noting(network, note_fixed):
+            network(example[:1])
     finally:
         for hook in hooks:
             hook.remove()
-    return Cost(sum(weight.numel() for weight in network.parameters()), found)
+    return Cost(sum(weight.numel() for weight in network.parameters()), found, fixed)
