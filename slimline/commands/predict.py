@@ -25,6 +25,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,6 +42,10 @@ _SECONDS = 5.0
 
 _DIGITS = 6
 """Of a share in JSON; what is behind them differs between CPUs."""
+
+
+_PACKAGES = {"numpy": "numpy", "PIL": "Pillow"}
+"""What pip installs, by the module that it is imported as."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -65,6 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the answers."""
+    _require_packages()
     from slimline.errors import DataError
     from slimline.predict import load, predict
 
@@ -79,6 +85,22 @@ def run(arguments: Namespace) -> int:
         else:
             print_answers(path, answers)
     return 1 if num_mistakes else 0
+
+
+def _require_packages() -> None:
+    """Refuse to go on without what reads images.
+
+    Raises:
+        TargetError: a package is not installed.
+    """
+    from slimline.errors import TargetError
+
+    missing = [package for module, package in _PACKAGES.items() if find_spec(module) is None]
+    if missing:
+        raise TargetError(
+            f"predict: {' and '.join(missing)} must be installed: `python -m pip install "
+            f"{' '.join(missing)}`"
+        )
 
 
 def _find(given: Sequence[Path]) -> tuple[list[Path], int]:

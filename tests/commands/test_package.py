@@ -142,6 +142,21 @@ def test_its_one_file_tells_what_cannot_be_printed_or_loaded(folder: Path) -> No
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
+def test_its_one_file_says_how_it_is_called_and_that_a_folder_is_none(folder: Path) -> None:
+    tiny_model.write(folder / "m")
+    (folder / "m/predict.py").write_text(one_file.predict_source(), encoding="utf-8")
+    usage = "usage: python predict.py IMAGE ...\n"
+    for given, code, out, err in (
+        (["--help"], 0, usage, ""),
+        (["-h", "photo.jpg"], 0, usage, ""),
+        ([], 2, "", usage),
+        (["m"], 1, "", "m: is a folder\n"),
+    ):
+        command = [sys.executable, "m/predict.py", *given]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
+
+
 def test_what_is_shipped_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "out").mkdir()
     assert main(["package", "out"]) == 0

@@ -340,6 +340,17 @@ def test_numpy_pillow_and_onnxruntime_are_enough(
     assert told == f"{image}\tbottom right\t100.0 %\n"
 
 
+def test_a_package_that_is_missing_is_told(
+    model: Path, image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        commands.predict, "find_spec", lambda name: None if name == "PIL" else find_spec(name)
+    )
+    assert main(["predict", str(model), str(image)]) == 2
+    told = "predict: Pillow must be installed: `python -m pip install Pillow`\n"
+    assert capsys.readouterr().err == told
+
+
 def test_nothing_else_can_be_imported_there(bare_python: Path) -> None:
     ours = [name.split("==")[0] for name in (toy.ROOT / "requirements.lock").read_text().split()]
     heavy = ["torch", "pydantic", "dvc", "jinja2", "matplotlib", "onnx", "ruamel.yaml"]

@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 from slimline.data.preprocessing import Preprocessing, opened, quiet, reason, told_of_dark
 
 _FOLDER = Path(__file__).parent
+_USAGE = "usage: python predict.py IMAGE ..."
 
 
 def main(paths: Sequence[str]) -> int:
     """Print the answers; return the exit code."""
+    if {"-h", "--help"}.intersection(paths):
+        print(_USAGE)
+        return 0
     if not paths:
-        print("usage: python predict.py IMAGE ...", file=sys.stderr)
+        print(_USAGE, file=sys.stderr)
         return 2
     try:
         about = json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
@@ -39,7 +43,9 @@ def main(paths: Sequence[str]) -> int:
         try:
             shares = classify(session, prepare(Path(path), about))
         except Exception as error:  # of damaged files Pillow's readers raise anything
-            print(f"{path}: cannot be decoded: {reason(error)}", file=sys.stderr)
+            is_folder = Path(path).is_dir()
+            why = "is a folder" if is_folder else f"cannot be decoded: {reason(error)}"
+            print(f"{path}: {why}", file=sys.stderr)
             failed = True
             continue
         best = int(shares.argmax())
