@@ -172,12 +172,16 @@ def make_float(layer: fx.Node, network: fx.GraphModule) -> None:
 
 
 def weight_values(network: fx.GraphModule, dequantize: fx.Node) -> Tensor:
-    """Return the floats that stored bytes stand for; the zero points of weights are 0."""
-    stored, scale, *_ = args(dequantize)
+    """Return the floats that stored bytes stand for.
+
+    The zero points of layers' weights are 0; those of other constants, as layer scales, are not.
+    """
+    stored, scale, zero, *_ = args(dequantize)
     values = tensor(network, stored).float()
     if isinstance(scale, fx.Node):
         scale = tensor(network, scale).reshape(-1, *[1] * (values.dim() - 1))
-    return values * torch.as_tensor(scale)
+        return values * scale
+    return (values - zero) * scale
 
 
 def answers_in_bytes(network: fx.GraphModule) -> bool:

@@ -11,6 +11,7 @@ from quantized_networks import (
     Blocks,
     ConvolutionalAttention,
     Dead,
+    Scaled,
     SharedKeys,
     Swish,
     Transformer,
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("network", [Blocks, Dead])
+@pytest.mark.parametrize("network", [Blocks, Dead, Scaled])
 def test_a_file_answers_as_the_network(tmp_path: Path, network: Callable[[], nn.Module]) -> None:
     quantized, images = converted(network())
     path = tmp_path / runtime.FILE

@@ -6,6 +6,7 @@ from quantized_networks import (
     Blocks,
     Dead,
     FloatInside,
+    Scaled,
     Swish,
     converted,
     kinds,
@@ -44,6 +45,13 @@ def test_values_stay_and_patterns_fit(bias: bool) -> None:
     assert after["aten.slice.Tensor"] == 2
     channels = "quantized_decomposed.{}_per_channel.default"
     assert after[channels.format("quantize")] == after[channels.format("dequantize")] == 2
+
+
+def test_a_layer_scale_stays_what_it_is() -> None:
+    network, images = converted(Scaled())
+    with torch.no_grad():
+        expected = network(images)
+        torch.testing.assert_close(answer(rewritten(network), images), expected)
 
 
 def test_rounding_the_floats_gives_the_bytes() -> None:
