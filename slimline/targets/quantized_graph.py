@@ -179,9 +179,8 @@ def weight_values(network: fx.GraphModule, dequantize: fx.Node) -> Tensor:
     stored, scale, zero, *_ = args(dequantize)
     values = tensor(network, stored).float()
     if isinstance(scale, fx.Node):
-        scale = tensor(network, scale).reshape(-1, *[1] * (values.dim() - 1))
-        return values * scale
-    return (values - zero) * scale
+        return values * tensor(network, scale).reshape(-1, *[1] * (values.dim() - 1))
+    return torch.sub(values, zero) * torch.as_tensor(scale)
 
 
 def answers_in_bytes(network: fx.GraphModule) -> bool:

@@ -5,21 +5,28 @@ and products. LiteRT has a kernel for them that rounds its input itself, row by 
 than those of the trained range, multiplies bytes and gives floats ("dynamic range quantization").
 Its converter makes none of a network that has ranges: it writes such layers in float. Here they get
 back the bytes that were trained, with their steps.
+
+Where the output is multiplied by a constant, as by a layer scale, the converter would multiply
+floats of weights, so that their bytes were not found again: before, the steps are multiplied.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import fx
+from torch import Tensor, fx
 
 from slimline.targets.quantized_graph import (
+    DEQUANTIZE_CHANNELS,
     args,
     channel_steps,
+    constant,
     has_float_output,
+    sizes,
     tensor,
     weight_values,
 )
@@ -29,6 +36,80 @@ Weights: TypeAlias = dict[bytes, tuple[NDArray[np.int8], NDArray[np.float32]]]
 
 _VERSION = 12
 """Of LiteRT's operator: the first whose int8 weights may have a scale a channel beside floats."""
+
+
+_RESHAPES = {torch.ops.aten.reshape.default, torch.ops.aten.view.default}
+
+
+def fold_scales(network: fx.GraphModule) -> None:
+    """Let such layers compute what their output is multiplied by, in place; exact but for floats.
+
+    Its operators know their shapes (`meta["val"]`).
+    """
+    for node in network.graph.nodes:
+        for scaled, factors in _scaled(node, network):
+            layer = _layer_behind(scaled)
+            if layer is not None and _can_take(layer, factors, network):
+                _multiply(layer, factors.reshape(-1), network)
+                node.replace_all_uses_with(scaled)
+                network.graph.erase_node(node)
+                break
+    network.recompile()
+
+
+def _scaled(node: fx.Node, network: fx.GraphModule) -> Iterator[tuple[fx.Node, Tensor]]:
+    """Yield what is multiplied by a number or a constant, and that; of other nodes nothing."""
+    if node.target is not torch.ops.aten.mul.Tensor:
+        return
+    for value, other in (args(node), args(node)[::-1]):
+        if isinstance(other, int | float):
+            yield value, torch.tensor([float(other)])
+        elif isinstance(value, fx.Node) and other.op == "get_attr":
+            yield value, tensor(network, other)
+
+
+def _layer_behind(scaled: fx.Node) -> fx.Node | None:
+    """Return the layer whose output that is, its rows in another order at most."""
+    last = sizes(scaled)[-1]
+    while scaled.target in _RESHAPES and len(scaled.users) == 1 and sizes(scaled)[-1] == last:
+        scaled = args(scaled)[0]
+    is_linear = scaled.target is torch.ops.aten.linear.default and sizes(scaled)[-1] == last
+    return scaled if is_linear and len(scaled.users) == 1 and has_float_output(scaled) else None
+
+
+def _can_take(layer: fx.Node, factors: Tensor, network: fx.GraphModule) -> bool:
+    """Is there one factor for all outputs, or one for each, and none of which steps are 0?"""
+    num_outputs = len(tensor(network, args(args(layer)[1])[0]))
+    are_of_outputs = factors.numel() == 1 or factors.shape[-1] == factors.numel() == num_outputs
+    return are_of_outputs and bool((factors != 0).all())
+
+
+def _multiply(layer: fx.Node, factors: Tensor, network: fx.GraphModule) -> None:
+    """Multiply the steps of weights, which stay above 0, and the bias; each level has an opposite.
+
+    (-127 to 127.)
+    """
+    weight, bias = (*args(layer)[1:], None)[:2]
+    levels, steps = tensor(network, args(weight)[0]), channel_steps(network, weight)
+    limits = args(weight)[-3:]
+    turned = levels * factors.sign().to(levels.dtype).reshape(-1, 1)
+    zeros = torch.zeros(len(levels), dtype=torch.int64)
+    with layer.graph.inserting_before(layer):
+        parts = [
+            constant(network, values, f"{layer.name}_{name}")
+            for name, values in (
+                ("levels", turned),
+                ("steps", steps * factors.abs()),
+                ("zeros", zeros),
+            )
+        ]
+        own = layer.graph.call_function(DEQUANTIZE_CHANNELS, (*parts, 0, *limits))
+        own.meta = dict(weight.meta)
+        layer.update_arg(1, own)
+        if bias is not None:
+            scaled = constant(network, tensor(network, bias) * factors, f"{layer.name}_bias")
+            scaled.meta = dict(bias.meta)
+            layer.update_arg(2, scaled)
 
 
 def find(converted: fx.GraphModule) -> Weights:

@@ -55,6 +55,61 @@ def test_a_transformer_is_int8(
     assert counted.int8_macs == counted.macs
 
 
+class LayerScale(nn.Module):
+    """Two linear layers, the output of the second multiplied, in rows of their own or not."""
+
+    def __init__(self, scale: torch.Tensor | float, *, rows: int = 1) -> None:
+        super().__init__()
+        self.first, self.second, self.answer = nn.Linear(192, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.scale = nn.Parameter(scale) if isinstance(scale, torch.Tensor) else scale
+        self.rows = rows
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        values = torch.tanh(self.first(images.flatten(1)))
+        values = torch.stack([values] * self.rows, 1) if self.rows > 1 else values
+        answer: torch.Tensor = self.answer(torch.tanh(self.scale * self.second(values)))
+        return answer.mean(1) if self.rows > 1 else answer
+
+
+_SCALES = (torch.linspace(-1.5, 2.5, 8), torch.full((8,), 1e-5), torch.tensor([0.3]), 0.5)
+
+
+@pytest.mark.parametrize("scale", _SCALES)
+@pytest.mark.parametrize("rows", [1, 4])
+def test_layers_compute_what_their_output_is_multiplied_by(
+    scale: torch.Tensor | float, rows: int
+) -> None:
+    network, images = converted(LayerScale(scale, rows=rows))
+    before = len(hybrid_layers.find(network))
+    with torch.no_grad():
+        expected = network(images)
+        hybrid_layers.fold_scales(network)
+        torch.testing.assert_close(network(images), expected)
+    assert "aten.mul.Tensor" not in kinds(network)
+    assert len(hybrid_layers.find(network)) == before
+
+
+def test_a_scale_of_nothing_stays() -> None:
+    network, _ = converted(LayerScale(torch.zeros(8)))
+    hybrid_layers.fold_scales(network)
+    assert kinds(network)["aten.mul.Tensor"] == 1
+
+
+@needs_litert
+@pytest.mark.parametrize("scale", _SCALES)
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_layer_that_is_scaled_is_int8(
+    tmp_path: Path, scale: torch.Tensor | float, rows: int
+) -> None:
+    network, images = converted(LayerScale(scale, rows=rows))
+    path = tmp_path / runtime.FILE
+    assert exporter.write(network, images, path)["float_layers"] == []
+    with torch.no_grad():
+        expected = network(images).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
+    assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
+
+
 class Tied(nn.Module):
     """Two linear layers of the same weights, whose floats a file holds once."""
 
