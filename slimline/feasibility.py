@@ -10,6 +10,7 @@ import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,7 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
         NetworkError: a network that the registry does not have cannot be written as .onnx.
         PretrainedError: weights cannot be had, or do not fit.
         TargetError: a target cannot take a network that the registry does not have.
+        ParityError: what is written of it for a target answers otherwise.
     """
     from slimline.networks import classifier
     from slimline.training import backbone_swap
@@ -189,11 +191,12 @@ def _check_layers(model: Classifier, few: Split, settings: Settings) -> None:
 def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
     """Write an untrained network in all forms that it will be written in.
 
-    Which operators a form lacks does not depend on weights. Networks of the registry have all, but
-    for an older opset.
+    Which operators a form lacks does not depend on weights, nor does what a device's converter
+    makes of them. Networks of the registry have all, but for an older opset.
     """
     from slimline.pruning import batchnorm_statistics
-    from slimline.targets import device_exporters, device_runtimes, device_schemes
+    from slimline.quantization import qat
+    from slimline.targets import device_schemes
     from slimline.targets.onnxruntime import exporter, runtime, to_onnx
     from slimline.targets.registry import ONNX_RUNTIME
     from slimline.targets.schemes import SCHEMES
@@ -206,26 +209,51 @@ def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
     batchnorm_statistics.recompute(model, few)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / runtime.FILE
-        converted = _quantized(model, few, settings.qat, SCHEMES[ONNX_RUNTIME])
+        converted = qat.convert(_fake_quant(model, few, settings.qat, SCHEMES[ONNX_RUNTIME]))
         options = export.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
         exporter.write(converted, model.example, path, **options)
         for target in () if is_known else settings.targets:
-            path = Path(scratch) / device_runtimes.RUNTIMES[target].FILE
-            converted = _quantized(model, few, settings.qat, device_schemes.SCHEMES[target])
-            device_exporters.EXPORTERS[target].write(converted, model.example, path)
+            prepared = _fake_quant(model, few, settings.qat, device_schemes.SCHEMES[target])
+            _check_device_file(prepared, model, few, target, Path(scratch))
 
 
-def _quantized(
+def _check_device_file(
+    network: fx.GraphModule, model: Classifier, few: Split, target: str, scratch: Path
+) -> None:
+    """Write the file of a fake-quant network for a device, and let it answer.
+
+    Raises:
+        TargetError: the target cannot take the network.
+        ParityError: what its converter wrote answers otherwise.
+    """
+    import torch
+
+    from slimline.quantization import int8_export, qat
+    from slimline.targets import device_exporters, device_runtimes, runtimes
+
+    runtime, stage = device_runtimes.RUNTIMES[target], "check_networks"
+    path, images = scratch / runtime.FILE, model.preprocessing.normalise(few.images[:])
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    converted = qat.convert(copy.deepcopy(network))
+    device_exporters.EXPORTERS[target].write(converted, model.example, path)
+    answer = partial(runtime.run, runtime.load(path, num_threads=1))
+    found = runtimes.predict(answer, few.images, model.preprocessing)
+    who = f"fake-quant and {target}"
+    int8_export.check_logits(network, images, expected, found, who=who, stage=stage)
+
+
+def _fake_quant(
     model: Classifier, few: Split, settings: QatFinetuneParams, scheme: SchemeChooser
 ) -> fx.GraphModule:
-    """Return a network in int8 as a target wants it, with ranges of a few images."""
+    """Return a network in fake-quant as a target wants it, with ranges of a few images."""
     from slimline.quantization import mixed_precision, qat
 
     floats = [each for each in mixed_precision.layers(model) if settings.mixed.names(each)]
     prepared = qat.prepare_as(settings, model, floats, scheme)
     qat.calibrate(prepared, few, model)
     qat.finish(prepared)
-    return qat.convert(prepared)
+    return prepared
 
 
 def _check_float_file(model: Classifier, few: Split, section: str) -> None:

@@ -31,14 +31,22 @@ from slimline.targets.quantized_graph import (
     weight_values,
 )
 
+_aten = torch.ops.aten
+_SAME_VALUES = {
+    _aten.reshape.default,
+    _aten.view.default,
+    _aten.clone.default,
+    _aten.contiguous.default,
+    _aten.dropout.default,
+    _aten.dropout_.default,
+}
+"""What hands on the outputs of a layer as they are, in rows of their own or not."""
+
 Weights: TypeAlias = dict[bytes, tuple[NDArray[np.int8], NDArray[np.float32]]]
 """Levels, int8 [outputs, inputs], and steps, float32 [outputs], by the floats they stand for."""
 
 _VERSION = 12
 """Of LiteRT's operator: the first whose int8 weights may have a scale a channel beside floats."""
-
-
-_RESHAPES = {torch.ops.aten.reshape.default, torch.ops.aten.view.default}
 
 
 def fold_scales(network: fx.GraphModule) -> None:
@@ -59,7 +67,7 @@ def fold_scales(network: fx.GraphModule) -> None:
 
 def _scaled(node: fx.Node, network: fx.GraphModule) -> Iterator[tuple[fx.Node, Tensor]]:
     """Yield what is multiplied by a number or a constant, and that; of other nodes nothing."""
-    if node.target is not torch.ops.aten.mul.Tensor:
+    if node.target is not _aten.mul.Tensor:
         return
     for value, other in (args(node), args(node)[::-1]):
         if isinstance(other, int | float):
@@ -69,11 +77,11 @@ def _scaled(node: fx.Node, network: fx.GraphModule) -> Iterator[tuple[fx.Node, T
 
 
 def _layer_behind(scaled: fx.Node) -> fx.Node | None:
-    """Return the layer whose output that is, its rows in another order at most."""
+    """Return the linear layer whose output that is."""
     last = sizes(scaled)[-1]
-    while scaled.target in _RESHAPES and len(scaled.users) == 1 and sizes(scaled)[-1] == last:
+    while scaled.target in _SAME_VALUES and len(scaled.users) == 1 and sizes(scaled)[-1] == last:
         scaled = args(scaled)[0]
-    is_linear = scaled.target is torch.ops.aten.linear.default and sizes(scaled)[-1] == last
+    is_linear = scaled.target is _aten.linear.default and sizes(scaled)[-1] == last
     return scaled if is_linear and len(scaled.users) == 1 and has_float_output(scaled) else None
 
 
@@ -116,7 +124,7 @@ def find(converted: fx.GraphModule) -> Weights:
     """Return the int8 weights of the linear layers whose output is used in float."""
     found: Weights = {}
     for node in converted.graph.nodes:
-        if node.target is torch.ops.aten.linear.default and has_float_output(node):
+        if node.target is _aten.linear.default and has_float_output(node):
             weight = args(node)[1]
             found[weight_values(converted, weight).numpy().tobytes()] = (
                 tensor(converted, args(weight)[0]).numpy(),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from quantized_networks import Transformer, converted, kinds
 from torch import nn
+from torch.nn import functional
 
 from slimline.targets.litert import exporter, hybrid_layers, installed, runtime
 from slimline.targets.quantized_graph import QUANTIZE
@@ -67,7 +68,8 @@ class LayerScale(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         values = torch.tanh(self.first(images.flatten(1)))
         values = torch.stack([values] * self.rows, 1) if self.rows > 1 else values
-        answer: torch.Tensor = self.answer(torch.tanh(self.scale * self.second(values)))
+        scaled = self.scale * functional.dropout(self.second(values), 0.5, self.training)
+        answer: torch.Tensor = self.answer(torch.tanh(scaled))
         return answer.mean(1) if self.rows > 1 else answer
 
 
