@@ -209,12 +209,32 @@ def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
     batchnorm_statistics.recompute(model, few)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / runtime.FILE
-        converted = qat.convert(_fake_quant(model, few, settings.qat, SCHEMES[ONNX_RUNTIME]))
+        prepared = _fake_quant(model, few, settings.qat, SCHEMES[ONNX_RUNTIME])
         options = export.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
-        exporter.write(converted, model.example, path, **options)
-        for target in () if is_known else settings.targets:
+        exporter.write(qat.convert(copy.deepcopy(prepared)), model.example, path, **options)
+        if is_known:
+            return
+        _check_answers(prepared, model, few, path)
+        for target in settings.targets:
             prepared = _fake_quant(model, few, settings.qat, device_schemes.SCHEMES[target])
             _check_device_file(prepared, model, few, target, Path(scratch))
+
+
+def _check_answers(network: fx.GraphModule, model: Classifier, few: Split, path: Path) -> None:
+    """Let the int8 .onnx of a fake-quant network answer.
+
+    Raises:
+        ParityError: it answers otherwise.
+    """
+    from slimline.quantization import int8_export
+    from slimline.training import loop
+
+    frame, num_threads = model.preprocessing, params.load_run().num_threads
+    answers = int8_export.both_ways(path, few, frame, num_threads=num_threads)
+    logits = (loop.predict(network, few, frame).numpy(), *answers)
+    int8_export.check_layers(
+        network, path, few, frame, logits, num_threads=num_threads, stage="check_networks"
+    )
 
 
 def _check_device_file(

@@ -94,13 +94,13 @@ def save(
     with files.replacing(target) as folder:
         path = folder / description.ONNX
         about = exporter.write(converted, model.example, path, **options)
-        written, optimised = _both_ways(
+        written, optimised = both_ways(
             path, validation, model.preprocessing, num_threads=num_threads
         )
         logits = trained.numpy(), written, optimised
-        rows = int8_parity.to_look_into(*logits)
-        images = model.preprocessing.normalise(validation.images[rows])
-        _check_layers(network, path, images, rows, logits, num_threads=num_threads)
+        check_layers(
+            network, path, validation, model.preprocessing, logits, num_threads=num_threads
+        )
         step = 0.0
         if settings.quantized_logits:
             calibrated = Deployable(path).predict(
@@ -108,7 +108,7 @@ def save(
             )
             steps = logit_steps.find(network, calibrated)
             interface.round_logits(path, steps)
-            rounded = _both_ways(path, validation, model.preprocessing, num_threads=num_threads)
+            rounded = both_ways(path, validation, model.preprocessing, num_threads=num_threads)
             check_rounding(steps, (written, optimised), rounded)
             (written, optimised), step = rounded, float(steps.scale)
         compared = int8_parity.compare(trained.numpy(), written, optimised, validation.labels)
@@ -145,7 +145,7 @@ def save(
     return compared
 
 
-def _both_ways(
+def both_ways(
     path: Path, images: Split, frame: Preprocessing, *, num_threads: int
 ) -> tuple[Logits, Logits]:
     """Return what a file answers, run as it is written and as ONNX Runtime optimises it."""
@@ -251,25 +251,27 @@ def _tell(in_float: Mapping[str, Any]) -> None:
         print(f"int8_export: {float_work.told(others)}")
 
 
-def _check_layers(
+def check_layers(
     network: fx.GraphModule,
     path: Path,
-    images: NDArray[np.float32],
-    rows: NDArray[np.int64],
+    validation: Split,
+    frame: Preprocessing,
     logits: tuple[Logits, Logits, Logits],
     *,
     num_threads: int,
+    stage: str = "int8_export",
 ) -> None:
     """Refuse a file of which a layer differs by more than rounding, given the same values.
 
-    `logits` are of all validation images: fake-quant's, the file's as written and as optimised;
-    `images` are those of `rows`. By logits a file is judged whose layers cannot be compared
-    (docs/decisions/0016-parity-by-layer.md), and one that answers otherwise than while its layers
-    were looked into, since other operators are fused then.
+    `logits` are of all validation images: fake-quant's, and the file's `both_ways`. By them a file
+    is judged whose layers cannot be compared (docs/decisions/0016-parity-by-layer.md), and one that
+    answers otherwise than while its layers were looked into, since other operators are fused then.
 
     Raises:
         ParityError: one does; the text names it.
     """
+    rows = int8_parity.to_look_into(*logits)
+    images = frame.normalise(validation.images[rows])
     trained, *others = logits
     for found, optimised, how in zip(others, (False, True), ("written", "optimised"), strict=True):
         compared = layer_parity.compare(
@@ -278,21 +280,22 @@ def _check_layers(
         runtime = f"{_RUNTIME} {how}"
         if compared is None:
             print(
-                f"int8_export: {runtime}, has other layers than the network, so that logits are "
+                f"{stage}: {runtime}, has other layers than the network, so that logits are "
                 "compared alone"
             )
-            check_logits(network, images, trained, found, who=f"fake-quant and {runtime}")
+            who = f"fake-quant and {runtime}"
+            check_logits(network, images, trained, found, who=who, stage=stage)
             continue
         if compared.parting is not None:
             raise ParityError(
-                f"int8_export: fake-quant and {runtime}, part "
+                f"{stage}: fake-quant and {runtime}, part "
                 f"at layer {compared.parting}: that layer is exported or executed wrongly. "
                 "quantization.mixed.float_layers can keep it in float until that is mended"
             )
         rounding = _ROUNDING * float(np.abs(compared.logits).max())
         if not np.allclose(compared.logits, found[rows], rtol=0, atol=rounding):
             who = f"{runtime}, and the same while its layers are looked into"
-            check_logits(network, images, compared.logits, found[rows], who=who)
+            check_logits(network, images, compared.logits, found[rows], who=who, stage=stage)
 
 
 def check_logits(

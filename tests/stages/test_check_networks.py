@@ -2,19 +2,23 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import kinds
 import pytest
 import toy
 from safetensors.torch import save_file
+from torch import Tensor, fx
 
+from benchmarks import parity
 from slimline.data import split_files
 from slimline.data.split_files import ImageFiles
-from slimline.errors import NetworkError, ParamsError, PretrainedError, TargetError
+from slimline.errors import NetworkError, ParamsError, ParityError, PretrainedError, TargetError
 from slimline.networks import backbones, classifier
 from slimline.networks.architecture import Architecture
 from slimline.targets.executorch import installed as executorch
 from slimline.targets.litert import installed as litert
+from slimline.targets.onnxruntime import exporter
 from stages import check_networks
 
 Check = Callable[..., bool]
@@ -162,6 +166,25 @@ def test_an_operator_that_a_target_lacks_is_told_before_training(
     assert check(**swap)
     with pytest.raises(TargetError, match=rf"device_export@{target}: .*linalg_det"):
         check(**swap, targets=[target])
+
+
+def test_an_int8_file_that_answers_otherwise_is_told_before_training(
+    check: Check, own: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = exporter.write
+
+    def write(converted: fx.GraphModule, example: Tensor, path: Path, **options: Any) -> object:
+        about = written(converted, example, path, **options)
+        parity.planted(path, parity.weight_scale, path)
+        return about
+
+    own("features")
+    swap = as_backbone("backbone_swap")
+    assert check(**swap)
+    # As where ONNX Runtime executes an operator of the network wrongly.
+    monkeypatch.setattr(exporter, "write", write)
+    with pytest.raises(ParityError, match=r"check_networks: fake-quant and .* part at layer"):
+        check(**swap)
 
 
 def test_what_litert_does_not_run_itself_is_told_before_training(
