@@ -8,6 +8,7 @@ import toy
 from torch import Tensor, nn
 
 from slimline.pruning import channel_plan, widths
+from slimline.pruning.groups import Plan
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.magnitude import Magnitude
 from slimline.pruning.methods.structured_magnitude import StructuredMagnitude, magnitudes
@@ -46,6 +47,10 @@ def settings(method: str, **changes: Any) -> Any:
 
 def plan(network: nn.Module, example: torch.Tensor, multiple: int = 4) -> channel_plan.ChannelPlan:
     return channel_plan.ChannelPlan(network, example, magnitudes(network), multiple=multiple)
+
+
+def names_of_whole(found: Plan) -> list[str]:
+    return [each.layer for each in found.whole]
 
 
 def cut(

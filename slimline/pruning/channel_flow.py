@@ -22,14 +22,15 @@ from torch.nn import functional
 
 from slimline.errors import NetworkError
 from slimline.networks import tracing
-from slimline.pruning import attention_heads, channel_modules, split_widths
+from slimline.pruning import attention_heads, channel_modules, keepers, split_widths
 from slimline.pruning import followed_operators as operators
 from slimline.pruning.attention_heads import AttentionHeads, AttentionModules
 from slimline.pruning.channel_modules import ChannelModules
 from slimline.pruning.channel_numbers import ChannelNumbers, Family
 from slimline.pruning.channel_sizes import ChannelSizes
 from slimline.pruning.function_rules import FunctionRules, leaves, mixes_channels
-from slimline.pruning.opaque import OPAQUE, Constant, OfHeads, Opaque
+from slimline.pruning.keepers import Keeper, TooNarrowError
+from slimline.pruning.opaque import Constant, OfHeads, Opaque
 from slimline.pruning.split_widths import SplitWidth
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Flow:
     """Modules of others among the layers, each with how it is narrowed."""
     attentions: AttentionModules
     """Modules that can lose heads."""
+    keepers: Mapping[str, Keeper]
+    """What keeps layers as wide as they are, by the layer's name."""
 
     def homes(self) -> dict[int, tuple[str, ...]]:
         """Return for each number the names of all layers at which it stands."""
@@ -137,8 +140,8 @@ def follow(
     followed here. A network may decide by the shape of its images: `example` are some.
 
     Raises:
-        TracingError: what the network calls depends on its input, so that it has no graph.
-        RuntimeError, ValueError, IndexError: the network cannot be as narrow as this.
+        NetworkError: what the network calls depends on its input, so that it has no graph.
+        TooNarrowError: the network cannot be as narrow as this.
     """
     modules = channel_modules.find(network) if like is None else like.modules
     attentions = attention_heads.find(network, example) if like is None else like.attentions
@@ -148,7 +151,12 @@ def follow(
     if graph is None:
         graph = tracing.graph(network, with_whole_parts=True, whole=whole)
     flow = _ChannelFlow(network, graph, modules, attentions, like)
-    flow.run(torch.zeros(1, num_inputs, 1, 1))
+    try:
+        flow.run(torch.zeros(1, num_inputs, 1, 1))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        if like is None:
+            raise
+        raise TooNarrowError(flow.keeper) from error
     return replace(flow.result(), decided=decided)
 
 
@@ -235,6 +243,7 @@ class _ChannelFlow(fx.Interpreter):
         self._repeats: dict[str, int] = {}
         self._opaque: set[str] = set()
         self._node = ""
+        self._nodes: dict[str, fx.Node] = {}
         self._num_inputs = 0
 
     def result(self) -> Flow:
@@ -262,7 +271,16 @@ class _ChannelFlow(fx.Interpreter):
             None,
             self._modules,
             {name: each for name, each in self._attentions.items() if name in self._attended},
+            {
+                layer: keepers.of_node(self._nodes[reader], self.module)
+                for layer, reader in self._numbers.keepers().items()
+            },
         )
+
+    @property
+    def keeper(self) -> Keeper:
+        """What is looked at now."""
+        return keepers.of_node(self._nodes[self._node], self.module)
 
     def _pin_parted_groups(self) -> None:
         """Let those groups of a GroupNorm stay whose channels come to stand elsewhere.
@@ -271,13 +289,16 @@ class _ChannelFlow(fx.Interpreter):
         """
         roots = self._numbers.roots()
         parted = set(roots[list(self._parted)].tolist())
-        for port in self._ports.values():
+        for name, port in self._ports.items():
             is_parted = not parted.isdisjoint(roots[port.inputs].tolist())
             if isinstance(port.layer, nn.GroupNorm) and is_parted:
+                callers = (node for node in self._nodes.values() if node.target == name)
+                self._numbers.reader = next(callers).name
                 self._numbers.pin(port.inputs)
 
     def run_node(self, n: fx.Node) -> Any:
-        self._node = n.name
+        self._node = self._numbers.reader = n.name
+        self._nodes[n.name] = n
         result = super().run_node(n)
         if isinstance(result, Tensor) and n.target not in operators.MOVES | operators.CATS:
             self._passed[n.name] = result.flatten()
@@ -410,7 +431,7 @@ class _ChannelFlow(fx.Interpreter):
         if self._like is None and not self._can_read(layer, channels, width):
             self._lose(channels)
         if self._was_lost() or self._node in self._opaque:
-            channels = OPAQUE
+            channels = Opaque(self._node)
         if isinstance(channels, Opaque):
             self._lost[name] = self._numbers.pin(self._numbers.new(width))
             channels = self._lost[name].view(1, -1, 1, 1)
@@ -538,8 +559,11 @@ class _ChannelFlow(fx.Interpreter):
     def _lose(self, given: Any) -> Opaque:
         """Return what cannot be followed; what it is made of stays as it is."""
         self._opaque.add(self._node)
-        self._pin_all(leaves(given))
-        return OPAQUE
+        parts = list(leaves(given))
+        origins = [each.origin for each in parts if isinstance(each, Opaque) and each.origin]
+        self._numbers.reader = next(iter(origins), self._node)
+        self._pin_all(parts)
+        return Opaque(self._numbers.reader)
 
     def _pin_all(self, given: Iterable[Any]) -> None:
         """Let all keep their widths that made these, or whose heads these are of."""

@@ -43,7 +43,10 @@ class ChannelNumbers:
         self._maker_of: list[int] = []
         self._layers: dict[int, str] = {}
         self._of_heads: set[int] = set()
-        self._pinned: list[int] = []
+        self._pinned: dict[int, str] = {}
+        """Makers that stay as wide as they are, with what was the first to say so."""
+        self.reader = ""
+        """What declares something now: the name of a node."""
         self._blocks: list[tuple[int, int]] = []
         self._least: list[tuple[int, int]] = []
 
@@ -63,8 +66,23 @@ class ChannelNumbers:
 
     def pin(self, numbers: Tensor) -> Tensor:
         """Declare that the layers which made these numbers stay as wide as they are."""
-        self._pinned += [self._maker_of[number] for number in numbers.flatten().tolist()]
+        for number in numbers.flatten().tolist():
+            self._pinned.setdefault(self._maker_of[number], self.reader)
         return numbers
+
+    def keepers(self) -> Mapping[str, str]:
+        """Return for each layer that stays as wide as it is what was the first to say so.
+
+        Of it, or else of one that it goes together with.
+        """
+        of_class: dict[int, str] = {}
+        for maker, reader in self._pinned.items():
+            of_class.setdefault(self._makers.root(maker), reader)
+        return {
+            name: self._pinned.get(maker, of_class[self._makers.root(maker)])
+            for maker, name in self._layers.items()
+            if self._makers.root(maker) in of_class
+        }
 
     def are_tied(self, numbers: Tensor) -> bool:
         """Return whether the layers that made these numbers keep the ratio of their widths."""

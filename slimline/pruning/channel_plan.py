@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from slimline.networks.architecture import SplitWidths
-from slimline.pruning import channel_flow, cost, split_widths
+from slimline.pruning import channel_flow, cost, keepers, split_widths
 from slimline.pruning.attention_heads import AttentionHeads
 from slimline.pruning.channel_flow import Flow, Normalisation, Ports, PrunableLayer
 from slimline.pruning.channel_numbers import Family
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.groups import Group
+from slimline.pruning.keepers import Keeper, TooNarrowError, WholeLayer
 
 Scores = Mapping[str, tuple[Tensor, Tensor]]
 """How much each output and each input channel of a layer matters, by the layer's name; float64
@@ -54,6 +55,7 @@ class ChannelPlan:
         """
         self.network, self._num_inputs = network, example.shape[1]
         self._flow = channel_flow.follow(network, self._num_inputs, example=example)
+        self._keepers = dict(self._flow.keepers)
         self._importance = _importance(self._flow, scores)
         self.split_widths: SplitWidths = split_widths.collected(self._flow.splits)
         self._cost = cost.count(network, example)
@@ -66,38 +68,60 @@ class ChannelPlan:
         self.groups = self._without_rigid(groups)
 
     @property
-    def whole(self) -> Sequence[str]:
-        """Names of the layers that keep their width, the last one apart, in order.
+    def whole(self) -> Sequence[WholeLayer]:
+        """The layers that keep their width, the last one apart, in order.
 
         Among them is what multiplies by weights and is no such layer.
         """
         free = {name for group in self.groups for name in group.layers}
         free |= self._flow.ports.keys() - self._flow.made.keys()  # as wide as what they read
         whole = [name for name in self._cost.names if name not in free][:-1]
-        return [name for name in whole if name not in self._cost.trifles]
+        return [
+            WholeLayer(name, keeper.kind, keeper.place)
+            for name in whole
+            if name not in self._cost.trifles
+            for keeper in [self._keeper(name)]
+        ]
+
+    def _keeper(self, name: str) -> Keeper:
+        if name in self._keepers:
+            return self._keepers[name]
+        if name in self._flow.made:
+            return Keeper("widths without a common part", "")
+        return keepers.of_unfollowed(name, self.network)
 
     def _without_rigid(self, groups: Sequence[Group]) -> Sequence[Group]:
         """Return the groups whose widths the network's own code lets change.
 
         A `view` with a width written into it does not, nor what is decided by a single width.
         """
-        if self._bends(groups) and not self._flow.decisions:
+        if self._obstacle(groups) is None and not self._flow.decisions:
             return groups
-        return [each for each in groups if self._fits(each)]
+        obstacles = [self._obstacle_of(each) for each in groups]
+        for group, obstacle in zip(groups, obstacles, strict=True):
+            if obstacle is not None:
+                self._keepers.update(dict.fromkeys(group.layers, obstacle))
+        return [
+            group for group, obstacle in zip(groups, obstacles, strict=True) if obstacle is None
+        ]
 
-    def _fits(self, group: Group) -> bool:
-        """Return whether a group's width can change in steps of a few, and set the smallest."""
-        given = group.multiple
+    def _obstacle_of(self, group: Group) -> Keeper | None:
+        """Return what keeps a group's width from changing in steps of a few; else set the smallest.
+
+        None where nothing does.
+        """
+        given, found = group.multiple, None
         for times in _MORE_CHANNELS:
             group.multiple = times * given
             group.floor = min(max(group.floor, group.multiple), group.full_width)
-            can_narrow = times == 1 or group.floor < group.full_width
-            if can_narrow and self._bends([group]):
-                return True
-        return False
+            if times == 1 or group.floor < group.full_width:
+                found = self._obstacle([group])
+                if found is None:
+                    return None
+        return found
 
-    def _bends(self, groups: Sequence[Group]) -> bool:
-        """Return whether the network still fits together with these groups made narrower.
+    def _obstacle(self, groups: Sequence[Group]) -> Keeper | None:
+        """Return what no longer fits together with these groups made narrower; None where all does.
 
         Half of each, or one step; where code decides by a width, nearly all of it as well.
         """
@@ -113,13 +137,13 @@ class ChannelPlan:
                     group.width = group.full_width
                     narrow(group)
                 self._narrow_flow(groups)
-        except (RuntimeError, ValueError, IndexError, TypeError):
-            return False
+        except TooNarrowError as error:
+            return error.keeper
         finally:
             for group in groups:
                 group.width = group.full_width
             self._set_widths(groups)
-        return True
+        return None
 
     def _group(self, family: Family, multiple: int) -> Group:
         rounded = 1 if family.is_of_heads else lcm(multiple, family.together)

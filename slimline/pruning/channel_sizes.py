@@ -62,8 +62,9 @@ class ChannelSizes:
 
         Widths that are compared with one another stay as they are, if they do not go together.
         """
-        for channels, _ in self._deciding.values():
+        for name, (channels, _) in self._deciding.items():
             if not self._numbers.are_tied(channels):
+                self._numbers.reader = name
                 self._numbers.pin(channels)
         return {
             name: decision

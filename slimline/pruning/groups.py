@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slimline.networks.architecture import SplitWidths
     from slimline.networks.classifier import Classifier
     from slimline.pruning.cost import Cost
+    from slimline.pruning.keepers import WholeLayer
 
 
 @dataclass
@@ -81,8 +82,8 @@ class Plan(Protocol):
     """In order of the network."""
 
     @property
-    def whole(self) -> Sequence[str]:
-        """Names of the layers that must stay as wide as they are, the last one apart, in order."""
+    def whole(self) -> Sequence[WholeLayer]:
+        """The layers that must stay as wide as they are, the last one apart, in order."""
 
     @property
     def split_widths(self) -> SplitWidths:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from slimline.pruning.keepers import WholeLayer
+
 
 @dataclass(frozen=True)
 class Round:
@@ -82,9 +84,9 @@ def rounds(description: Mapping[str, Any]) -> list[Round]:
     return [Round(**each) for each in description["rounds"]]
 
 
-def whole(description: Mapping[str, Any]) -> list[str]:
+def whole(description: Mapping[str, Any]) -> list[WholeLayer]:
     """Return the layers that had to stay whole; none in folders from before they were recorded."""
-    return list(description.get("whole", []))
+    return [WholeLayer(**each) for each in description.get("whole", [])]
 
 
 def layers(description: Mapping[str, Any]) -> list[LayerChange]:

@@ -11,6 +11,7 @@ from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.pruning import batchnorm_statistics, cost, groups, widths
 from slimline.pruning.cost import LayerCost
+from slimline.pruning.keepers import WholeLayer
 from slimline.pruning.record import LayerChange, Round
 from slimline.pruning.settings import PruneSettings
 from slimline.pruning.widths import Progress, PruningTables
@@ -28,7 +29,7 @@ class Outcome:
     history: list[HistoryRow]
     rounds: list[Round]
     layers: list[LayerChange]
-    whole: Sequence[str]
+    whole: Sequence[WholeLayer]
     """Layers that had to stay as wide as they were."""
 
     def account(self) -> dict[str, Any]:
@@ -38,7 +39,7 @@ class Outcome:
             "validation_top1": kept[-1].top1_recovered,
             "rounds": [each.to_dict() for each in self.rounds],
             "layers": [each.to_dict() for each in self.layers],
-            "whole": list(self.whole),
+            "whole": [each.to_dict() for each in self.whole],
         }
 
 
@@ -71,7 +72,7 @@ def prune(
     lowest = start.percent(by) - settings.max_drop
     kept = model.with_network(copy.deepcopy(model.network))
     history: list[HistoryRow] = []
-    whole: Sequence[str] = ()
+    whole: Sequence[WholeLayer] = ()
     rounds = [_round(0, 0.0, kept, start, start, by, is_kept=True)]
     for number in range(1, 1 if settings.is_idle else settings.steps + 1):
         current = kept.with_network(copy.deepcopy(kept.network))

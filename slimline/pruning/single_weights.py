@@ -13,6 +13,7 @@ from slimline.networks.architecture import SplitWidths
 from slimline.pruning import cost
 from slimline.pruning.cost import Cost
 from slimline.pruning.groups import Group
+from slimline.pruning.keepers import WholeLayer
 
 
 class WeightPlan:
@@ -42,7 +43,7 @@ class WeightPlan:
         ]
 
     @property
-    def whole(self) -> Sequence[str]:
+    def whole(self) -> Sequence[WholeLayer]:
         """None: single weights go in every layer."""
         return ()
 

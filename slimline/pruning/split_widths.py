@@ -16,6 +16,7 @@ from torch import fx, nn
 from slimline.errors import NetworkError
 from slimline.networks import tracing
 from slimline.pruning.followed_operators import SPLITS
+from slimline.pruning.keepers import Keeper, TooNarrowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,13 +95,13 @@ def collected(splits: Mapping[str, SplitWidth]) -> SplitWidths:
     """Return what a `model.json` says of splits: values by attribute, by module.
 
     Raises:
-        ValueError: an attribute would have to have two values.
+        TooNarrowError: an attribute would have to have two values.
     """
     found: dict[str, dict[str, int | list[int]]] = {}
     for split in splits.values():
         value = _stored(split.value)
         if found.setdefault(split.module, {}).setdefault(split.attribute, value) != value:
-            raise ValueError(f"{split.module}.{split.attribute} would have to have two values")
+            raise TooNarrowError(Keeper(split.attribute, split.module))
     return found
 
 

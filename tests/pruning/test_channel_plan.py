@@ -158,4 +158,4 @@ def test_what_cannot_be_followed_stays_whole_and_is_named() -> None:
             return self.head(torch.fft.fft(self.one(images)).real.mean([2, 3]))
 
     plan = cuts.plan(Unknown(), EXAMPLE)
-    assert (plan.whole, plan.groups) == (["one"], [])
+    assert (cuts.names_of_whole(plan), plan.groups) == (["one"], [])
