@@ -23,6 +23,7 @@ import contextlib
 import fcntl
 import io
 import multiprocessing
+import resource
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,6 +51,8 @@ from slimline.pruning import cost
 from slimline.targets.runtimes import Deployable
 
 TABLE, PAGE = Path("benchmarks/zoo.tsv"), Path("docs/zoo.md")
+MEMORY = 16 * 2**30
+"""Bytes that the process of a network may address: else one that takes all ends the others."""
 LIMIT = 600
 """Seconds that a part of a network may take."""
 NUM_CLASSES = 10
@@ -130,6 +133,7 @@ def _start(name: str, parts: Sequence[str], folder: Path) -> tuple[BaseProcess, 
 def _send(sender: Connection, parts: Sequence[str], name: str, folder: Path) -> None:
     """Look at the parts of a network, in a process of its own."""
     torch.set_num_threads(1)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     examination = Examination(name, folder)
     for part in parts:
         with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there

@@ -107,6 +107,21 @@ class Largest(nn.Module):
         return self.head(self.wide(self.norm(torch.cat([of_parts, *of_all], 1))).relu())
 
 
+class TalkingHeads(nn.Module):
+    """A softmax of bytes that becomes bytes, between two layers, as EfficientFormerV2 has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.before = nn.Conv2d(1, 16, 7, stride=7), nn.Conv2d(16, 16, 1)
+        self.after, self.head = nn.Conv2d(16, 16, 1), nn.Linear(16, 10)
+        self.before.weight.data *= 3  # else the weights are much alike
+
+    def forward(self, images: Tensor) -> Tensor:
+        weights = self.before(self.stem(images)).softmax(-1)
+        return self.head(self.after(weights).mean((2, 3)))
+
+
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> split_files.Split:
     return toy.splits(tmp_path_factory.mktemp("raw"))["validation"]
@@ -127,7 +142,7 @@ def path(
     return target
 
 
-@pytest.mark.parametrize("kind", [Attention, OfPlaces, Largest])
+@pytest.mark.parametrize("kind", [Attention, OfPlaces, Largest, TalkingHeads])
 @pytest.mark.parametrize("optimised", [False, True])
 def test_every_rounding_is_met_in_the_file(
     split: split_files.Split, tmp_path: Path, kind: type[nn.Module], optimised: bool

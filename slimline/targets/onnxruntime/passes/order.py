@@ -18,6 +18,7 @@ from slimline.targets.onnxruntime.passes import (
     channel_padding,
     concat_split,
     default_attributes,
+    float_softmax,
     global_pooling,
     grey_stem,
     hard_swish,
@@ -53,11 +54,18 @@ _POOL = Pass(
     needs="means with axes as an input",
     keeps="bit for bit",
 )
-_KEEP_FLOAT = Pass(
-    lone_float_layers.keep_float,
-    needs="all other layers quantized",
-    keeps="bit for bit",
-)
+_KEEP_FLOAT = [
+    Pass(
+        lone_float_layers.keep_float,
+        needs="all other layers quantized",
+        keeps="bit for bit",
+    ),
+    Pass(
+        float_softmax.keep_float,
+        needs="a dequantize and a quantize node around each softmax",
+        keeps="bit for bit",
+    ),
+]
 
 Form: TypeAlias = Literal["fastest", "portable"]
 """Spelled as ONNX Runtime is fastest, or as all readers of QDQ understand it."""
@@ -90,7 +98,7 @@ def _portable() -> list[Pass]:
         ),
         _MAKE_ROOM,
         _POOL,
-        _KEEP_FLOAT,
+        *_KEEP_FLOAT,
         Pass(
             partial(int32_biases.quantize, spelled_out=True),
             needs="room for every bias; no later pass may change a scale",
@@ -132,7 +140,7 @@ def _fastest(pad_channels: bool) -> list[Pass]:
             needs="the first convolution between its quantize and dequantize nodes; a float bias",
             keeps="bit for bit; more multiply-accumulates",
         ),
-        _KEEP_FLOAT,
+        *_KEEP_FLOAT,
         Pass(
             int32_biases.quantize,
             needs="room for every bias; no later pass may change a scale",
