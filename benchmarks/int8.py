@@ -49,6 +49,7 @@ from slimline.networks.architecture import Architecture
 from slimline.networks.registry import REGISTRY
 from slimline.quantization import qat
 from slimline.targets.onnxruntime import exporter, onnx_file, profile, to_onnx
+from slimline.targets.onnxruntime.passes.order import Form
 from slimline.targets.runtimes import Deployable
 from slimline.training import determinism
 
@@ -145,13 +146,15 @@ def published_stem(backbone: str) -> tuple[int, int]:
     return stem.stride[0], stem.kernel_size[0]
 
 
-def quantize_ours(subject: Subject, path: Path, *, pad_channels: bool = False) -> None:
+def quantize_ours(
+    subject: Subject, path: Path, *, pad_channels: bool = False, form: Form = "fastest"
+) -> None:
     """Write ours as `int8_export` does, with the ranges of all images."""
     prepared = qat.prepare(subject.network, subject.example, weight_bits=8)
     for batch in subject.images.split(BATCH):
         prepared(batch)
     converted = qat.convert(prepared)
-    exporter.write(converted, subject.example, path, pad_channels=pad_channels)
+    exporter.write(converted, subject.example, path, pad_channels=pad_channels, form=form)
 
 
 def quantize_padded(subject: Subject, path: Path) -> None:

@@ -24,8 +24,7 @@ def main(paths: list[str]) -> None:
     """Print the lines."""
     kinds = [executed(path) for path in paths]
     sessions = [load(path) for path in paths]
-    image = np.random.default_rng(0).standard_normal(_shape(sessions[0])).astype(np.float32)
-    times = [in_turns(sessions, image, np.random.default_rng(block)) for block in range(BLOCKS)]
+    times = [in_turns(sessions, np.random.default_rng(block)) for block in range(BLOCKS)]
     for position, (path, found) in enumerate(zip(paths, kinds, strict=True)):
         line = {
             "file": Path(path).stem,
@@ -49,22 +48,23 @@ def executed(path: str) -> list[str]:
     """Return the operators that are executed for an image, by ONNX Runtime's own account."""
     with tempfile.TemporaryDirectory() as folder:
         session = load(path, str(Path(folder) / "profile"))
-        session.run(None, {"input": np.zeros(_shape(session), np.float32)})
+        session.run(None, {"input": image_for(session)})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return [each["args"]["op_name"] for each in events if each["name"].endswith("_kernel_time")]
 
 
 def in_turns(
-    sessions: list[onnxruntime.InferenceSession], image: np.ndarray, chance: np.random.Generator
+    sessions: list[onnxruntime.InferenceSession], chance: np.random.Generator
 ) -> list[float]:
     """Return the seconds that some runs of each take, in an order of chance."""
     order = chance.permutation(len(sessions)).tolist()
-    found = {position: timed(sessions[position], image) for position in order}
+    found = {position: timed(sessions[position]) for position in order}
     return [found[position] for position in range(len(sessions))]
 
 
-def timed(session: onnxruntime.InferenceSession, image: np.ndarray) -> float:
+def timed(session: onnxruntime.InferenceSession) -> float:
     """Return the seconds that some runs take, after one that does not count."""
+    image = image_for(session)
     session.run(None, {"input": image})
     start = time.perf_counter()
     for _ in range(RUNS):
@@ -72,8 +72,13 @@ def timed(session: onnxruntime.InferenceSession, image: np.ndarray) -> float:
     return time.perf_counter() - start
 
 
-def _shape(session: onnxruntime.InferenceSession) -> list[int]:
-    return [1, *session.get_inputs()[0].shape[1:]]
+def image_for(session: onnxruntime.InferenceSession) -> np.ndarray:
+    """Return an image of noise as a file takes it: raw pixels, or normalised floats."""
+    (given,) = session.get_inputs()
+    shape, noise = [1, *given.shape[1:]], np.random.default_rng(0)
+    if given.type == "tensor(uint8)":
+        return noise.integers(0, 256, shape).astype(np.uint8)
+    return noise.standard_normal(shape).astype(np.float32)
 
 
 if __name__ == "__main__":

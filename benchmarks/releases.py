@@ -4,24 +4,28 @@
 
 Files are written as in `benchmarks.int8`, with random weights. Each release is installed into a
 virtual environment of its own below `--target`, and runs `benchmarks/one_release.py` there. A line
-per release and backbone: the layers, how many of them run in int8, and how many times faster than
-the float model that is, on the same release; then the same with all biases in float
-(docs/decisions/0017-biases-in-int32.md).
+per release and backbone: the layers, and of each file how many of them run in int8, and how many
+times faster than the float model that is, on the same release. There are ours as `params.yaml` asks
+for it by default, of `int8_export.form: portable`, of `int8_export.input: uint8`, and one with all
+biases in float (docs/decisions/0017-biases-in-int32.md).
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from benchmarks.int8 import FLOAT, make_subject, quantize_padded
+from benchmarks.int8 import FLOAT, Subject, make_subject, quantize_ours, quantize_padded
 from slimline import files
+from slimline.data.raw_pixels import RawPixels
 from slimline.networks.registry import REGISTRY
+from slimline.targets.onnxruntime import interface, to_onnx
 from slimline.targets.onnxruntime.passes import int32_biases
 
-FILES = (FLOAT, "ours", "float_biases")
 SCRIPT = Path(__file__).with_name("one_release.py")
 
 
@@ -38,8 +42,8 @@ def main() -> None:
         if not folder.is_dir():
             with files.replacing(folder) as scratch:
                 write(backbone, given.size, scratch)
-    print("| ONNX Runtime | backbone | layers | in int8 | times | float biases: in int8 | times |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    print(f"| ONNX Runtime | backbone | layers | {' | times | '.join(WRITERS)} | times |")
+    print(f"|---|---{'|---:' * (1 + 2 * len(WRITERS))}|")
     for release in given.releases:
         python = install(release, given.target / release)
         for backbone in given.backbones:
@@ -48,12 +52,32 @@ def main() -> None:
 
 
 def write(backbone: str, size: int, folder: Path) -> None:
-    """Write the float file, ours, and ours with biases in float."""
-    _, ours, float_biases = (folder / f"{name}.onnx" for name in FILES)
+    """Write the float file, and all that are compared with it."""
     subject = make_subject(backbone, size, folder)
-    quantize_padded(subject, ours)
+    for name, quantize in WRITERS.items():
+        quantize(subject, folder / f"{name}.onnx")
+
+
+def _quantize_for_pixels(subject: Subject, path: Path) -> None:
+    """Write ours, for raw pixels instead of normalised floats."""
+    quantize_padded(subject, path)
+    _, channels, height, width = subject.images.shape
+    frame = RawPixels(height, width, channels, mean=(0.5,) * channels, std=(0.25,) * channels)
+    interface.rewrite(path, frame, answers=to_onnx.OUTPUT, metadata={})
+
+
+def _quantize_but_biases(subject: Subject, path: Path) -> None:
+    """Write ours with biases in float."""
     with mock.patch.object(int32_biases, "quantize"):
-        quantize_padded(subject, float_biases)
+        quantize_padded(subject, path)
+
+
+WRITERS: Mapping[str, Callable[[Subject, Path], None]] = {
+    "ours": quantize_padded,
+    "portable": partial(quantize_ours, form="portable"),
+    "uint8": _quantize_for_pixels,
+    "float_biases": _quantize_but_biases,
+}
 
 
 def install(release: str, folder: Path) -> Path:
@@ -68,11 +92,11 @@ def install(release: str, folder: Path) -> Path:
 
 def line(python: Path, release: str, backbone: str, folder: Path) -> str:
     """Return a line of the table."""
-    paths = [folder / f"{name}.onnx" for name in FILES]
+    paths = [folder / f"{name}.onnx" for name in (FLOAT, *WRITERS)]
     ran = subprocess.run([python, SCRIPT, *paths], check=True, capture_output=True, text=True)
-    _, ours, float_biases = (json.loads(each) for each in ran.stdout.splitlines())
-    cells = [release, backbone, f"{ours['layers']}"]
-    for found in (ours, float_biases):
+    _, *ours = (json.loads(each) for each in ran.stdout.splitlines())
+    cells = [release, backbone, f"{ours[0]['layers']}"]
+    for found in ours:
         cells += [f"{found['in_int8']}", f"{found['faster']:.2f}"]
     return f"| {' | '.join(cells)} |"
 
