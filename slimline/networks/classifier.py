@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
@@ -262,6 +263,8 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     before: Sequence[int] = ()
     without = []
     for name, module in network.named_modules():
+        if parametrize.is_parametrized(module):
+            continue  # such a layer is plain before it is pruned
         if isinstance(module, _RESIZED):
             width = by_layer[name].get("weight") or by_layer[name].get("running_mean")
             if width is None:

@@ -111,8 +111,7 @@ def _with_plain_weights(network: nn.Module) -> list[str]:
         if parametrize.is_parametrized(module) and isinstance(
             module.parametrizations, nn.ModuleDict
         ):
-            for weight in list(module.parametrizations):
-                parametrize.remove_parametrizations(module, weight, leave_parametrized=True)
+            _remove_parametrizations(module)
             found.append(name)
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, WeightNorm):
@@ -122,6 +121,24 @@ def _with_plain_weights(network: nn.Module) -> list[str]:
                 _remove_spectral_norm(module, hook.name)
                 found.append(name)
     return found
+
+
+def _remove_parametrizations(layer: nn.Module) -> None:
+    """Let a layer keep what its weights are computed as.
+
+    torch's own function changes the class, which copies of the layer share: they lose their weight.
+    """
+    computed: dict[str, Any] = {
+        weight: nn.Parameter(
+            getattr(layer, weight).detach().clone(),
+            requires_grad=any(each.requires_grad for each in parts.parameters()),
+        )
+        for weight, parts in layer.parametrizations.items()  # type: ignore[union-attr, operator]
+    }
+    layer.__class__ = parametrize.type_before_parametrizations(layer)
+    del layer.parametrizations
+    for weight, values in computed.items():
+        layer.register_parameter(weight, values)
 
 
 def _remove_spectral_norm(layer: nn.Module, weight: str) -> None:

@@ -69,6 +69,15 @@ def test_weights_that_are_computed_become_plain(kind: str) -> None:
     assert reparameterisation.merge(network) == [], "once"
 
 
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
+def test_a_copy_keeps_the_weights_that_it_computes(kind: str) -> None:
+    network = nn.Sequential(COMPUTED[kind]()).eval()
+    images = torch.randn(2, 12) if kind == "spectral_norm" else torch.randn(2, 8, 6, 6)
+    before = network(images)
+    reparameterisation.merge(copy.deepcopy(network))
+    assert torch.equal(network(images), before)
+
+
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_a_merged_block_answers_as_before(kind: str) -> None:
     torch.manual_seed(0)
