@@ -22,6 +22,19 @@ class Sized(nn.Module):
         return self.head(self.b(self.between(self.a(images).relu())).relu().mean((2, 3)))
 
 
+class Asking(nn.Module):
+    """Divides by a width that it asks a layer for."""
+
+    def __init__(self, is_of_next: bool) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 16, 1)
+        self.head, self.is_of_next = nn.Linear(16, 5), is_of_next
+
+    def forward(self, images: Tensor) -> Tensor:
+        width = self.b.in_channels if self.is_of_next else self.a.out_channels
+        return self.head(self.b(self.a(images).relu() / width).relu().mean((2, 3)))
+
+
 class Neighbours(nn.Module):
     """Averages neighbouring channels."""
 

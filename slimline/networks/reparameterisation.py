@@ -3,8 +3,9 @@
 The branches of a block are linear, so that one convolution stands for all of them. Merged before
 pruning, the block is cut as what will run, and no branch ties widths that the merged network has
 free; the answers are the same within float rounding, which is looked at. So it is with weights that
-are computed from others, as by `torch.nn.utils.parametrizations.weight_norm`, and with torch's own
-transformer layers, which are not traced as they are.
+are computed from others, as by `torch.nn.utils.parametrizations.weight_norm` or in a layer's own
+`forward`, which standardises them: standardised again without the channels that went, they would be
+others. And so it is with torch's own transformer layers, which are not traced as they are.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import parametrize, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
+from torch.overrides import TorchFunctionMode
 
 from slimline.errors import NetworkError
 from slimline.networks import plain_transformers
@@ -82,7 +85,7 @@ def merge(network: nn.Module) -> list[str]:
 
 
 def _merge_blocks(network: nn.Module) -> list[str]:
-    found = _with_plain_weights(network)
+    found = [*_with_plain_weights(network), *_with_plain_convolutions(network)]
     for name, module in list(network.named_modules()):
         is_inside = any(name.startswith(f"{each}.") for each in found)
         if is_inside or getattr(module, _MERGED, None) is not None:
@@ -121,6 +124,82 @@ def _with_plain_weights(network: nn.Module) -> list[str]:
                 _remove_spectral_norm(module, hook.name)
                 found.append(name)
     return found
+
+
+def _with_plain_convolutions(network: nn.Module) -> list[str]:
+    """Replace convolutions that compute a weight of their own; return their names."""
+    found = []
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.Conv2d) and type(module).forward is not nn.Conv2d.forward and name:
+            plain = _plain(module)
+            if plain is not None:
+                network.set_submodule(name, plain)
+                found.append(name)
+    return found
+
+
+class _Called(TorchFunctionMode):
+    """Notes the convolutions that a layer calls: what each was given, and its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[inspect.BoundArguments, Tensor]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        if func is functional.conv2d:
+            given = _CONVOLUTION.bind(*args, **(kwargs or {}))
+            given.apply_defaults()
+            self.calls.append((given, answer))
+        return answer
+
+
+def _convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> None:
+    """Stand for `functional.conv2d`, which has no signature."""
+
+
+_CONVOLUTION = inspect.signature(_convolution)
+
+
+@torch.no_grad()
+def _plain(layer: nn.Conv2d) -> nn.Conv2d | None:
+    """Return a convolution of the weight that a layer computes; None where it does anything else.
+
+    Whatever it is given, that must be what it convolves with one weight, and answers.
+    """
+    spans = zip(layer.dilation, layer.kernel_size, strict=True)
+    size = [dilation * (kernel - 1) + 1 for dilation, kernel in spans]
+    images = torch.rand(2, 1, layer.in_channels, *size, device=layer.weight.device)
+    found = []
+    for each in images:
+        with _Called() as noted:
+            answer = layer(each)
+        if len(noted.calls) != 1:
+            return None
+        given, convolved = noted.calls[0]
+        if given.arguments["input"] is not each or convolved is not answer:
+            return None
+        found.append(given.arguments)
+    own, again = found
+    weight, bias = own["weight"], own["bias"]
+    if weight is layer.weight or not torch.equal(weight, again["weight"]):
+        return None
+    kernel: Any = layer.kernel_size
+    plain = nn.Conv2d(
+        layer.in_channels, len(weight), kernel, own["stride"], own["padding"], own["dilation"],
+        own["groups"], bias=bias is not None, device=weight.device,
+    )  # fmt: skip
+    plain.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+    plain.train(layer.training)
+    return plain.requires_grad_(layer.weight.requires_grad)
 
 
 def _remove_parametrizations(layer: nn.Module) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import toy
+from timm.layers import std_conv
 from timm.models import byobnet, fastvit, repghost, repvit
 from torch import Tensor, nn
+from torch.nn import functional
 
 from slimline.artifacts import description, model_folder
 from slimline.data.preprocessing import Preprocessing
@@ -36,7 +38,43 @@ COMPUTED: dict[str, Callable[[], nn.Module]] = {
     "spectral_norm": lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(12, 12)),
     "weight_norm of before": lambda: nn.utils.weight_norm(nn.Conv2d(8, 8, 3, padding=1)),
     "spectral_norm of before": lambda: nn.utils.spectral_norm(nn.Conv2d(8, 8, 3, padding=1)),
+    "standardised": lambda: std_conv.StdConv2d(8, 8, 3, bias=True),
+    "scaled": lambda: std_conv.ScaledStdConv2d(8, 8, 3, stride=2, dilation=2, groups=2),
+    "masked": lambda: Masked(8, 8, 3, padding=1),
 }
+
+
+class Masked(nn.Conv2d):
+    def forward(self, images: Tensor) -> Tensor:
+        mask = torch.ones(1, 1, 3, 3)
+        mask[..., 2, :] = 0
+        return functional.conv2d(images, self.weight * mask, self.bias, padding=1)
+
+
+class Dynamic(nn.Conv2d):
+    """Weighs by what it sees."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.conv2d(images, self.weight * images.mean(), self.bias)
+
+
+class Behind(nn.Conv2d):
+    """Does more than to convolve."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.conv2d(images, 2 * self.weight, self.bias).relu()
+
+
+class Padded(nn.Conv2d):
+    """Convolves something else than it is given."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.conv2d(functional.pad(images, (0, 1, 0, 1)), 2 * self.weight, self.bias)
+
+
+class Usual(nn.Conv2d):
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.conv2d(images, self.weight, self.bias)
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -67,6 +105,11 @@ def test_weights_that_are_computed_become_plain(kind: str) -> None:
     assert network[1].weight.requires_grad
     network.load_state_dict(network.state_dict())
     assert reparameterisation.merge(network) == [], "once"
+
+
+@pytest.mark.parametrize("kind", [Dynamic, Behind, Padded, Usual])
+def test_convolutions_that_are_none_of_one_computed_weight_stay(kind: type[nn.Conv2d]) -> None:
+    assert reparameterisation.merge(nn.Sequential(kind(8, 8, 3)).eval()) == []
 
 
 @pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])

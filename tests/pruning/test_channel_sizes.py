@@ -6,7 +6,11 @@ import cuts
 import pytest
 import sized
 import torch
+from timm.layers import std_conv
 from torch import nn
+
+from slimline.networks import reparameterisation
+from slimline.pruning import keepers
 
 EXAMPLE = torch.zeros(2, 3, 16, 16)
 
@@ -26,6 +30,25 @@ def test_channels_whose_number_is_computed_with_stay(between: sized.Between) -> 
     network = sized.Sized(between).eval()
     assert cuts.names_of_whole(cuts.plan(copy.deepcopy(network), EXAMPLE)) == ["a"]
     assert halved(network) == [["b"]]
+
+
+@pytest.mark.parametrize("is_of_next", [False, True])
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+def test_channels_stay_whose_number_a_layer_is_asked_for(is_of_next: bool, weight: float) -> None:
+    network = sized.Asking(is_of_next).eval()
+    network.head.weight.data *= weight  # as some are before training
+    plan = cuts.plan(copy.deepcopy(network), EXAMPLE)
+    assert keepers.told(plan.whole) == "a (a width that the code computes with)"
+    assert halved(network) == [["b"]]
+
+
+def test_channels_stay_of_which_weights_are_standardised_unless_these_are_made_plain() -> None:
+    network = sized.Sized(torch.relu).eval()
+    network.b = std_conv.StdConv2d(32, 16, 1, bias=True)
+    plan = cuts.plan(copy.deepcopy(network), EXAMPLE)
+    assert keepers.told(plan.whole) == "a (a width that the code computes with)"
+    assert reparameterisation.merge(network) == ["b"]
+    assert halved(network) == [["a"], ["b"]]
 
 
 @pytest.mark.parametrize("between", sized.SHAPED)
