@@ -210,19 +210,25 @@ class Picked(nn.Module):
         return self.head(self.pick(rows).mean(1))
 
 
+def written(network: nn.Module, folder: Path) -> tuple[Classifier, Split, Path]:
+    """Return a network's classifier, the images of its statistics, and its .onnx."""
+    split = kinds.splits("arrays", folder / "raw", validation_images=40)["validation"]
+    architecture = Architecture("any", 10, 1, 2, 3)
+    model = Classifier(network, architecture, split.classes, split.preprocessing)
+    with torch.no_grad():  # statistics of its own, which no file may leave out
+        for _ in range(3):
+            network(torch.from_numpy(split.preprocessing.normalise(split.images[:])))
+    network.eval()
+    path = folder / "model.onnx"
+    to_onnx.write_onnx(network, model.example, path)
+    return model, split, path
+
+
 @pytest.mark.parametrize(("kind", "layer"), [(Shared, "deep"), (Picked, "pick")])
 def test_what_is_rounded_otherwise_is_no_fault(
     kind: type[nn.Module], layer: str, tmp_path: Path
 ) -> None:
-    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
-    architecture = Architecture("any", 10, 1, 2, 3)
-    model = Classifier(kind(), architecture, split.classes, split.preprocessing)
-    with torch.no_grad():  # statistics of its own, if it has any
-        for _ in range(3):
-            model.network(torch.from_numpy(split.preprocessing.normalise(split.images[:])))
-    model.network.eval()
-    path = tmp_path / "model.onnx"
-    to_onnx.write_onnx(model.network, model.example, path)
+    model, split, path = written(kind(), tmp_path)
     float_parity.check(model, split, path, num_threads=1)
     with torch.no_grad():
         model.network.get_parameter(f"{layer}.weight").mul_(1.01)
@@ -256,16 +262,7 @@ _ORDER = ["maps.0", "maps.3", "last", "rows.0", "rows.3", "head"]
 
 @pytest.mark.parametrize("layer", _ORDER)
 def test_batchnorm_may_stand_behind_an_activation(layer: str, tmp_path: Path) -> None:
-    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
-    model = Classifier(
-        Reordered(), Architecture("any", 10, 1, 2, 3), split.classes, split.preprocessing
-    )
-    with torch.no_grad():  # statistics of its own, which no file may leave out
-        for _ in range(3):
-            model.network(torch.from_numpy(split.preprocessing.normalise(split.images[:])))
-    model.network.eval()
-    path = tmp_path / "model.onnx"
-    to_onnx.write_onnx(model.network, model.example, path)
+    model, split, path = written(Reordered(), tmp_path)
     float_parity.check(model, split, path, num_threads=1)
     scaled(path, _ORDER.index(layer), 1.5)
     with pytest.raises(ParityError, match=f"they part at layer {layer}, "):
@@ -291,11 +288,7 @@ class Tokens(nn.Module):
 
 @pytest.mark.parametrize("layer", ["inner", "unbiased", "head"])
 def test_layers_on_sequences_are_compared_as_others_are(layer: str, tmp_path: Path) -> None:
-    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
-    architecture = Architecture("any", 10, 1, 2, 3)
-    model = Classifier(Tokens().eval(), architecture, split.classes, split.preprocessing)
-    path = tmp_path / "model.onnx"
-    to_onnx.write_onnx(model.network, model.example, path)
+    model, split, path = written(Tokens(), tmp_path)
     float_parity.check(model, split, path, num_threads=1)
     proto = onnx.load(path)
     known = {each.name: each for each in proto.graph.initializer}
@@ -326,11 +319,7 @@ class Projected(nn.Module):
 
 
 def test_a_product_with_a_parameter_hides_no_layer(tmp_path: Path) -> None:
-    split = kinds.splits("arrays", tmp_path / "raw", validation_images=40)["validation"]
-    architecture = Architecture("any", 10, 1, 2, 3)
-    model = Classifier(Projected().eval(), architecture, split.classes, split.preprocessing)
-    path = tmp_path / "model.onnx"
-    to_onnx.write_onnx(model.network, model.example, path)
+    model, split, path = written(Projected(), tmp_path)
     float_parity.check(model, split, path, num_threads=1)
     scaled(path, 0, 1.5)
     with pytest.raises(ParityError, match="they part at layer stem, "):
