@@ -30,7 +30,14 @@ from slimline.measure import interleaved
 from slimline.networks import backbones, classifier, reparameterisation
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
-from slimline.pruning import batchnorm_statistics, cost, groups, keepers, registry, widths
+from slimline.pruning import (
+    batchnorm_statistics,
+    cost,
+    groups,
+    registry,
+    whole_layers,
+    widths,
+)
 from slimline.pruning.layer_times import LayerTimes
 from slimline.pruning.methods.structured_magnitude import StructuredMagnitude
 from slimline.pruning.sensitivity_table import SensitivityScan
@@ -237,7 +244,7 @@ def _prune(patient: _Patient) -> _Told:
     batchnorm_statistics.recompute(narrow, patient.split)
     patient.pruned = narrow
     whole = plan.whole
-    kept = f"; whole stay {keepers.told(whole, most=_NAMED)}" if whole else ""
+    kept = f"; whole stay {whole_layers.told(whole, most=_NAMED)}" if whole else ""
     left = 100 * after.macs / before.macs
     return _Told(f"to {left:.0f} % of the MACs{kept}", {"macs_left": left, "whole": len(whole)})
 
@@ -259,7 +266,7 @@ def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
             continue
         return plan
     least = 100 * widths.least(plan).macs / before.macs
-    whole = keepers.told(plan.whole, most=_NAMED)
+    whole = whole_layers.told(plan.whole, most=_NAMED)
     raise NetworkError(
         f"cannot be narrowed to {100 * _KEPT_MACS:.0f} % of its MACs: with every layer that can be "
         f"cut at one channel {least:.0f} % are left; whole stay {whole}"

@@ -25,7 +25,8 @@ from slimline.pruning.channel_flow import Flow, Normalisation, Ports, PrunableLa
 from slimline.pruning.channel_numbers import Family
 from slimline.pruning.cost import Cost, LayerCost
 from slimline.pruning.groups import Group
-from slimline.pruning.keepers import Keeper, TooNarrowError, WholeLayer
+from slimline.pruning.keepers import Keeper, TooNarrowError
+from slimline.pruning.whole_layers import WholeLayer
 
 Scores = Mapping[str, tuple[Tensor, Tensor]]
 """How much each output and each input channel of a layer matters, by the layer's name; float64

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slimline.networks.architecture import SplitWidths
     from slimline.networks.classifier import Classifier
     from slimline.pruning.cost import Cost
-    from slimline.pruning.keepers import WholeLayer
+    from slimline.pruning.whole_layers import WholeLayer
 
 
 @dataclass

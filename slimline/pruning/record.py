@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from slimline.pruning.keepers import WholeLayer
+from slimline.pruning.whole_layers import WholeLayer
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from slimline.data.split_files import Split
 from slimline.networks.classifier import Classifier
 from slimline.pruning import batchnorm_statistics, cost, groups, widths
 from slimline.pruning.cost import LayerCost
-from slimline.pruning.keepers import WholeLayer
 from slimline.pruning.record import LayerChange, Round
 from slimline.pruning.settings import PruneSettings
+from slimline.pruning.whole_layers import WholeLayer
 from slimline.pruning.widths import Progress, PruningTables
 from slimline.training import loop
 from slimline.training.checkpoints import Checkpoints

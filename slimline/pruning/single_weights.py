@@ -13,7 +13,7 @@ from slimline.networks.architecture import SplitWidths
 from slimline.pruning import cost
 from slimline.pruning.cost import Cost
 from slimline.pruning.groups import Group
-from slimline.pruning.keepers import WholeLayer
+from slimline.pruning.whole_layers import WholeLayer
 
 
 class WeightPlan:

@@ -16,7 +16,7 @@ from slimline.measure.paired_answers import Paired
 from slimline.measure.results import BenchmarkRun, Results
 from slimline.measure.significance import SURE_95
 from slimline.measure.variant_figures import Variant
-from slimline.pruning import keepers, record
+from slimline.pruning import record, whole_layers
 from slimline.pruning.record import LayerChange, Round
 from slimline.quantization import mixed_record
 from slimline.quantization.mixed_record import LayerChoice
@@ -208,7 +208,7 @@ class Report:
     @property
     def whole(self) -> str:
         """The layers that pruning had to leave as wide as they were, with what kept them so."""
-        return keepers.told(record.whole(self.descriptions["prune"]))
+        return whole_layers.told(record.whole(self.descriptions["prune"]))
 
     @property
     def int8_layers(self) -> list[LayerChoice]:

@@ -14,7 +14,7 @@ from splitting import Hierarchical, Mixed, Selective
 from torch import Tensor, nn
 
 from slimline.networks import classifier
-from slimline.pruning import channel_plan, cost, keepers
+from slimline.pruning import channel_plan, cost, whole_layers
 from slimline.pruning.methods.structured_magnitude import magnitudes
 
 EXAMPLE = torch.zeros(2, 3, 16, 16)
@@ -226,7 +226,7 @@ def test_what_keeps_its_width_is_named_with_what_fixes_it(
 ) -> None:
     network = made(kind)
     plan = channel_plan.ChannelPlan(network, EXAMPLE, magnitudes(network), multiple=4)
-    assert keepers.told(plan.whole) == whole
+    assert whole_layers.told(plan.whole) == whole
 
 
 def test_a_width_in_the_code_stays_as_it_is() -> None:

@@ -10,7 +10,7 @@ from timm.layers import std_conv
 from torch import nn
 
 from slimline.networks import reparameterisation
-from slimline.pruning import keepers
+from slimline.pruning import whole_layers
 
 EXAMPLE = torch.zeros(2, 3, 16, 16)
 
@@ -38,7 +38,7 @@ def test_channels_stay_whose_number_a_layer_is_asked_for(is_of_next: bool, weigh
     network = sized.Asking(is_of_next).eval()
     network.head.weight.data *= weight  # as some are before training
     plan = cuts.plan(copy.deepcopy(network), EXAMPLE)
-    assert keepers.told(plan.whole) == "a (a width that the code computes with)"
+    assert whole_layers.told(plan.whole) == "a (a width that the code computes with)"
     assert halved(network) == [["b"]]
 
 
@@ -46,7 +46,7 @@ def test_channels_stay_of_which_weights_are_standardised_unless_these_are_made_p
     network = sized.Sized(torch.relu).eval()
     network.b = std_conv.StdConv2d(32, 16, 1, bias=True)
     plan = cuts.plan(copy.deepcopy(network), EXAMPLE)
-    assert keepers.told(plan.whole) == "a (a width that the code computes with)"
+    assert whole_layers.told(plan.whole) == "a (a width that the code computes with)"
     assert reparameterisation.merge(network) == ["b"]
     assert halved(network) == [["a"], ["b"]]
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slimline.pruning import keepers
-from slimline.pruning.keepers import WholeLayer
+from slimline.pruning import whole_layers
 
 EXAMPLE = torch.zeros(2, 3, 8, 8)
 
@@ -66,13 +65,4 @@ class Attention(nn.Module):
     ],
 )
 def test_it_is_called_as_the_users_code_calls_it(gate: nn.Module, told: str) -> None:
-    assert keepers.told(cuts.plan(Network(gate), EXAMPLE).whole) == told
-
-
-def test_layers_with_one_kind_of_keeper_are_told_together() -> None:
-    whole = [WholeLayer(f"a.{place}", "LayerNorm", f"norm.{place}") for place in range(4)]
-    whole.insert(1, WholeLayer("b", "what the network answers", ""))
-    assert keepers.told(whole, most=2) == (
-        "a.0, a.1 and 2 more (LayerNorm at norm.0 and 3 other places); b (what the network answers)"
-    )
-    assert keepers.told([]) == ""
+    assert whole_layers.told(cuts.plan(Network(gate), EXAMPLE).whole) == told

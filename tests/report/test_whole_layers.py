@@ -6,7 +6,7 @@ import finished
 import pytest
 
 from slimline import files
-from slimline.pruning.keepers import WholeLayer
+from slimline.pruning.whole_layers import WholeLayer
 
 SENTENCE = "As wide as they were, since what reads them (in brackets) fixes their width"
 WHOLE = [
