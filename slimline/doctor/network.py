@@ -259,7 +259,8 @@ def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
         settings = _prune_settings(multiple)
         plan = settings.survey(model, split)
         if not plan.groups:
-            raise NetworkError("no layer of it can be narrowed: what it calls fixes all widths")
+            whole = whole_layers.told(plan.whole, most=_NAMED)
+            raise NetworkError(f"no layer of it can be narrowed; whole stay {whole}")
         try:
             widths.choose(plan, settings, Progress(1, 1, before), _NO_TABLES)
         except ParamsError:
