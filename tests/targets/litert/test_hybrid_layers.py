@@ -97,19 +97,24 @@ def test_a_scale_of_nothing_stays() -> None:
     assert kinds(network)["aten.mul.Tensor"] == 1
 
 
+def assert_int8_and_alike(network: nn.Module, folder: Path) -> None:
+    """Write a network's file: no layer is in float, and LiteRT answers as the network does."""
+    quantized, images = converted(network)
+    path = folder / runtime.FILE
+    assert exporter.write(quantized, images, path)["float_layers"] == []
+    with torch.no_grad():
+        expected = quantized(images).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
+    assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
+
+
 @needs_litert
 @pytest.mark.parametrize("scale", _SCALES)
 @pytest.mark.parametrize("rows", [1, 4])
 def test_a_layer_that_is_scaled_is_int8(
     tmp_path: Path, scale: torch.Tensor | float, rows: int
 ) -> None:
-    network, images = converted(LayerScale(scale, rows=rows))
-    path = tmp_path / runtime.FILE
-    assert exporter.write(network, images, path)["float_layers"] == []
-    with torch.no_grad():
-        expected = network(images).numpy()
-    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
-    assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
+    assert_int8_and_alike(LayerScale(scale, rows=rows), tmp_path)
 
 
 class Tied(nn.Module):
@@ -127,10 +132,4 @@ class Tied(nn.Module):
 
 @needs_litert
 def test_weights_of_several_layers_are_stored_once_more_at_most(tmp_path: Path) -> None:
-    network, images = converted(Tied())
-    path = tmp_path / runtime.FILE
-    assert exporter.write(network, images, path)["float_layers"] == []
-    with torch.no_grad():
-        expected = network(images).numpy()
-    found = runtime.run(runtime.load(path, num_threads=1), images.numpy())
-    assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
+    assert_int8_and_alike(Tied(), tmp_path)
