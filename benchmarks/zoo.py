@@ -8,7 +8,9 @@ Weights are random, images are noise of 64 or 96 pixels, or 224 where a network 
 step is that of `python -m slimline doctor`. `run` looks at a network in a process of its own with
 a time limit, and writes the cells of a part into benchmarks/zoo.tsv, and docs/zoo.md, as soon as
 they are known: a run that is stopped goes on where it was, two may go at once over names of their
-own, and `--again` takes anew what is there. There are four parts:
+own, and `--again` takes anew what is there. With `--files FOLDER`, int8 leaves the files there, and
+times takes those that it finds: what takes hours can be made beside other work, and what asks for a
+machine that does nothing else is done in minutes. There are four parts:
 
     prune  builds, prunes to 68.5 % of its multiply-accumulates, reloads bit for bit
     int8   the .onnx, two steps of QAT, the int8 file checked as the pipeline checks it
@@ -24,6 +26,7 @@ import fcntl
 import io
 import multiprocessing
 import resource
+import shutil
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +36,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 from benchmarks import zoo_page
@@ -77,24 +81,34 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
     parser.add_argument("--again", action="store_true", help="also what the table has")
     parser.add_argument("--limit", type=int, default=LIMIT, help="seconds for a part of a network")
+    parser.add_argument("--files", type=Path, metavar="FOLDER", help="where .onnx files are kept")
     given = parser.parse_args()
     if given.what == "run":
-        run(given.parts, given.names, limit=given.limit, again=given.again)
+        run(given.parts, given.names, limit=given.limit, again=given.again, kept=given.files)
     else:
         write(read())
 
 
-def run(parts: Sequence[str], names: Sequence[str], *, limit: int, again: bool) -> None:
-    """Fill the table, network by network."""
+def run(
+    parts: Sequence[str],
+    names: Sequence[str],
+    *,
+    limit: int,
+    again: bool,
+    kept: Path | None = None,
+) -> None:
+    """Fill the table, network by network; `kept` is the folder of the files, if they are kept."""
     for name in names:
         row = read().get(name, {})
         wanted = [part for part in PARTS if part in parts and (again or not row.get(part))]
-        for part, found in look(name, wanted, limit):
+        for part, found in look(name, wanted, limit, kept):
             print(f"{name}: {part}: {' '.join(map('='.join, found.items()))}", flush=True)
             keep(name, part, found)
 
 
-def look(name: str, parts: Sequence[str], limit: int) -> Iterator[tuple[str, Row]]:
+def look(
+    name: str, parts: Sequence[str], limit: int, kept: Path | None = None
+) -> Iterator[tuple[str, Row]]:
     """Yield the cells of each part; what kills the process or takes too long is its result.
 
     `limit` is seconds for each part. The process is forked: all libraries are imported once. The
@@ -103,7 +117,7 @@ def look(name: str, parts: Sequence[str], limit: int) -> Iterator[tuple[str, Row
     waiting = list(parts)
     while waiting:
         with tempfile.TemporaryDirectory() as folder:  # what is killed would leave its own behind
-            process, receiver = _start(name, waiting, Path(folder))
+            process, receiver = _start(name, waiting, Path(folder), kept)
             while waiting:
                 part = waiting.pop(0)
                 try:
@@ -120,21 +134,26 @@ def look(name: str, parts: Sequence[str], limit: int) -> Iterator[tuple[str, Row
             process.join()
 
 
-def _start(name: str, parts: Sequence[str], folder: Path) -> tuple[BaseProcess, Connection]:
+def _start(
+    name: str, parts: Sequence[str], folder: Path, kept: Path | None
+) -> tuple[BaseProcess, Connection]:
     """Return a process that looks at a network, and where the cells of its parts come out."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(sender, tuple(parts), name, folder), daemon=True)
+    given = (sender, tuple(parts), name, folder, kept)
+    process = context.Process(target=_send, args=given, daemon=True)
     process.start()
     sender.close()
     return process, receiver
 
 
-def _send(sender: Connection, parts: Sequence[str], name: str, folder: Path) -> None:
+def _send(
+    sender: Connection, parts: Sequence[str], name: str, folder: Path, kept: Path | None
+) -> None:
     """Look at the parts of a network, in a process of its own."""
     torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    examination = Examination(name, folder)
+    examination = Examination(name, folder, kept)
     for part in parts:
         with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there
             try:
@@ -147,8 +166,8 @@ def _send(sender: Connection, parts: Sequence[str], name: str, folder: Path) -> 
 class Examination:
     """What `doctor` finds of a network, step by step, and no further than somebody asks."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
+    def __init__(self, name: str, folder: Path, kept: Path | None = None) -> None:
+        self.name, self.folder, self.kept = name, folder, kept
         self._found: dict[str, Finding] = {}
         self._coming = doctor.examine(
             name, folder, size=None, channels=3, num_classes=NUM_CLASSES, steps=_STEPS
@@ -159,10 +178,34 @@ class Examination:
         while step not in self._found:
             found = next(self._coming)
             self._found[found.name] = found
+            if found.name == LAST and found.holds and self.kept is not None:
+                self._keep_files(self.kept / self.name.replace(":", "."))
         return {each: self._found[each] for each in _STEPS[: _STEPS.index(step) + 1]}
 
+    def files(self) -> dict[str, Path]:
+        """Return the .onnx files of a network by form; none where it does not come so far."""
+        folder = None if self.kept is None else self.kept / self.name.replace(":", ".")
+        if folder is not None and folder.is_dir():
+            return _files(folder)
+        return _files(self.folder) if self.up_to(LAST)[LAST].holds else {}
 
-_STEPS = ("builds", "prunes", "reloads", "exports", "quantizes", "int8 file")
+    def _keep_files(self, folder: Path) -> None:
+        """Copy the files to where they are looked for: all of them or none."""
+        partial = folder.with_suffix(".partial")
+        for path in _files(self.folder).values():
+            where = partial / path.relative_to(self.folder)
+            where.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, where)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {form: folder / form / description.ONNX for form in (doctor.FLOAT, doctor.INT8)}
+
+
+LAST = "int8 file"
+_STEPS = ("builds", "prunes", "reloads", "exports", "quantizes", LAST)
 
 
 def keep(name: str, part: str, found: Row) -> None:
@@ -208,7 +251,7 @@ def prune(examination: Examination) -> Row:
 
 def int8(examination: Examination) -> Row:
     """Return what becomes of a network up to its int8 file."""
-    found = examination.up_to("int8 file")
+    found = examination.up_to(LAST)
     return _cells("int8", found, "differs", "int8_macs") | {
         "qat": "yes" if found["quantizes"].holds else ""
     }
@@ -216,11 +259,8 @@ def int8(examination: Examination) -> Row:
 
 def times(examination: Examination) -> Row:
     """Return how fast the int8 file of a network is; nothing where the machine was not quiet."""
-    found = examination.up_to("int8 file")
-    row = _cells("times", found)
-    if row["times"] != "yes":
-        return row
-    return row | _times(examination.folder, int(found["builds"].figures["px"]))
+    paths = examination.files()
+    return {"times": "yes"} | _times(paths) if paths else _cells("times", examination.up_to(LAST))
 
 
 def peer(examination: Examination) -> Row:
@@ -256,24 +296,21 @@ def _cells(part: str, found: Mapping[str, Finding], *figures: str) -> Row:
     return row | {key: f"{values[key]:.4g}" for key in figures if key in values}
 
 
-def _times(folder: Path, size: int) -> Row:
+def _times(paths: Mapping[str, Path]) -> Row:
     """Return how many times faster than float our file is, and `quantize_static`'s."""
-    images = np.random.default_rng(0).standard_normal([NUM_CALIBRATION, 3, size, size])
-    paths = {each: folder / each / description.ONNX for each in (doctor.FLOAT, doctor.INT8)}
-    static = folder / "static.onnx"
+    models = {key: partial(Deployable(path).load, num_threads=1) for key, path in paths.items()}
+    (batch,) = onnx.load(paths[doctor.FLOAT]).graph.input
+    image = [each.dim_value for each in batch.type.tensor_type.shape.dim[1:]]
+    images = np.random.default_rng(0).standard_normal([NUM_CALIBRATION, *image])
     told = "yes"
     try:
-        quantize_onnxruntime(
-            Subject(torch.nn.Identity(), torch.from_numpy(images).float(), paths[doctor.FLOAT]),
-            static,
-        )
-        paths["static"] = static
-        models = {key: partial(Deployable(path).load, num_threads=1) for key, path in paths.items()}
-        models["static"]()
+        static = paths[doctor.FLOAT].with_name("static.onnx")
+        calibration = torch.from_numpy(images).float()
+        quantize_onnxruntime(Subject(torch.nn.Identity(), calibration, paths[doctor.FLOAT]), static)
+        Deployable(static).load(num_threads=1)
+        models["static"] = partial(Deployable(static).load, num_threads=1)
     except Exception as error:  # whatever the peer fails with is the result
         told = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        paths.pop("static", None)
-    models = {key: partial(Deployable(path).load, num_threads=1) for key, path in paths.items()}
     singles = [each[np.newaxis].astype(np.float32) for each in images[:8]]
     order = np.random.default_rng()
     blocks = [

@@ -72,6 +72,13 @@ class Padded(nn.Conv2d):
         return functional.conv2d(functional.pad(images, (0, 1, 0, 1)), 2 * self.weight, self.bias)
 
 
+class Partial(nn.Conv2d):
+    """Takes more than an image, as a partial convolution does."""
+
+    def forward(self, images: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        return functional.conv2d(images * mask, 2 * self.weight, self.bias)
+
+
 class Usual(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         return functional.conv2d(images, self.weight, self.bias)
@@ -107,7 +114,7 @@ def test_weights_that_are_computed_become_plain(kind: str) -> None:
     assert reparameterisation.merge(network) == [], "once"
 
 
-@pytest.mark.parametrize("kind", [Dynamic, Behind, Padded, Usual])
+@pytest.mark.parametrize("kind", [Dynamic, Behind, Padded, Partial, Usual])
 def test_convolutions_that_are_none_of_one_computed_weight_stay(kind: type[nn.Conv2d]) -> None:
     assert reparameterisation.merge(nn.Sequential(kind(8, 8, 3)).eval()) == []
 
