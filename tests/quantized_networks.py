@@ -30,6 +30,19 @@ class Blocks(nn.Module):
         return answer
 
 
+class Answer(nn.Module):
+    """A layer that answers, of numbers of both signs or of one."""
+
+    def __init__(self, *, is_signed: bool) -> None:
+        super().__init__()
+        self.is_signed, self.answer = is_signed, nn.Linear(192, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.flatten(1)
+        answer: Tensor = self.answer(pixels if self.is_signed else torch.relu(pixels))
+        return answer
+
+
 class FloatInside(nn.Module):
     """A convolution whose values are used before they are quantized."""
 

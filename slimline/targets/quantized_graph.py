@@ -54,7 +54,17 @@ def apply(network: fx.GraphModule, rewrites: Sequence[Rewrite]) -> None:
             if applies(node):
                 change(node, network)
     network.graph.eliminate_dead_code()
+    _forget_unread(network)
     network.recompile()
+
+
+def _forget_unread(network: fx.GraphModule) -> None:
+    """Drop the constants in whose place others came: a runtime's file would hold both."""
+    read = {str(node.target) for node in network.graph.find_nodes(op="get_attr")}
+    held = [*network.named_parameters(), *network.named_buffers()]
+    for name in {name for name, _ in held} - read:
+        module, _, own = name.rpartition(".")
+        delattr(network.get_submodule(module), own)
 
 
 def _describe_rounded(graph: fx.Graph) -> None:
@@ -162,6 +172,38 @@ def has_float_output(node: fx.Node) -> bool:
     if not others and user.target in _ACTIVATIONS:
         others, user = list(user.users)[:-1], list(user.users)[-1]
     return bool(others) or not is_call(user, QUANTIZE)
+
+
+def turns_bytes_to_floats(node: fx.Node) -> bool:
+    """Is it a linear layer that reads bytes of a trained range, and whose values are floats?"""
+    is_linear = node.target is _aten.linear.default
+    return is_linear and has_float_output(node) and is_call(args(node)[0], DEQUANTIZE)
+
+
+def span_range(layer: fx.Node, network: fx.GraphModule) -> None:
+    """Let the row of each image that such a layer reads have both ends of the trained range.
+
+    Kernels for it choose the range of their input themselves, row by row, so that 0 is in it. They
+    choose the one that was trained then, with the same steps. Weights of 0 read the new columns.
+    Of tokens, whose many rows would have to be copied, the steps stay finer than those trained.
+    """
+    (given,) = network.graph.find_nodes(op="placeholder")
+    if tuple(layer.meta["val"].shape[:-1]) != tuple(given.meta["val"].shape[:1]):
+        return
+    graph, (image, weight) = layer.graph, args(layer)[:2]
+    _, scale, zero, _, _, dtype = args(image)
+    limits = torch.iinfo(dtype)
+    ends = [(limit - zero) * scale for limit in (limits.min, limits.max) if limit != zero]
+    levels = tensor(network, args(weight)[0])
+    with graph.inserting_before(layer):
+        for end in ends:
+            image = graph.call_function(_aten.constant_pad_nd.default, (image, [0, 1], end))
+        wider = torch.cat([levels, levels.new_zeros(len(levels), len(ends))], dim=1)
+        kept = constant(network, wider, f"{layer.name}_wider")
+        own = graph.call_function(weight.target, (kept, *args(weight)[1:]))
+    own.meta = {key: each for key, each in weight.meta.items() if key != "val"}
+    layer.update_arg(0, image)
+    layer.update_arg(1, own)
 
 
 def make_float(layer: fx.Node, network: fx.GraphModule) -> None:

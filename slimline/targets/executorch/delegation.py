@@ -48,6 +48,7 @@ def _layers(program: ExportedProgram, *, is_delegated: bool) -> Iterator[Layer]:
         if found is None:
             continue  # a product of two computed values, as in attention
         stored, values = found
+        values = values[..., : values.shape[-1] - _num_ends(image)]
         bias = _args(node)[0] if place else (_args(node)[2] if len(_args(node)) > 2 else None)
         yield Layer(
             name=_layer(node),
@@ -57,6 +58,19 @@ def _layers(program: ExportedProgram, *, is_delegated: bool) -> Iterator[Layer]:
             macs=_macs(node, values),
             is_int8=is_delegated and _is_dequantize(image) and _is_dequantize(stored),
         )
+
+
+def _num_ends(image: fx.Node) -> int:
+    """Return how many columns of what a layer reads are ends of its range, which it does not use.
+
+    (`slimline.targets.quantized_graph.span_range`.)
+    """
+    if not (_is_dequantize(image) and isinstance(_args(image)[1], fx.Node)):  # scale of its own
+        return 0
+    source, count = _args(_args(image)[0])[0], 0
+    while _operator(source) == "constant_pad_nd":
+        source, count = _args(source)[0], count + 1
+    return count
 
 
 def _macs(node: fx.Node, weight: Tensor) -> int:

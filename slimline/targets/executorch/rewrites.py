@@ -4,8 +4,8 @@ XNNPACK is handed patterns: an operator between dequantize and quantize. Some th
 networks have fit none, and would leave the delegate for ExecuTorch's own slow kernels:
 
     answer      a linear layer in int8 whose output is used in float, as logits are, and most of a
-                transformer: XNNPACK has one that rounds its input itself, row by row, to finer
-                steps than those of the range
+                transformer: XNNPACK has one that rounds its input itself, row by row, and is given
+                rows that span the trained range
     mean        over height and width that drops both at once, where XNNPACK keeps them
     attention   spelled out: `slimline.targets.attention`
     the rest    gates, splits, layers used in float, biases: `slimline.targets.quantized_graph`
@@ -36,6 +36,8 @@ from slimline.targets.quantized_graph import (
     make_room,
     put,
     slice_parts,
+    span_range,
+    turns_bytes_to_floats,
 )
 
 _aten = torch.ops.aten
@@ -49,14 +51,9 @@ def rewrite(network: fx.GraphModule) -> None:
     apply(network, _REWRITES)
 
 
-def _answers_in_floats(node: fx.Node) -> bool:
-    """Return whether a linear layer reads bytes and gives floats, as XNNPACK has it by row."""
-    is_linear = node.target is _aten.linear.default
-    return is_linear and has_float_output(node) and is_call(args(node)[0], DEQUANTIZE)
-
-
 def _round_by_row(answer: fx.Node, network: fx.GraphModule) -> None:
     """Let a linear layer choose the range of its input for each row, weights a scale a channel."""
+    span_range(answer, network)
     graph, (image, weight) = answer.graph, args(answer)[:2]
     with graph.inserting_before(answer):
         if weight.target is DEQUANTIZE:
@@ -115,7 +112,7 @@ def _is_used_in_float(node: fx.Node) -> bool:
 
 
 _REWRITES: list[Rewrite] = [
-    (_answers_in_floats, _round_by_row),
+    (turns_bytes_to_floats, _round_by_row),
     (is_gate, fold_gate),
     (is_split, slice_parts),
     (attention.can_be_spelled_out, attention.spell_out),

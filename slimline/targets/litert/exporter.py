@@ -30,6 +30,7 @@ def write(converted: fx.GraphModule, example: Tensor, path: Path) -> dict[str, A
     installed.require()
     network = copy.deepcopy(converted)
     hybrid_layers.fold_scales(network)
+    hybrid_layers.span_ranges(network)
     weights = hybrid_layers.find(network)
     rewrites.rewrite(network, image=INPUT, answer=OUTPUT)
     _convert(network, example[:1].permute(0, 2, 3, 1).contiguous(), path)

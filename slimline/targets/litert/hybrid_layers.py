@@ -1,8 +1,8 @@
 """Linear layers whose output is used in float, in int8 all the same: LiteRT's hybrid kernels.
 
 Logits are float, and so is most of a transformer, whose linear layers are read by GELU, LayerNorm
-and products. LiteRT has a kernel for them that rounds its input itself, row by row, to finer steps
-than those of the trained range, multiplies bytes and gives floats ("dynamic range quantization").
+and products. LiteRT has a kernel for them that rounds its input itself, row by row, multiplies
+bytes and gives floats ("dynamic range quantization"); it is given rows that span the trained range.
 Its converter makes none of a network that has ranges: it writes such layers in float. Here they get
 back the bytes that were trained, with their steps.
 
@@ -27,7 +27,9 @@ from slimline.targets.quantized_graph import (
     constant,
     has_float_output,
     sizes,
+    span_range,
     tensor,
+    turns_bytes_to_floats,
     weight_values,
 )
 
@@ -62,6 +64,14 @@ def fold_scales(network: fx.GraphModule) -> None:
                 node.replace_all_uses_with(scaled)
                 network.graph.erase_node(node)
                 break
+    network.recompile()
+
+
+def span_ranges(network: fx.GraphModule) -> None:
+    """Let rows that such layers read have both ends of the trained range, in place."""
+    for node in list(network.graph.nodes):
+        if turns_bytes_to_floats(node):
+            span_range(node, network)
     network.recompile()
 
 

@@ -68,7 +68,8 @@ class _Graph:
             if weight is None:
                 continue
             _, _, *rest = (each for each in operator.inputs if each >= 0)
-            values = self._values(weight)
+            values = self._values(weight).reshape(self._tensor(weight).shape)
+            values = values[..., : values.shape[-1] - self._num_ends(operator)]
             outputs = self._tensor(operator.outputs[0])
             yield Layer(
                 name=_layer(self._tensor(weight)),
@@ -102,6 +103,29 @@ class _Graph:
             return None
         number = int(operator.inputs[1])
         return number if self._content(number) is not None else None
+
+    def _num_ends(self, operator: Any) -> int:
+        """Return how many columns of what a layer reads are ends of its range, which it ignores.
+
+        (`slimline.targets.quantized_graph.span_range`; the converter pads bytes.)
+        """
+        if self._name(operator) != "FULLY_CONNECTED":
+            return 0
+        name, source = self._makers.get(operator.inputs[0], ("", 0))
+        count = 0
+        while name in {"DEQUANTIZE", "PADV2"}:
+            count += name == "PADV2"
+            name, source = self._makers.get(source, ("", 0))
+        return count
+
+    @cached_property
+    def _makers(self) -> dict[int, tuple[str, int]]:
+        """What makes a value, and of what, by the number of its tensor."""
+        return {
+            int(each.outputs[0]): (self._name(each), int(each.inputs[0]))
+            for each in self._graph.operators
+            if len(each.inputs)
+        }
 
     def _name(self, operator: Any) -> str:
         code = self._model.operatorCodes[operator.opcodeIndex]

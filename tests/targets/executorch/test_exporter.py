@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from quantized_networks import Bessel, ConvolutionalAttention, SharedKeys, Transformer, converted
+from quantized_networks import (
+    Answer,
+    Bessel,
+    ConvolutionalAttention,
+    SharedKeys,
+    Transformer,
+    converted,
+)
 from torch import Tensor, nn
 
 from slimline.errors import TargetError
@@ -64,6 +71,29 @@ def test_attention_is_left_to_xnnpack(tmp_path: Path, network: nn.Module) -> Non
         expected = quantized(images).numpy()
     found = runtime.run(runtime.load(tmp_path / runtime.FILE, num_threads=1), images.numpy())
     assert np.abs(expected - found).max() < 0.02 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_an_answer_has_the_steps_that_were_trained(tmp_path: Path, is_signed: bool) -> None:
+    network, images = converted(Answer(is_signed=is_signed))
+    fainter = images / 5  # of which no row has the ends of the range
+    path = tmp_path / runtime.FILE
+    counts = exporter.write(network, images, path)["counts"]
+    with torch.no_grad():
+        expected = network(fainter).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1), fainter.numpy())
+    assert np.abs(expected - found).max() < 1e-5 * np.ptp(expected)
+    assert counts["weights"] == 4 * 192, "columns that stand for the ends are no weights"
+    assert counts["params"] == counts["weights"] + 4
+
+
+def test_weights_in_whose_place_others_came_are_not_in_the_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(192, 500), nn.ReLU(), nn.Linear(500, 300))
+    network, images = converted(wide)
+    path = tmp_path / runtime.FILE
+    counts = exporter.write(network, images, path)["counts"]
+    assert path.stat().st_size < 1.2 * counts["weights"]
 
 
 def test_an_operator_that_executorch_lacks_is_told(tmp_path: Path) -> None:

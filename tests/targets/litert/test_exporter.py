@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from quantized_networks import (
+    Answer,
     Bessel,
     Blocks,
     ConvolutionalAttention,
@@ -74,6 +75,21 @@ def test_attention_answers_as_the_network(
         expected = quantized(images).numpy()
     found = runtime.run(runtime.load(path, num_threads=1, optimised=optimised), images.numpy())
     assert np.abs(expected - found).max() < 0.03 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_an_answer_has_the_steps_that_were_trained(tmp_path: Path, is_signed: bool) -> None:
+    network, images = converted(Answer(is_signed=is_signed))
+    fainter = images / 5  # of which no row has the ends of the range
+    path = tmp_path / runtime.FILE
+    exporter.write(network, images, path)
+    with torch.no_grad():
+        expected = network(fainter).numpy()
+    found = runtime.run(runtime.load(path, num_threads=1), fainter.numpy())
+    assert np.abs(expected - found).max() < 1e-5 * np.ptp(expected)
+    counted = runtime.inspect(path)
+    assert counted.weights == 4 * 192, "columns that stand for the ends are no weights"
+    assert counted.params == counted.weights + 4
 
 
 def test_logits_in_bytes_are_what_they_stand_for(tmp_path: Path) -> None:
