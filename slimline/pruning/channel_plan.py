@@ -13,13 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import lcm
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slimline.networks.architecture import SplitWidths
-from slimline.pruning import channel_flow, cost, keepers, split_widths
+from slimline.pruning import channel_flow, cost, exactness, keepers, split_widths
 from slimline.pruning.attention_heads import AttentionHeads
 from slimline.pruning.channel_flow import Flow, Normalisation, Ports, PrunableLayer
 from slimline.pruning.channel_numbers import Family
@@ -33,13 +32,7 @@ Scores = Mapping[str, tuple[Tensor, Tensor]]
 [outputs] and [inputs], not negative. A layer with weights per channel has outputs alone, and a
 BatchNorm without weights has none."""
 
-_SAME = 1e-4
-"""Of the spread of logits; sums in another order need less than a hundredth of it."""
-
 _IN_CODE = Keeper("a width that the code computes with", "")
-
-_SMALL = 1e-3
-"""Weights no larger say little: what follows them hardly depends on an image."""
 
 _MORE_CHANNELS = (1, 2, 3, 4, 8)
 """Times the multiple that is tried where the code takes not every width, as a sum of quarters."""
@@ -196,11 +189,11 @@ class ChannelPlan:
 
         Returns for each layer the rows of its weights that stayed, int64 [width].
         """
-        return {name: rows for name, (rows, _) in self._cut().items()}
+        return {name: rows for name, (rows, _) in self.cut().items()}
 
     @torch.no_grad()
-    def _cut(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Make the network narrow; return rows and columns that stayed, a new column as -1."""
+    def cut(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Do as `apply`; return the columns of each layer as well, one that is new as -1."""
         flow = self._narrow_flow(self.groups)
         for split in flow.splits.values():
             split.write(self.network)
@@ -224,53 +217,12 @@ class ChannelPlan:
         return stayed
 
     def _without_inexact(self) -> Sequence[Group]:
-        """Return the groups of which channels can go as if they were 0.
-
-        Code that computes with a width it has from elsewhere, as `x / self.fc.in_features`, answers
-        otherwise when that changes, or no longer takes what it is given.
-        """
-        exact = self._exact_among(self.groups)
-        if len(exact) < len(self.groups) and not self._is_exact(exact):
-            exact = []
+        """Return the groups of which channels can go as if they were 0."""
+        exact = exactness.groups(self, self._shape)
         names = {name for group in exact for name in group.layers}
         for group in self.groups:
             self._keepers.update({name: _IN_CODE for name in group.layers if name not in names})
         return exact
-
-    def _exact_among(self, groups: Sequence[Group]) -> Sequence[Group]:
-        """Return those that are, looked at in halves: most often it is all of them."""
-        if self._is_exact(groups):
-            return groups
-        half = len(groups) // 2
-        parts = (groups[:half], groups[half:]) if half else ()
-        return [group for part in parts for group in self._exact_among(part)]
-
-    @torch.no_grad()
-    def _is_exact(self, groups: Sequence[Group]) -> bool:
-        """Does a copy that is half as wide answer as one whose other channels are 0, and unread?"""
-        trial = copy.deepcopy(self)
-        _fill(trial.network.cpu().eval())
-        unread = copy.deepcopy(trial.network)
-        for group, own in zip(self.groups, trial.groups, strict=True):
-            if any(group is each for each in groups):
-                own.remove(own.full_width / 2)
-        for name, (rows, columns) in trial._cut().items():
-            layer: Any = unread.get_submodule(name)
-            for weight in layer.parameters(recurse=False):
-                # Modules of others hold theirs in dimensions of 1 as well.
-                by_channel = weight if isinstance(layer, PrunableLayer) else weight.flatten()
-                if len(by_channel) > 1:
-                    by_channel[_others(rows, len(by_channel))] = 0
-            if not channel_flow.is_channelwise(layer):
-                layer.weight[:, _others(columns, layer.weight.shape[1])] = 0
-        images = torch.randn(self._shape, generator=torch.Generator().manual_seed(0))
-        expected: Tensor = unread(images)
-        try:
-            found = trial.network(images)
-        except (RuntimeError, ValueError, IndexError, TypeError):
-            return False
-        difference, spread = (found - expected).abs().max(), expected.max() - expected.min()
-        return not difference > _SAME * spread  # a network whose answers are NaN shows nothing
 
     def _narrow_flow(self, groups: Sequence[Group]) -> Flow:
         """Return where channels go in a network of the new widths; what stays is not yet known."""
@@ -292,24 +244,6 @@ class ChannelPlan:
             for weight in self.network.parameters()
         }
         return copy.deepcopy(self.network, weights)
-
-
-def _others(kept: Tensor, count: int) -> Tensor:
-    """Return which of so many are not among those kept, of which -1 is a new one; bool [count]."""
-    others = torch.ones(count, dtype=torch.bool)
-    others[kept[kept >= 0]] = False
-    return others
-
-
-def _fill(network: nn.Module) -> None:
-    """Give weights that are all but 0, as a head or a layer scale before training, random values.
-
-    Whether code is exact does not depend on weights, but it would not be seen behind those.
-    """
-    generator = torch.Generator().manual_seed(0)
-    for weight in network.parameters():
-        if weight.abs().max() < _SMALL:
-            weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
 
 
 def _narrowed(layer: LayerCost, port: Ports) -> LayerCost:

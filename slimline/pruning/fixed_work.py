@@ -1,12 +1,14 @@
 """Multiply-accumulates with weights that no convolution or linear layer does, which pruning leaves.
 
-That is `F.conv2d(x, self.kernel)` and its like in a `forward`, transposed convolutions, those of
-sequences and volumes, and recurrent layers. Products of two matrices that are both computed from
-the image, as in attention, do not count, nor does what is done with a layer's weight besides.
+That is `F.conv2d(x, self.kernel)` and its like in a `forward`, `einsum` with a weight, transposed
+convolutions, those of sequences and volumes, and recurrent layers. Products of two matrices that
+are both computed from the image, as in attention, do not count, nor does what is done with a
+layer's weight besides.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -91,7 +93,10 @@ class _Noting(TorchFunctionMode):
                 if isinstance(each, Tensor):
                     self._constants[id(each)] = (each, next(filter(None, names), ""))
         elif not self._depth and isinstance(result, Tensor):
-            self._count(func.__name__, tensors, result)
+            if func.__name__ == "einsum":
+                self._count_sum(args[0], tensors, result)
+            else:
+                self._count(func.__name__, tensors, result)
         return result
 
     def _count(self, function: str, tensors: list[Tensor], result: Tensor) -> None:
@@ -109,3 +114,24 @@ class _Noting(TorchFunctionMode):
             self._note(name, maps.numel() * weight[0].numel())
         elif function in _PRODUCTS and weight.dim() == 2 and maps.dim() <= _MOST_DIMENSIONS:
             self._note(name, result.numel() * len(weight))
+
+    def _count_sum(self, equation: str, tensors: list[Tensor], result: Tensor) -> None:
+        """Note the work of an `einsum` of the image's maps and a constant weight, in any order."""
+        weights = [each for each in tensors if id(each) in self._constants]
+        if len(tensors) == 2 and len(weights) == 1:
+            name = self._constants[id(weights[0])][1] or "forward"
+            self._note(name, result.numel() * _num_summed(equation, tensors))
+
+
+def _num_summed(equation: str, tensors: list[Tensor]) -> int:
+    """Return how many products an `einsum` adds for each of its values."""
+    given, arrow, answer = equation.replace(" ", "").partition("->")
+    sizes: dict[str, int] = {}
+    for term, tensor in zip(given.split(","), tensors, strict=True):
+        first, _, last = term.partition("...")
+        found = [*zip(first, tensor.shape, strict=False)]
+        found += zip(reversed(last), reversed(tensor.shape), strict=False)
+        for index, size in found:
+            sizes[index] = max(size, sizes.get(index, 1))
+    kept = answer if arrow else [each for each in sizes if given.count(each) == 1]
+    return math.prod(size for index, size in sizes.items() if index not in kept)

@@ -44,6 +44,32 @@ def test_it_is_counted_as_worked_out_by_hand() -> None:
     assert found.macs == fixed + layers
 
 
+class Sums(nn.Module):
+    """Weights by `einsum`, in some of its forms, and a product of two maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.randn(8, 3)), nn.Parameter(torch.randn(8, 4))
+        self.scale, self.mix = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4, 5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = torch.einsum("bchw,oc->bohw", images, self.a)
+        x = torch.einsum("co, b c... -> bo...", self.b, x)
+        x = torch.einsum("bc...,c->b...c", x, self.scale).flatten(1, 2)
+        x = torch.einsum("bic,bjc->bij", x, x) @ x
+        return torch.einsum("btc,cd", x, self.mix).sum((0, 1))[None]
+
+
+def test_sums_by_einsum_are_counted() -> None:
+    found = cost.count(Sums().eval(), EXAMPLE)
+    assert [(work.name, work.macs) for work in found.fixed] == [
+        ("a", 64 * 8 * 3),
+        ("b", 64 * 8 * 4),
+        ("scale", 64 * 4),
+        ("mix", 64 * 4 * 5),
+    ]
+
+
 def test_it_is_named_among_what_stays_whole() -> None:
     network = Handmade().eval()
     assert cuts.names_of_whole(cuts.plan(network, EXAMPLE)) == [
