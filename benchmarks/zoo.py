@@ -178,7 +178,7 @@ class Examination:
         while step not in self._found:
             found = next(self._coming)
             self._found[found.name] = found
-            if found.name == LAST and found.holds and self.kept is not None:
+            if found.name == LAST and self._holds() and self.kept is not None:
                 self._keep_files(self.kept / self.name.replace(":", "."))
         return {each: self._found[each] for each in _STEPS[: _STEPS.index(step) + 1]}
 
@@ -187,7 +187,12 @@ class Examination:
         folder = None if self.kept is None else self.kept / self.name.replace(":", ".")
         if folder is not None and folder.is_dir():
             return _files(folder)
-        return _files(self.folder) if self.up_to(LAST)[LAST].holds else {}
+        self.up_to(LAST)
+        return _files(self.folder) if self._holds() else {}
+
+    def _holds(self) -> bool:
+        """Do all steps hold? Else a file is missing or wrong, and there are no times to be had."""
+        return all(each.holds for each in self._found.values())
 
     def _keep_files(self, folder: Path) -> None:
         """Copy the files to where they are looked for: all of them or none."""

@@ -48,7 +48,8 @@ _INTRODUCTION = """\
 <!-- written by `python -m benchmarks.zoo`, from benchmarks/zoo.tsv -->
 
 How far networks go that nothing here was written for: every classifier of torchvision, and one of
-each of timm's families, with random weights and images of noise. Each row is what
+each of timm's families, with random weights (noise too where a network begins with zeros, as in a
+head or a layer scale, which would hide what stands before them) and images of noise. Each row is what
 `python -m slimline doctor` finds, in a process of its own, and begins with the name as `backbone`
 in `params.yaml` takes it.
 

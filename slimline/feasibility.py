@@ -194,6 +194,7 @@ def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
     Which operators a form lacks does not depend on weights, nor does what a device's converter
     makes of them. Networks of the registry have all, but for an older opset.
     """
+    from slimline.networks import untrained
     from slimline.pruning import batchnorm_statistics
     from slimline.quantization import qat
     from slimline.targets import device_schemes
@@ -206,6 +207,7 @@ def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
         return
     model = model.with_network(copy.deepcopy(model.network))
     # Else signals die out in deep networks, and ranges of nothing may be refused.
+    untrained.wake(model.network)
     batchnorm_statistics.recompute(model, few)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / runtime.FILE

@@ -27,7 +27,7 @@ from slimline.data.split_files import Split
 from slimline.doctor.finding import Finding
 from slimline.errors import NetworkError, ParamsError, SlimlineError
 from slimline.measure import interleaved
-from slimline.networks import backbones, classifier, reparameterisation
+from slimline.networks import backbones, classifier, reparameterisation, untrained
 from slimline.networks.settings import ModelParams
 from slimline.parity import float_parity
 from slimline.pruning import (
@@ -208,6 +208,7 @@ def _build(patient: _Patient) -> _Told:
             if len(patient.splits) == 1:
                 raise
             patient.splits = patient.splits[1:]
+    untrained.wake(patient.built.network)
     batchnorm_statistics.recompute(patient.built, patient.split)
     found = cost.count(patient.built.network, patient.built.example)
     size, stems = patient.split.preprocessing.height, " and ".join(entry.stems)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from slimline.networks import untrained
 from slimline.pruning import channel_flow
 from slimline.pruning.channel_flow import PrunableLayer
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 _SAME = 1e-4
 """Of the spread of logits; sums in another order need less than a hundredth of it."""
-
-_SMALL = 1e-3
-"""Weights no larger say little: what follows them hardly depends on an image."""
 
 
 def groups(plan: ChannelPlan, shape: Sequence[int]) -> Sequence[Group]:
@@ -49,7 +47,8 @@ def _exact_among(some: Sequence[Group], plan: ChannelPlan, shape: Sequence[int])
 def _are_exact(some: Sequence[Group], plan: ChannelPlan, shape: Sequence[int]) -> bool:
     """Does a copy that is half as wide answer as one whose other channels are 0, and unread?"""
     trial = copy.deepcopy(plan)
-    _fill(trial.network.cpu().eval())
+    # Whether code is exact depends on no weights, but it would not be seen behind zeros.
+    untrained.wake(trial.network.cpu().eval())
     unread = copy.deepcopy(trial.network)
     for group, own in zip(plan.groups, trial.groups, strict=True):
         if any(group is each for each in some):
@@ -78,14 +77,3 @@ def _others(kept: Tensor, count: int) -> Tensor:
     others = torch.ones(count, dtype=torch.bool)
     others[kept[kept >= 0]] = False
     return others
-
-
-def _fill(network: nn.Module) -> None:
-    """Give weights that are all but 0, as a head or a layer scale before training, random values.
-
-    Whether code is exact does not depend on weights, but it would not be seen behind those.
-    """
-    generator = torch.Generator().manual_seed(0)
-    for weight in network.parameters():
-        if weight.abs().max() < _SMALL:
-            weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
