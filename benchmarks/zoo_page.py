@@ -49,9 +49,9 @@ _INTRODUCTION = """\
 
 How far networks go that nothing here was written for: every classifier of torchvision, and one of
 each of timm's families, with random weights (noise too where a network begins with zeros, as in a
-head or a layer scale, which would hide what stands before them) and images of noise. Each row is what
-`python -m slimline doctor` finds, in a process of its own, and begins with the name as `backbone`
-in `params.yaml` takes it.
+head or a layer scale, which would hide what stands before them) and images of noise. Each row is
+what `python -m slimline doctor` finds, in a process of its own, and begins with the name as
+`backbone` in `params.yaml` takes it.
 
 - **MACs left**: after pruning by magnitude, which was asked for 68.5 %, and meets it to 2 %. In
   brackets how many layers stayed whole, since what reads them cannot be followed.
