@@ -55,8 +55,8 @@ from slimline.pruning import cost
 from slimline.targets.runtimes import Deployable
 
 TABLE, PAGE = Path("benchmarks/zoo.tsv"), Path("docs/zoo.md")
-MEMORY = 16 * 2**30
-"""Bytes that the process of a network may address: else one that takes all ends the others."""
+MEMORY = 16
+"""GiB that the process of a network may address: else one that takes all ends the others."""
 LIMIT = 600
 """Seconds that a part of a network may take."""
 NUM_CLASSES = 10
@@ -81,9 +81,11 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
     parser.add_argument("--again", action="store_true", help="also what the table has")
     parser.add_argument("--limit", type=int, default=LIMIT, help="seconds for a part of a network")
+    parser.add_argument("--memory", type=int, default=MEMORY, help="GiB that a network may take")
     parser.add_argument("--files", type=Path, metavar="FOLDER", help="where .onnx files are kept")
     given = parser.parse_args()
     if given.what == "run":
+        resource.setrlimit(resource.RLIMIT_AS, (given.memory * 2**30,) * 2)
         run(given.parts, given.names, limit=given.limit, again=given.again, kept=given.files)
     else:
         write(read())
@@ -152,7 +154,6 @@ def _send(
 ) -> None:
     """Look at the parts of a network, in a process of its own."""
     torch.set_num_threads(1)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     examination = Examination(name, folder, kept)
     for part in parts:
         with contextlib.redirect_stdout(io.StringIO()):  # libraries show their progress there
