@@ -19,7 +19,7 @@ from torch import fx
 from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.networks.classifier import Classifier
-from slimline.parity import layer_parity
+from slimline.parity import layer_parity, places
 from slimline.targets.onnxruntime import runtime, to_onnx
 
 _NUM_IMAGES, _BATCH = 200, 50
@@ -120,5 +120,24 @@ def _batches(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 def exported(model: Classifier) -> fx.GraphModule:
     """Return the network as a graph of operators that takes any number of images."""
-    graph: fx.GraphModule = to_onnx.program(model.network, model.example).module()
-    return graph
+    network: fx.GraphModule = to_onnx.program(model.network, model.example).module()
+    _join_twins(network)
+    return network
+
+
+def _join_twins(network: fx.GraphModule) -> None:
+    """Compute an activation once that several branches compute of one value, as the file does."""
+    first: dict[str, fx.Node] = {}
+    for node in list(network.graph.nodes):
+        if node.target not in places.ACTIVATIONS or _changes_in_place(node):
+            continue
+        twin = first.setdefault(f"{node.target}{node.args}{node.kwargs}", node)
+        if twin is not node:
+            node.replace_all_uses_with(twin)
+            network.graph.erase_node(node)
+    network.recompile()
+
+
+def _changes_in_place(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable

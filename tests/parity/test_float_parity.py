@@ -194,6 +194,32 @@ class Shared(nn.Module):
         return self.head(self.norms[1](self.deep(x)).mean((2, 3)))
 
 
+class Twice(nn.Module):
+    """Two branches compute one activation of one value, and another layer runs between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm = nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8)
+        self.left, self.right = nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norm(self.stem(images))
+        left = self.left(x.relu())
+        return self.head((left + self.right(x.relu())).mean((2, 3)))
+
+
+class ChangedBetween(Twice):
+    """The second time it is another value."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norm(self.stem(images))
+        left = self.left(x.relu())
+        x.sub_(0.5)
+        return self.head((left + self.right(x.relu())).mean((2, 3)))
+
+
 class Picked(nn.Module):
     """Its second layer picks single values of a LayerNorm, some of them all but 0, as ConViT's."""
 
@@ -224,7 +250,10 @@ def written(network: nn.Module, folder: Path) -> tuple[Classifier, Split, Path]:
     return model, split, path
 
 
-@pytest.mark.parametrize(("kind", "layer"), [(Shared, "deep"), (Picked, "pick")])
+@pytest.mark.parametrize(
+    ("kind", "layer"),
+    [(Shared, "deep"), (Picked, "pick"), (Twice, "stem"), (ChangedBetween, "right")],
+)
 def test_what_is_rounded_otherwise_is_no_fault(
     kind: type[nn.Module], layer: str, tmp_path: Path
 ) -> None:
