@@ -59,6 +59,8 @@ _REASONS = {
 }
 """By what torch says of it."""
 
+_NEGATIVE_ZERO = "negative_zero"
+
 _TINY = 1e-6
 """Below this all answers are alike."""
 
@@ -150,6 +152,7 @@ def to_onnx(network: nn.Module, example: Tensor) -> onnx.ModelProto:
         refused = _refused_batch(model, example)
         if refused:
             raise NetworkError(f"{_name(network)}: the exported file {refused}")
+    _keep_zeros_of_pools(model.graph)
     return model
 
 
@@ -267,6 +270,25 @@ def _reshape(graph: onnx.GraphProto, node: onnx.NodeProto, others: list[int]) ->
     opened = numpy_helper.from_array(np.array([-1, *others]), f"shape_{node.output[0]}")
     graph.initializer.append(opened)
     node.input[1] = opened.name
+
+
+def _keep_zeros_of_pools(graph: onnx.GraphProto) -> None:
+    """Pad what max-pooling reads with -0.0, where a network pads it with 0.
+
+    ONNX Runtime, from 1.17 on, makes a padding by 0 the pool's own, which is below all values:
+    where all of them are negative, the answer is another. Of -0.0 it makes nothing.
+    """
+    zeros = {each.name for each in graph.initializer if not numpy_helper.to_array(each).any()}
+    pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    pads = [node for node in graph.node if node.op_type == "Pad" and node.output[0] in pooled]
+    for node in pads:
+        if len(node.input) < 3 or node.input[2] in zeros:
+            others = node.input[3:]
+            node.input[:] = [*node.input[:2], _NEGATIVE_ZERO, *others]
+    if any(_NEGATIVE_ZERO in node.input for node in pads):
+        graph.initializer.append(
+            numpy_helper.from_array(np.array(-0.0, np.float32), _NEGATIVE_ZERO)
+        )
 
 
 def _name(network: nn.Module) -> str:

@@ -111,3 +111,26 @@ def test_attention_with_a_learnt_bias_is_written(tmp_path: Path) -> None:
     answers = runtime.run(runtime.load(tmp_path / "model.onnx", num_threads=1), images.numpy())
     with torch.no_grad():
         assert np.allclose(answers, network(images).numpy(), atol=1e-4)
+
+
+class PaddedPool(torch.nn.Module):
+    """Max-pooling of what is padded by a value, as of TensorFlow's "same" padding."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        wider = functional.pad(images, (0, 1, 0, 1), value=self.value)
+        return functional.max_pool2d(wider, 2, stride=1).flatten(1)
+
+
+@pytest.mark.parametrize("optimised", [True, False])
+@pytest.mark.parametrize("value", [0.0, -2.0, float("-inf")])
+def test_max_pooling_sees_the_zeros_that_a_network_pads_with(
+    value: float, optimised: bool, tmp_path: Path
+) -> None:
+    network, images = PaddedPool(value).eval(), -1 - torch.rand(3, 2, 4, 4)
+    to_onnx.write_onnx(network, images[:2], tmp_path / "model.onnx")
+    loaded = runtime.load(tmp_path / "model.onnx", num_threads=1, optimised=optimised)
+    assert np.array_equal(runtime.run(loaded, images.numpy()), network(images).numpy())
