@@ -109,13 +109,11 @@ class _Graph:
 
         (`slimline.targets.quantized_graph.span_range`; the converter pads bytes.)
         """
-        if self._name(operator) != "FULLY_CONNECTED":
-            return 0
-        name, source = self._makers.get(operator.inputs[0], ("", 0))
+        name, source = self._makers.get(int(operator.inputs[0]), ("", 0))
         count = 0
-        while name in {"DEQUANTIZE", "PADV2"}:
-            count += name == "PADV2"
-            name, source = self._makers.get(source, ("", 0))
+        if self._name(operator) == "FULLY_CONNECTED" and name == "DEQUANTIZE":
+            while self._makers.get(source, ("", 0))[0] == "PADV2":
+                source, count = self._makers[source][1], count + 1
         return count
 
     @cached_property

@@ -92,6 +92,16 @@ def test_an_answer_has_the_steps_that_were_trained(tmp_path: Path, is_signed: bo
     assert counted.params == counted.weights + 4
 
 
+def test_what_a_network_pads_itself_is_counted(tmp_path: Path) -> None:
+    wide = nn.Sequential(
+        nn.Flatten(), nn.ReLU(), nn.ConstantPad1d((0, 1), 0.0), nn.Linear(193, 8), nn.ReLU(),
+        nn.Linear(8, 3),
+    )  # fmt: skip
+    network, images = converted(wide)
+    exporter.write(network, images, tmp_path / runtime.FILE)
+    assert runtime.inspect(tmp_path / runtime.FILE).weights == 193 * 8 + 8 * 3
+
+
 def test_logits_in_bytes_are_what_they_stand_for(tmp_path: Path) -> None:
     quantized, images = converted(Blocks())
     with torch.no_grad():
