@@ -9,6 +9,7 @@ import calibrated
 import cuts
 import numpy as np
 import pytest
+import tabled
 import test_entries
 import timm
 import torch
@@ -106,6 +107,9 @@ KINDS = {
     ),
     "SKNet": Kind(selective, 32, 95),
     "own": Kind(Own, 32, 95),
+    "coordinates": Kind(tabled.Coordinates, 32, 99),
+    "kept table": Kind(tabled.Remembered, 32, 99),
+    "kernels": Kind(tabled.Normalised, 32, 95),
 }
 
 

@@ -22,6 +22,9 @@ from slimline.networks import backbones, pretrained, state, tracing, users_code
 from slimline.networks.architecture import Architecture, stride_and_kernel
 from slimline.networks.settings import ModelParams
 
+COMPUTED = "_computed"
+"""What the name of a weight that quantization made of another adds to that, and maybe a number."""
+
 BATCHNORM_MOMENTUM = 0.1
 """MobileNetV3 and EfficientNet come with 0.01, whose running statistics are still near their start
 after the few hundred steps of a short run (17 % instead of 86 % measured)."""
@@ -244,7 +247,7 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     A group of a convolution keeps its size. A BatchNorm that was folded has no weight: it is as
     wide as the layer before it. A tensor that stands in several places may have any of its names.
     What quantization left out, since no answer depends on it, as a second head, becomes an
-    identity.
+    identity; a layer whose weight it computed others of, as slices, keeps its width.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
@@ -267,6 +270,8 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
             continue  # such a layer is plain before it is pruned
         if isinstance(module, _RESIZED):
             width = by_layer[name].get("weight") or by_layer[name].get("running_mean")
+            if width is None and any(own.startswith(f"weight{COMPUTED}") for own in by_layer[name]):
+                continue
             if width is None:
                 without.append(name)
                 width = before[:1] if isinstance(module, _NORMALISATIONS) else None

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 import operator
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import torch
 from torch import Tensor, fx, nn
 
 from slimline import attention_biases
 from slimline.errors import NetworkError
+from slimline.networks import traceable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +52,9 @@ class _Tracer(fx.Tracer):
         self.culprit: nn.Module | None = None
         """The innermost module that could not be traced."""
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_layer = isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
         is_whole = not self._whole.isdisjoint({type(m), m, module_qualified_name})
@@ -83,7 +85,14 @@ class _Tracer(fx.Tracer):
             raise
 
 
-class _Value(fx.Proxy):
+class _Proxy(fx.Proxy):
+    """A node to a part of which something can be assigned, as code does that fills a table."""
+
+    def __setitem__(self, places: Any, value: Any) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, places, value), {})
+
+
+class _Value(_Proxy):
     """A node whose value for the example is known, wherever Python asks for a number."""
 
     def __int__(self) -> int:
@@ -96,11 +105,16 @@ class _Value(fx.Proxy):
         return float(self._known())
 
     def __len__(self) -> int:
-        tracer: Any = self.tracer
-        return len(tracer.values[self.node])
+        return len(self._known_value())
 
-    def __getattr__(self, k: str) -> fx.proxy.Attribute:
+    def __getattr__(self, k: str) -> Any:
+        if k in {"device", "dtype"}:  # what makes a tensor of numbers takes no node for these
+            return getattr(self._known_value(), k)
         return _ValueAttribute(self, k)
+
+    def _known_value(self) -> Any:
+        tracer: Any = self.tracer
+        return tracer.values[self.node]
 
     def _known(self) -> Any:
         tracer: Any = self.tracer
@@ -225,8 +239,8 @@ def _graph(
     while True:
         tracer = make(whole)
         try:
-            with attention_biases.computed_anew(network), _of_any_precision():
-                return tracer.trace(network)
+            with attention_biases.computed_anew(network), traceable.code(), traceable.kept(network):
+                return _with_tensors(tracer, network)
         except _UNTRACEABLE as error:
             culprit = tracer.culprit
             is_container = type(culprit).__module__.startswith("torch.nn.")
@@ -239,16 +253,18 @@ def _graph(
             whole |= {part}
 
 
-@contextlib.contextmanager
-def _of_any_precision() -> Iterator[None]:
-    """Let `torch.autocast` do nothing: it asks an image for its device, which nothing has here."""
-    nothing: dict[str, Any] = {
-        "__init__": lambda *_, **__: None,
-        "__enter__": lambda autocast: autocast,
-        "__exit__": lambda *_: False,
-    }
-    with mock.patch.multiple(torch.autocast, **nothing):
-        yield
+def _with_tensors(tracer: _Tracer, network: nn.Module) -> fx.Graph:
+    """Return the graph of a network; what `forward` makes of numbers alone is a function's there.
+
+    The tracer gives the network an attribute for each, which another copy of it does not have.
+    """
+    before = set(vars(network))
+    found = tracer.trace(network)
+    for node in found.nodes:
+        if node.op == "get_attr" and node.target in vars(network).keys() - before:
+            made = traceable.Made(node.target, getattr(network, node.target))
+            node.op, node.target = "call_function", made
+    return found
 
 
 def _functions_of_timm() -> tuple[Callable[..., Any], ...]:

@@ -243,9 +243,9 @@ def _torch_end(network: fx.GraphModule, node: fx.Node) -> fx.Node:
 
 def _name(layer: fx.Node) -> str:
     weight = layer.args[1]
-    while isinstance(weight, fx.Node) and weight.op != "get_attr":
-        weight = weight.args[0]
     assert isinstance(weight, fx.Node)
+    while weight.op != "get_attr" and weight.all_input_nodes:
+        weight = weight.all_input_nodes[0]
     return str(weight.target).removesuffix(".weight")
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from slimline.errors import NetworkError
 from slimline.networks import tracing
-from slimline.pruning import attention_heads, channel_modules, keepers, split_widths
+from slimline.pruning import attention_heads, channel_modules, keepers, opaque, split_widths
 from slimline.pruning import followed_operators as operators
 from slimline.pruning.attention_heads import AttentionHeads, AttentionModules
 from slimline.pruning.channel_modules import ChannelModules
@@ -90,7 +90,10 @@ class Flow:
     made: Mapping[str, Tensor]
     """The numbers that a layer makes, by its name; int64 [width]."""
     lost: Mapping[str, Tensor]
-    """The numbers of what a layer reads that cannot be followed, by its name; int64 [width]."""
+    """The numbers of what a layer reads that cannot be followed, by its name; int64 [width].
+
+    And those of constants that stand beside channels, by the node's name and their place.
+    """
     families: Sequence[Family]
     """Layers that can only be narrowed together."""
     opaque: frozenset[str]
@@ -302,6 +305,8 @@ class _ChannelFlow(fx.Interpreter):
         result = super().run_node(n)
         if isinstance(result, Tensor) and n.target not in operators.MOVES | operators.CATS:
             self._passed[n.name] = result.flatten()
+        if n.target is operator.setitem and n.name in self._opaque:
+            self.env[n.all_input_nodes[0]] = result
         self._sizes.note(n, result, self.env)
         return result
 
@@ -314,7 +319,8 @@ class _ChannelFlow(fx.Interpreter):
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         found = super().get_attr(target, args, kwargs)
-        return Constant(found.numel() == 1) if isinstance(found, Tensor) else found
+        is_tensor = isinstance(found, Tensor)
+        return Constant(found, is_scalar=found.numel() == 1) if is_tensor else found
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
         answer = super().output(target, args, kwargs)
@@ -513,7 +519,12 @@ class _ChannelFlow(fx.Interpreter):
             return self._numbers.pin(args[0])
         constants = [each for each in given if isinstance(each, Constant)]
         if constants and not tensors and not self._is_lost(given):
-            return Constant(all(each.is_scalar for each in constants))
+            return opaque.computed(target, args, kwargs, run)
+        if target in operators.FILLS and not self._is_lost(given):
+            return Constant(run(target, args, kwargs), is_scalar=True)
+        if target in operators.CATS and constants and not self._is_lost(given):
+            args, kwargs = self._with_numbers(*args, **kwargs), {}
+            given = list(leaves(args))
         if any(isinstance(each, Opaque) for each in given) or self._was_lost():
             return self._lose(given)
         if target in operators.CHANNELWISE and len(tensors) == 1:
@@ -529,7 +540,7 @@ class _ChannelFlow(fx.Interpreter):
             return self._lose(given)
         if not tensors:
             is_made_here = isinstance(result, Tensor)
-            return Constant(result.numel() == 1) if is_made_here else result  # else sizes
+            return Constant(result, is_scalar=result.numel() == 1) if is_made_here else result
         if isinstance(result, Tensor):
             self._note_places(tensors[0], result)
         if target in operators.STACKS:
@@ -546,6 +557,29 @@ class _ChannelFlow(fx.Interpreter):
         if target in operators.MOVES | operators.GLUS and not _is_in_order(tensors[0], result):
             self._parted.update(tensors[0].flatten().tolist())
         return result
+
+    def _with_numbers(self, tensors: Any, dim: int = 0) -> tuple[Any, int]:
+        """Return what is joined and where, with numbers that stay in the place of constants."""
+        maps = next(each for each in tensors if isinstance(each, Tensor))
+        named = ((f"{self._node} {place}", each) for place, each in enumerate(tensors))
+        return [self._numbered(name, each, maps, dim) for name, each in named], dim
+
+    def _numbered(self, name: str, part: Any, maps: Tensor, dim: int) -> Any:
+        """Return numbers in the place of a constant that stands beside maps, if it has channels.
+
+        Raises:
+            ValueError: it had another number of them in the wider network.
+        """
+        if not isinstance(part, Constant) or part.value is None or part.is_scalar:
+            return part
+        if part.value.dim() != maps.dim() or maps.numel() != maps.shape[dim]:
+            return part
+        sizes = [1] * maps.dim()
+        sizes[dim] = part.value.shape[dim]
+        if self._like is not None and len(self._like.lost[name]) != sizes[dim]:
+            raise ValueError(f"{name} has {sizes[dim]} channels")
+        self._lost[name] = self._numbers.pin(self._numbers.new(sizes[dim]))
+        return self._lost[name].view(sizes)
 
     def _is_lost(self, given: Sequence[Any]) -> bool:
         return self._was_lost() or any(
@@ -574,7 +608,7 @@ class _ChannelFlow(fx.Interpreter):
     def _join_all(self, tensors: Sequence[Tensor], given: Sequence[Any]) -> Any:
         """Declare channels the same that are added or multiplied."""
         constants = [each for each in given if isinstance(each, Constant)]
-        if any(not each.is_scalar for each in constants):
-            for each in tensors:
+        for each in tensors:
+            if any(constant.meets(each) for constant in constants):
                 self._numbers.pin(each)
         return self._numbers.join(tensors)

@@ -58,11 +58,12 @@ class ChannelPlan:
         """
         self.network, self._num_inputs = network, example.shape[1]
         self._shape = example.shape
+        # Counted first: code that keeps a table for its next call decides by it from then on.
+        self._cost = cost.count(network, example)
         self._flow = channel_flow.follow(network, self._num_inputs, example=example)
         self._keepers = dict(self._flow.keepers)
         self._importance = _importance(self._flow, scores)
         self.split_widths: SplitWidths = split_widths.collected(self._flow.splits)
-        self._cost = cost.count(network, example)
         self._times = {
             name: times
             for family in self._flow.families

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from slimline.pruning.channel_numbers import ChannelNumbers
 
 
+_FILLING = operators.SHAPING | operators.FILLS
+
+
 class ChannelSizes:
     """Follows these numbers through a graph; `wide` has the decisions of the wider network."""
 
@@ -104,7 +107,7 @@ def _is_map(result: Any) -> bool:
 
 def _is_filled(node: fx.Node, result: Any) -> bool:
     """Return whether a number of copies is all that a node takes from sizes."""
-    return isinstance(result, Constant) and result.is_scalar and node.target in operators.SHAPING
+    return isinstance(result, Constant) and result.is_scalar and node.target in _FILLING
 
 
 def _is_of_places(sizes: Any) -> bool:

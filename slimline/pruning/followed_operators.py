@@ -80,6 +80,8 @@ MOVES: Operators = SPLITS | frozenset(
     }
 )
 """Channels come to stand elsewhere; the network's own code says where."""
+FILLS: Operators = frozenset({"new_zeros", "new_ones", "new_full", "new_empty"})
+"""What takes nothing but the type from the maps that it is asked of."""
 PADS: Operators = frozenset({functional.pad})
 """Places, not channels."""
 EXPANDS: Operators = frozenset({"expand", "expand_as"})

@@ -6,7 +6,7 @@ have in the network.
 """
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -16,7 +16,13 @@ from torch.fx import GraphModule, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from slimline.errors import NetworkError
-from slimline.quantization import float_operators, inlined_blocks
+from slimline.quantization import (
+    attributes,
+    computed_weights,
+    fixed_tables,
+    float_operators,
+    inlined_blocks,
+)
 from slimline.quantization.operators import (
     BATCHNORM,
     CONVOLUTION,
@@ -25,7 +31,6 @@ from slimline.quantization.operators import (
     RESHAPES,
     SPLITS,
     WEIGHTED,
-    constants,
     rank,
     shape,
     tensor_inputs,
@@ -35,6 +40,9 @@ from slimline.targets.onnxruntime import to_onnx
 _aten = torch.ops.aten
 
 _PADDED_BY_NAME = _aten.conv2d.padding
+
+_SAME = 0.05
+"""Of the spread of logits; rounding in other places takes less in the deepest networks."""
 
 _VIEWS = (MOVES - {_aten.clone.default}) | {
     *SPLITS,
@@ -67,6 +75,7 @@ def of(network: nn.Module, example: Tensor) -> GraphModule:
     """Return a copy of a network, in evaluation mode, as a graph of operators.
 
     `example` is float32 [2 or more, channels, height, width]; the graph takes any batch from 1 up.
+    What `forward` makes of numbers alone, as tables of places, is computed once.
 
     Raises:
         NetworkError: the network's `forward` cannot be followed for any number of images.
@@ -76,6 +85,7 @@ def of(network: nn.Module, example: Tensor) -> GraphModule:
     inlined_blocks.inline(graph)
     _drop_casts(graph)
     _pad_by_numbers(graph)
+    fixed_tables.compute(graph)
     graph.recompile()
     return graph
 
@@ -92,14 +102,33 @@ def folded(network: nn.Module, example: Tensor) -> GraphModule:
     graph = of(network, example)
     _change_nothing_in_place(graph)
     _say_batch_as_rest(graph)
-    _compute_weights(graph)
+    computed_weights.compute(graph)
     _fold_batchnorms(graph)
     _read_rows(graph)
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
-    _drop_unused(graph)
+    attributes.drop_unused(graph)
     graph.recompile()
+    _answers_as(network, graph, example.shape)
     return graph
+
+
+def _answers_as(network: nn.Module, graph: GraphModule, shape: Sequence[int]) -> None:
+    """Compare answers of a graph with its network's; rounding alone may tell them apart.
+
+    Raises:
+        NetworkError: they are others.
+    """
+    images = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    # With gradients, as code that computes a part again wants some.
+    found, expected = graph(images).detach(), copy.deepcopy(network).eval()(images).detach()
+    difference, spread = (found - expected).abs().max(), expected.max() - expected.min()
+    if difference > _SAME * spread:
+        raise NetworkError(
+            f"answers otherwise as the graph that is quantized: by {100 * difference / spread:.0f} "
+            "% of the spread of its logits; a forward that draws numbers by chance cannot be "
+            "quantized, and any other that meets this is a fault of Slimline's to report"
+        )
 
 
 def _drop_casts(graph: GraphModule) -> None:
@@ -188,62 +217,12 @@ def _readers(node: Node, *, is_of_copy: bool) -> Iterator[Node]:
 def _say_batch_as_rest(graph: GraphModule) -> None:
     """Let what is reshaped say its first dimension as -1, in place, where the others are known."""
     for node in graph.graph.nodes:
-        if node.target not in _RESHAPES:
+        if node.target not in _RESHAPES or not shape(node):
             continue
         first, *others = shape(node)
         if isinstance(first, torch.SymInt) and all(isinstance(each, int) for each in others):
             node.target = _aten.reshape.default
             node.args, node.kwargs = (node.args[0], [-1, *others]), {}
-
-
-def _compute_weights(graph: GraphModule) -> None:
-    """Replace weights that are computed from others by parameters of their value, in place.
-
-    Raises:
-        NetworkError: one is computed of the image.
-    """
-    fixed = constants(graph.graph)
-    for node in graph.graph.nodes:
-        if node.target in WEIGHTED and not fixed.issuperset(tensor_inputs(node)[1:]):
-            raise NetworkError(
-                f"computes the weights of a layer of the image ({node}), as CondConv does: it "
-                "cannot be quantized"
-            )
-    computed = {
-        (node, source): _value(graph, source).detach()
-        for node in graph.graph.nodes
-        if node.target in {*WEIGHTED, _PADDED_BY_NAME}
-        for source in tensor_inputs(node)[1:]
-        if source.op != "get_attr" and source in fixed
-    }
-    for (node, source), value in computed.items():
-        name = _first_attribute(source)
-        alike = {use for use, each in computed.items() if torch.equal(each, value)}
-        is_free = alike.issuperset(_uses(graph, name, fixed)) and _has_shape(graph, name, value)
-        with graph.graph.inserting_before(node):
-            fresh = _new_parameter(graph, name if is_free else f"{name}_computed", value)
-        fresh.meta = dict(source.meta)
-        node.replace_input_with(source, fresh)
-    graph.graph.eliminate_dead_code()  # a BatchNorm that standardised weights is none to fold
-
-
-def _has_shape(graph: GraphModule, name: str, value: Tensor) -> bool:
-    """Return whether a value may have an attribute's name: by its shape a network is rebuilt."""
-    path, _, own = name.rpartition(".")
-    kept: Tensor = getattr(graph.get_submodule(path), own)
-    return kept.shape == value.shape
-
-
-def _uses(graph: GraphModule, name: str, fixed: Collection[Node]) -> Iterator[tuple[Node, Node]]:
-    """Yield what computes with images and an attribute, or what is made of it, and with which."""
-    pending = [each for each in graph.graph.nodes if each.op == "get_attr" and each.target == name]
-    while pending:
-        source = pending.pop()
-        for user in source.users:
-            if user in fixed:
-                pending.append(user)
-            elif tensor_inputs(user):
-                yield user, source
 
 
 def _pad_by_numbers(graph: GraphModule) -> None:
@@ -319,16 +298,16 @@ def _fold_into(graph: GraphModule, layer: Node, batchnorm: Node) -> None:
         _parameter(graph, weight), _parameter(graph, bias), mean, variance, epsilon, gamma, beta
     )
     name = str(weight.target)
-    _set(graph, name, fused[0])
+    attributes.replace(graph, name, fused[0])
     bias_name = str(bias.target) if bias is not None else _sibling(name, "bias")
     if bias is None:
         with graph.graph.inserting_after(weight):
             # It is fixed, as torch's folding of modules leaves it.
-            bias = _new_parameter(graph, bias_name, fused[1].detach(), is_trained=False)
+            bias = attributes.add(graph, bias_name, fused[1].detach(), is_trained=False)
         bias.meta = {"val": batchnorm.meta["val"].new_empty(len(fused[1]))}
         layer.args = (*layer.args[:2], bias, *layer.args[3:])
     else:
-        _set(graph, bias_name, fused[1])
+        attributes.replace(graph, bias_name, fused[1])
 
 
 _Normalisation: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, float]
@@ -344,9 +323,9 @@ def _replace(graph: GraphModule, batchnorm: Node, own: _Normalisation, *, is_flo
     image, channels = batchnorm.args[0], len(mean)
     form = (channels, *[1] * (rank(batchnorm) - 2)) if is_float else (channels, 1, 1, 1)
     with graph.graph.inserting_before(batchnorm):
-        weight = _new_parameter(graph, f"{path}.weight", factor.detach().reshape(form))
+        weight = attributes.add(graph, f"{path}.weight", factor.detach().reshape(form))
         form = form if is_float else (channels,)
-        bias = _new_parameter(graph, f"{path}.bias", shift.detach().reshape(form))
+        bias = attributes.add(graph, f"{path}.bias", shift.detach().reshape(form))
         if is_float:
             product = graph.graph.call_function(_aten.mul.Tensor, (image, weight))
             product.meta = dict(batchnorm.meta)
@@ -428,9 +407,7 @@ def _parameter(graph: GraphModule, node: Node | None) -> nn.Parameter | None:
 def _value(graph: GraphModule, node: Node) -> Tensor:
     """Return what a node that depends on weights alone is."""
     if node.op == "get_attr":
-        path, _, name = str(node.target).rpartition(".")
-        found: Tensor = getattr(graph.get_submodule(path), name)
-        return found
+        return attributes.get(graph, str(node.target))
     arguments = torch.fx.map_arg(node.args, lambda each: _value(graph, each))
     options = torch.fx.map_arg(node.kwargs, lambda each: _value(graph, each))
     with torch.no_grad():
@@ -438,41 +415,6 @@ def _value(graph: GraphModule, node: Node) -> Tensor:
     return computed
 
 
-def _first_attribute(node: Node) -> str:
-    while node.op != "get_attr":
-        node = tensor_inputs(node)[0]
-    return str(node.target)
-
-
 def _sibling(name: str, other: str) -> str:
     path, _, _ = name.rpartition(".")
     return f"{path}.{other}" if path else other
-
-
-def _set(graph: GraphModule, name: str, value: Tensor) -> None:
-    path, _, own = name.rpartition(".")
-    module = graph.get_submodule(path)
-    parameter = value if isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
-    setattr(module, own, parameter)
-
-
-def _new_parameter(
-    graph: GraphModule, name: str, value: Tensor, *, is_trained: bool = True
-) -> Node:
-    path, _, own = name.rpartition(".")
-    module = graph.get_submodule(path)
-    if hasattr(module, own):
-        delattr(module, own)
-    module.register_parameter(own, nn.Parameter(value.contiguous(), requires_grad=is_trained))
-    node: Node = graph.graph.get_attr(name)
-    node.meta = {"val": value}
-    return node
-
-
-def _drop_unused(graph: GraphModule) -> None:
-    """Remove parameters and buffers that no operator reads any more, in place."""
-    used = {str(each.target) for each in graph.graph.nodes if each.op == "get_attr"}
-    for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
-        if name not in used:
-            path, _, own = name.rpartition(".")
-            delattr(graph.get_submodule(path), own)

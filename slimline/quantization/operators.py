@@ -111,14 +111,16 @@ def constants(graph: Graph) -> set[Node]:
     found: set[Node] = set()
     for node in graph.nodes:
         inputs = tensor_inputs(node)
-        is_computed = node.op in {"call_function", "call_module"} and (inputs or _is_made(node))
+        is_computed = node.op in {"call_function", "call_module"} and (
+            inputs or has_fixed_shape(node)
+        )
         if node.op == "get_attr" or (is_computed and found.issuperset(inputs)):
             found.add(node)
     return found
 
 
-def _is_made(node: Node) -> bool:
-    """Does a node make a tensor of nothing, as `torch.full`, as large for any number of images?"""
+def has_fixed_shape(node: Node) -> bool:
+    """Return whether a node's value is a tensor, as large for any number of images."""
     value = node.meta.get("val")
     return isinstance(value, Tensor) and all(isinstance(each, int) for each in value.shape)
 

@@ -8,6 +8,7 @@ import cuts
 import flattened
 import grouped
 import pytest
+import tabled
 import torch
 import unusual
 from splitting import Hierarchical, Mixed, Selective
@@ -117,7 +118,8 @@ class Ghost(nn.Module):
 
 KINDS = [Grouped, Flat, Concatenated, Gated, Attention, Ghost, Mixed, Selective, Hierarchical]
 IN_PART = [
-    *unusual.KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS, *grouped.KINDS
+    *unusual.KINDS, *flattened.KINDS, *channelled.KINDS, *attending.KINDS, *grouped.KINDS,
+    *tabled.KINDS,
 ]  # fmt: skip
 
 
@@ -317,6 +319,7 @@ def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:
         (unusual.Activated, []),
         (unusual.Instances, []),
         (unusual.InstancesOfRows, ["stem"]),
+        *tabled.WHOLE.items(),
     ],
 )
 def test_what_the_code_between_layers_does_is_followed(

@@ -363,6 +363,8 @@ def quiet_exporter() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\..*|onnxscript\..*")
+        # What `forward` keeps for its next call, as a table, is computed in the graph.
+        warnings.filterwarnings("ignore", "The tensor attributes? ", category=UserWarning)
         try:
             yield
         finally:

@@ -1,0 +1,90 @@
+"""What lets a tracer through code that asks an image for what a node of a graph has not.
+
+Such code fills tables as large as its maps, keeps them for the next call, or asks for a device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import torch
+from torch import Tensor, fx, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def code() -> Iterator[None]:
+    """Let functions that are told sizes take nodes for them, and `torch.autocast` do nothing.
+
+    The latter asks an image for its device.
+    """
+    functions: dict[str, Any] = {
+        name: _noted(getattr(torch, name)) for name in ("zeros", "ones", "full", "empty")
+    }
+    methods: dict[str, Any] = {
+        name: _noted(getattr(Tensor, name), method=name)
+        for name in ("expand", "repeat", "reshape", "view")
+    }
+    nothing: dict[str, Any] = {
+        "__init__": lambda *_, **__: None,
+        "__enter__": lambda autocast: autocast,
+        "__exit__": lambda *_: False,
+    }
+    with (
+        mock.patch.multiple(torch, **functions),
+        mock.patch.multiple(Tensor, **methods),
+        mock.patch.multiple(torch.autocast, **nothing),
+    ):
+        yield
+
+
+def _noted(function: Callable[..., Any], method: str = "") -> Callable[..., Any]:
+    """Return a function that becomes a node where it is given one: torch's own asks for numbers."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nodes: list[fx.Proxy] = []
+        _gather(nodes, (args, kwargs))
+        if not nodes:
+            return function(*args, **kwargs)
+        op, target = ("call_method", method) if method else ("call_function", function)
+        return nodes[0].tracer.create_proxy(op, target, args, kwargs)
+
+    return call
+
+
+def _gather(nodes: list[fx.Proxy], given: Any) -> None:
+    if isinstance(given, fx.Proxy):
+        nodes.append(given)
+    elif isinstance(given, tuple | list | dict):
+        for each in given.values() if isinstance(given, dict) else given:
+            _gather(nodes, each)
+
+
+@contextlib.contextmanager
+def kept(network: nn.Module) -> Iterator[None]:
+    """Take back what `forward` keeps in modules: it is a node of one graph."""
+    before = {each: (dict(vars(each)), dict(each._buffers)) for each in network.modules()}
+    try:
+        yield
+    finally:
+        for module, (attributes, buffers) in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
+            module._buffers.clear()
+            module._buffers.update(buffers)
+
+
+class Made:
+    """A tensor that a `forward` makes of numbers alone, as what a function returns."""
+
+    def __init__(self, name: str, value: Tensor) -> None:
+        self.__name__ = self.__qualname__ = name
+        self._value = value
+
+    def __call__(self) -> Tensor:
+        """Return the tensor itself."""
+        return self._value

@@ -1,0 +1,60 @@
+"""Code that asks images for more than a graph has is followed, and nothing of that is left."""
+
+import copy
+
+import pytest
+import tabled
+import torch
+from torch import Tensor, fx, nn
+
+from slimline.networks import tracing
+
+EXAMPLE = torch.zeros(2, 3, 16, 16)
+IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("kind", tabled.KINDS)
+@torch.no_grad()
+def test_a_graph_answers_as_its_network_in_any_copy_of_it(kind: type[nn.Module]) -> None:
+    network = kind().eval()
+    graph = tracing.graph_decided_by(EXAMPLE, network)
+    again = fx.GraphModule(copy.deepcopy(network), graph)
+    assert torch.allclose(again(EXAMPLE + 1), network(EXAMPLE + 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", tabled.KINDS)
+def test_nothing_is_left_in_a_network_that_was_followed(kind: type[nn.Module]) -> None:
+    network = kind()
+    before = {each: dict(vars(each)) for each in network.modules()}
+    tracing.graph(network)
+    tracing.graph_decided_by(EXAMPLE, network)
+    assert {each: dict(vars(each)) for each in network.modules()} == before
+
+
+@pytest.mark.parametrize("kind", [tabled.Windowed, tabled.Coordinates, tabled.Blurred])
+def test_a_table_as_large_as_the_maps_is_one_for_images_of_any_size(kind: type[nn.Module]) -> None:
+    network = kind().eval()
+    traced = tracing.trace(network)
+    images = torch.randn(2, 3, 20, 12)
+    assert torch.allclose(traced(images), network(images), atol=1e-6)
+
+
+class Kept(nn.Module):
+    """A buffer is filled anew in each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("last", torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.last = images.mean((0, 2, 3))
+        return images.mean((2, 3)) - self.last
+
+
+def test_a_buffer_that_code_replaces_is_there_again() -> None:
+    network = Kept()
+    buffer = network.last
+    try:
+        tracing.graph(network, with_whole_parts=True)
+    finally:
+        assert network.last is buffer
