@@ -36,6 +36,32 @@ class Coordinates(_Tabled):
         return torch.cat([maps, places.expand(maps.shape[0], -1, -1, -1)], 1)
 
 
+class Stacked(_Tabled):
+    """The same, as a grid that is stacked, and of one row alone."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+
+    def between(self, maps: Tensor) -> Tensor:
+        batch, _, height, width = maps.shape
+        rows, columns = (torch.linspace(-1, 1, each) for each in (height, width))
+        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+        row = columns.view(1, 1, 1, -1).expand(batch, 1, height, -1)
+        return torch.cat((maps, grid[None].expand(batch, -1, -1, -1), row), axis=1)
+
+
+class Widened(_Tabled):
+    """As a shortcut of ResNet for CIFAR: as many channels of zeros as there are."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+
+    def between(self, maps: Tensor) -> Tensor:
+        zeros = maps.new_zeros(maps.shape)
+        zeros[:, :, 0] = 0.5
+        return torch.cat([maps, zeros], 1)
+
+
 class Windowed(_Tabled):
     """Places at the edge count for less, as much as is trained."""
 
@@ -111,6 +137,8 @@ class ByChannel(_Tabled):
 
 WHOLE = {
     Coordinates: [],
+    Stacked: [],
+    Widened: ["a"],
     Windowed: [],
     Remembered: [],
     Normalised: ["forward"],

@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -558,11 +559,16 @@ class _ChannelFlow(fx.Interpreter):
             self._parted.update(tensors[0].flatten().tolist())
         return result
 
-    def _with_numbers(self, tensors: Any, dim: int = 0) -> tuple[Any, int]:
+    def _with_numbers(self, tensors: Any, dim: int = 0, **named: int) -> tuple[Any, int]:
         """Return what is joined and where, with numbers that stay in the place of constants."""
+        dim = next(iter(named.values()), dim)  # torch says axis as well
         maps = next(each for each in tensors if isinstance(each, Tensor))
-        named = ((f"{self._node} {place}", each) for place, each in enumerate(tensors))
-        return [self._numbered(name, each, maps, dim) for name, each in named], dim
+        inputs = self._nodes[self._node].all_input_nodes
+        if any(map(self._sizes.decide_size, inputs)):
+            return tensors, dim
+        names = (f"{self._node} {place}" for place in count())
+        parts = zip(names, tensors, strict=False)
+        return [self._numbered(name, each, maps, dim) for name, each in parts], dim
 
     def _numbered(self, name: str, part: Any, maps: Tensor, dim: int) -> Any:
         """Return numbers in the place of a constant that stands beside maps, if it has channels.
@@ -570,7 +576,7 @@ class _ChannelFlow(fx.Interpreter):
         Raises:
             ValueError: it had another number of them in the wider network.
         """
-        if not isinstance(part, Constant) or part.value is None or part.is_scalar:
+        if not isinstance(part, Constant) or part.value is None:
             return part
         if part.value.dim() != maps.dim() or maps.numel() != maps.shape[dim]:
             return part

@@ -34,7 +34,12 @@ class ChannelSizes:
     def __init__(self, numbers: ChannelNumbers, wide: Mapping[str, bool] | None) -> None:
         self._numbers, self._wide = numbers, wide
         self._counted: dict[fx.Node, Tensor] = {}
+        self._filled: set[fx.Node] = set()
         self._deciding: dict[str, tuple[Tensor, bool]] = {}
+
+    def decide_size(self, constant: fx.Node) -> bool:
+        """Return whether a number of channels decides how large a constant is."""
+        return constant in self._counted or constant in self._filled
 
     def note(self, node: fx.Node, result: Any, given: Mapping[fx.Node, Any]) -> None:
         """Note whose channels a node counts, or pin them where it computes with their number.
@@ -48,12 +53,16 @@ class ChannelSizes:
                 raise ValueError(f"{node.name} decides by the number of channels")
             return
         counted = self._counted_by(node, result, given)
+        if not self._filled.isdisjoint(node.all_input_nodes) and not _is_map(result):
+            self._filled.add(node)
         if counted is None:
             return
         if _is_map(result):
             if isinstance(result, Opaque) or node.target not in operators.SHAPING:
                 self._numbers.pin(counted)
-        elif not _is_filled(node, result):
+        elif _is_filled(node, result):
+            self._filled.add(node)
+        else:
             self._counted[node] = counted
             if tracing.WRITTEN in node.meta:
                 self._numbers.pin(counted)
