@@ -47,7 +47,7 @@ class Stacked(_Tabled):
         rows, columns = (torch.linspace(-1, 1, each) for each in (height, width))
         grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
         row = columns.view(1, 1, 1, -1).expand(batch, 1, height, -1)
-        return torch.cat((maps, grid[None].expand(batch, -1, -1, -1), row), axis=1)
+        return torch.cat((maps, grid[None].expand(batch, -1, -1, -1), row), axis=1)  # type: ignore[call-arg]
 
 
 class Widened(_Tabled):
@@ -135,6 +135,52 @@ class ByChannel(_Tabled):
         return maps * torch.linspace(0.5, 1.5, 32).view(1, -1, 1, 1)
 
 
+class Chosen(_Tabled):
+    """A number for each channel is the largest of several that are trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.rand(4, 32))
+
+    def between(self, maps: Tensor) -> Tensor:
+        largest, least = self.rows.max(0).values, self.rows.sort(0)[0][0]
+        return maps * largest.view(1, -1, 1, 1) + least.view(1, -1, 1, 1)
+
+
+class Viewed(_Tabled):
+    """A table of ones is changed through a part of it."""
+
+    def between(self, maps: Tensor) -> Tensor:
+        table = maps.new_ones(1, maps.shape[1], 1, 1)
+        table[:, maps.shape[1] // 4 * 3 :].zero_()
+        return maps * table
+
+
+class Summed(_Tabled):
+    """How many channels there are is found by adding ones."""
+
+    def between(self, maps: Tensor) -> Tensor:
+        return maps * maps.new_ones(maps.shape[1]).sum()
+
+
+class Accumulated(_Tabled):
+    """Maps are added to a table in place."""
+
+    def between(self, maps: Tensor) -> Tensor:
+        table = torch.zeros(1)
+        table += maps.mean()
+        return maps + table
+
+
+class Infinite(_Tabled):
+    """Masks with numbers that no integer is, and one that is smaller than the maps."""
+
+    def between(self, maps: Tensor) -> Tensor:
+        mask = torch.triu(maps.new_full((maps.shape[2], maps.shape[3]), float("-inf")), 1)
+        less = maps.new_zeros(maps.shape[0], 1, maps.shape[2] - 2, 1)
+        return maps * mask.exp() + less.sum()
+
+
 WHOLE = {
     Coordinates: [],
     Stacked: [],
@@ -145,6 +191,11 @@ WHOLE = {
     Blurred: ["a", "forward"],
     Shifted: ["a"],
     ByChannel: ["a"],
+    Chosen: ["a"],
+    Viewed: ["a"],
+    Summed: ["a"],
+    Accumulated: ["a"],
+    Infinite: ["a"],
 }
 """The layers of each that stay as wide as they are, and where work is done that no layer does."""
 KINDS = list(WHOLE)

@@ -247,7 +247,7 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
     A group of a convolution keeps its size. A BatchNorm that was folded has no weight: it is as
     wide as the layer before it. A tensor that stands in several places may have any of its names.
     What quantization left out, since no answer depends on it, as a second head, becomes an
-    identity; a layer whose weight it computed others of, as slices, keeps its width.
+    identity; a layer of whose weight it computed others, as slices, keeps its width.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
@@ -281,23 +281,26 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
         else:
             _fit_weights(module, by_layer[name])
     if any(not isinstance(network.get_submodule(name), _NORMALISATIONS) for name in without):
-        _leave_out(network, without)
+        used = _leave_out(network, without)
+        if used and not any(COMPUTED in name for name in shapes):
+            raise ArtifactError(f"the weights have no tensor {used[0]}.weight")
 
 
-def _leave_out(network: nn.Module, without: Sequence[str]) -> None:
+def _leave_out(network: nn.Module, without: Sequence[str]) -> list[str]:
     """Put identities in the place of those layers without weights that no answer depends on.
 
-    Raises:
-        ArtifactError: an answer depends on one that is no folded BatchNorm.
+    Returns the others, but for BatchNorm, which may have been folded.
     """
     flow = fx.GraphModule(network, tracing.graph(network, with_whole_parts=True))
     flow.graph.eliminate_dead_code()
     used = [str(node.target) for node in flow.graph.nodes if node.op in {"call_module", "get_attr"}]
+    left = []
     for name in without:
         if not any(f"{name}.".startswith(f"{each}.") for each in used):
             network.set_submodule(name, nn.Identity())
         elif not isinstance(network.get_submodule(name), _NORMALISATIONS):
-            raise ArtifactError(f"the weights have no tensor {name}.weight")
+            left.append(name)
+    return left
 
 
 _NORMALISATIONS = nn.BatchNorm1d | nn.BatchNorm2d

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def code() -> Iterator[None]:
+def followable() -> Iterator[None]:
     """Let functions that are told sizes take nodes for them, and `torch.autocast` do nothing.
 
     The latter asks an image for its device.
@@ -66,25 +66,43 @@ def _gather(nodes: list[fx.Proxy], given: Any) -> None:
 
 @contextlib.contextmanager
 def kept(network: nn.Module) -> Iterator[None]:
-    """Take back what `forward` keeps in modules: it is a node of one graph."""
-    before = {each: (dict(vars(each)), dict(each._buffers)) for each in network.modules()}
+    """Take back what `forward` keeps in modules: it is a node of one graph.
+
+    That is what their attributes are, what stands in dictionaries and lists among these, and the
+    values of buffers.
+    """
+    before = {each: dict(vars(each)) for each in network.modules()}
+    within = [
+        (each, each.copy())
+        for attributes in before.values()
+        for each in attributes.values()
+        if type(each) in {dict, list, set}
+    ]
+    values = [(each, each.detach().clone()) for each in network.buffers()]
     try:
         yield
     finally:
-        for module, (attributes, buffers) in before.items():
+        for module, attributes in before.items():
             vars(module).clear()
             vars(module).update(attributes)
-            module._buffers.clear()
-            module._buffers.update(buffers)
+        for container, content in within:
+            container.clear()
+            if isinstance(container, list):
+                container.extend(content)
+            else:
+                container.update(content)
+        for buffer, value in values:
+            if not torch.equal(buffer, value):
+                buffer.detach().copy_(value)
 
 
 class Made:
-    """A tensor that a `forward` makes of numbers alone, as what a function returns."""
+    """A tensor that a `forward` makes of numbers alone, as what a function returns each time."""
 
     def __init__(self, name: str, value: Tensor) -> None:
         self.__name__ = self.__qualname__ = name
         self._value = value
 
     def __call__(self) -> Tensor:
-        """Return the tensor itself."""
-        return self._value
+        """Return one that code may change."""
+        return self._value.clone()

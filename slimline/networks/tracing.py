@@ -182,7 +182,9 @@ class _DecidingTracer(_Tracer):
         self._is_computing = True
         try:
             interpreter = fx.Interpreter(self.root, graph=self.graph)
-            return getattr(interpreter, node.op)(node.target, args, kwargs)
+            value = getattr(interpreter, node.op)(node.target, args, kwargs)
+            # What code does to it in place is for the graph to do.
+            return value.clone() if node.op == "get_attr" and isinstance(value, Tensor) else value
         finally:
             self._is_computing = False
 
@@ -225,7 +227,7 @@ def graph_decided_by(
     with attention_biases.computed_anew(network):
         computing = copy.deepcopy(network).cpu().eval()
     with torch.no_grad():
-        make = partial(_DecidingTracer, example.cpu())
+        make = partial(_DecidingTracer, example.cpu().clone())
         return _graph(computing, make, whole, with_whole_parts=True)
 
 
@@ -239,7 +241,11 @@ def _graph(
     while True:
         tracer = make(whole)
         try:
-            with attention_biases.computed_anew(network), traceable.code(), traceable.kept(network):
+            with (
+                attention_biases.computed_anew(network),
+                traceable.followable(),
+                traceable.kept(network),
+            ):
                 return _with_tensors(tracer, network)
         except _UNTRACEABLE as error:
             culprit = tracer.culprit
@@ -260,10 +266,15 @@ def _with_tensors(tracer: _Tracer, network: nn.Module) -> fx.Graph:
     """
     before = set(vars(network))
     found = tracer.trace(network)
-    for node in found.nodes:
+    made: dict[str, fx.Node] = {}
+    for node in list(found.nodes):
         if node.op == "get_attr" and node.target in vars(network).keys() - before:
-            made = traceable.Made(node.target, getattr(network, node.target))
-            node.op, node.target = "call_function", made
+            first = made.setdefault(str(node.target), node)
+            if node is not first:
+                node.replace_all_uses_with(first)
+                found.erase_node(node)
+    for name, node in made.items():
+        node.op, node.target = "call_function", traceable.Made(name, getattr(network, name))
     return found
 
 

@@ -306,8 +306,6 @@ class _ChannelFlow(fx.Interpreter):
         result = super().run_node(n)
         if isinstance(result, Tensor) and n.target not in operators.MOVES | operators.CATS:
             self._passed[n.name] = result.flatten()
-        if n.target is operator.setitem and n.name in self._opaque:
-            self.env[n.all_input_nodes[0]] = result
         self._sizes.note(n, result, self.env)
         return result
 
@@ -320,8 +318,7 @@ class _ChannelFlow(fx.Interpreter):
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         found = super().get_attr(target, args, kwargs)
-        is_tensor = isinstance(found, Tensor)
-        return Constant(found, is_scalar=found.numel() == 1) if is_tensor else found
+        return opaque.constant(found) if isinstance(found, Tensor) else found
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
         answer = super().output(target, args, kwargs)
@@ -509,6 +506,8 @@ class _ChannelFlow(fx.Interpreter):
             return args[0][args[1]]
         given = list(leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
+        if tensors and opaque.changes(target) and isinstance(args[0], Constant):
+            args[0].content.is_lost = True
         if target in operators.JOINS and tensors and not self._is_lost(given):
             try:
                 return self._join_all(tensors, given)
@@ -522,7 +521,7 @@ class _ChannelFlow(fx.Interpreter):
         if constants and not tensors and not self._is_lost(given):
             return opaque.computed(target, args, kwargs, run)
         if target in operators.FILLS and not self._is_lost(given):
-            return Constant(run(target, args, kwargs), is_scalar=True)
+            return self._fill(target, args, kwargs, run)
         if target in operators.CATS and constants and not self._is_lost(given):
             args, kwargs = self._with_numbers(*args, **kwargs), {}
             given = list(leaves(args))
@@ -540,8 +539,7 @@ class _ChannelFlow(fx.Interpreter):
                 raise
             return self._lose(given)
         if not tensors:
-            is_made_here = isinstance(result, Tensor)
-            return Constant(result, is_scalar=result.numel() == 1) if is_made_here else result
+            return opaque.constant(result) if isinstance(result, Tensor) else result
         if isinstance(result, Tensor):
             self._note_places(tensors[0], result)
         if target in operators.STACKS:
@@ -558,6 +556,14 @@ class _ChannelFlow(fx.Interpreter):
         if target in operators.MOVES | operators.GLUS and not _is_in_order(tensors[0], result):
             self._parted.update(tensors[0].flatten().tolist())
         return result
+
+    def _fill(self, target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Opaque:
+        try:
+            return opaque.filled(target, args[0], args[1:], kwargs, run)
+        except RuntimeError:  # as of a map that is smaller than it seems here
+            if self._like is not None:
+                raise
+            return self._lose((args, kwargs))
 
     def _with_numbers(self, tensors: Any, dim: int = 0, **named: int) -> tuple[Any, int]:
         """Return what is joined and where, with numbers that stay in the place of constants."""
@@ -589,7 +595,9 @@ class _ChannelFlow(fx.Interpreter):
 
     def _is_lost(self, given: Sequence[Any]) -> bool:
         return self._was_lost() or any(
-            isinstance(each, Opaque) and not isinstance(each, Constant) for each in given
+            isinstance(each, Opaque)
+            and not (isinstance(each, Constant) and not each.content.is_lost)
+            for each in given
         )
 
     def _was_lost(self) -> bool:

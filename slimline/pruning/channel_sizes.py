@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _FILLING = operators.SHAPING | operators.FILLS
+_KEEPS_FILLED = _FILLING | operators.JOINS | operators.ELEMENTWISE
 
 
 class ChannelSizes:
@@ -34,7 +35,7 @@ class ChannelSizes:
     def __init__(self, numbers: ChannelNumbers, wide: Mapping[str, bool] | None) -> None:
         self._numbers, self._wide = numbers, wide
         self._counted: dict[fx.Node, Tensor] = {}
-        self._filled: set[fx.Node] = set()
+        self._filled: dict[fx.Node, Tensor] = {}
         self._deciding: dict[str, tuple[Tensor, bool]] = {}
 
     def decide_size(self, constant: fx.Node) -> bool:
@@ -53,15 +54,19 @@ class ChannelSizes:
                 raise ValueError(f"{node.name} decides by the number of channels")
             return
         counted = self._counted_by(node, result, given)
-        if not self._filled.isdisjoint(node.all_input_nodes) and not _is_map(result):
-            self._filled.add(node)
+        filled = [self._filled[each] for each in node.all_input_nodes if each in self._filled]
+        if filled and not _is_map(result):
+            if counted is None and _is_filled(node, result, of=_KEEPS_FILLED):
+                self._filled[node] = torch.cat(filled)
+                return
+            counted = torch.cat(filled if counted is None else [*filled, counted])
         if counted is None:
             return
         if _is_map(result):
             if isinstance(result, Opaque) or node.target not in operators.SHAPING:
                 self._numbers.pin(counted)
-        elif _is_filled(node, result):
-            self._filled.add(node)
+        elif _is_filled(node, result, of=_FILLING):
+            self._filled[node] = counted
         else:
             self._counted[node] = counted
             if tracing.WRITTEN in node.meta:
@@ -114,9 +119,9 @@ def _is_map(result: Any) -> bool:
     )
 
 
-def _is_filled(node: fx.Node, result: Any) -> bool:
-    """Return whether a number of copies is all that a node takes from sizes."""
-    return isinstance(result, Constant) and result.is_scalar and node.target in _FILLING
+def _is_filled(node: fx.Node, result: Any, *, of: operators.Operators) -> bool:
+    """Return whether a number of copies is all that a node takes from sizes, if it is `of` such."""
+    return isinstance(result, Constant) and result.is_uniform and node.target in of
 
 
 def _is_of_places(sizes: Any) -> bool:

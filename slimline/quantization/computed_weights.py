@@ -1,6 +1,7 @@
 """Weights that a `forward` computes from others, as standardised or sliced ones: computed once."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -20,6 +21,14 @@ _Use = tuple[Node, Node]
 """A layer, and a value that it reads as weight or bias."""
 
 
+@dataclass(frozen=True)
+class _Computed:
+    """A value as a layer reads it, and a number for how it is computed: the same for the same."""
+
+    value: Tensor
+    formula: int
+
+
 def compute(graph: GraphModule) -> None:
     """Replace weights that are computed from others by parameters of their value, in place.
 
@@ -37,47 +46,69 @@ def compute(graph: GraphModule) -> None:
                 f"computes the weights of a layer of the image ({node}), as CondConv does: it "
                 "cannot be quantized"
             )
-    computed, formulas = _computed(graph, fixed), _formulas(graph, fixed)
-    named: dict[str, int] = {}
-    for (node, source), value in computed.items():
-        name = _attribute_of(graph, source)
-        alike = {use for use in computed if formulas[use[1]] == formulas[source]}
-        is_free = alike.issuperset(_uses(graph, name, fixed)) and _has_shape(graph, name, value)
-        if not is_free:
-            names = (f"{name}{COMPUTED}{place or ''}" for place in count())
-            name = next(
-                n for n in names if named.setdefault(n, formulas[source]) == formulas[source]
-            )
-        with graph.graph.inserting_before(node):
-            fresh = attributes.add(graph, name, value)
-        fresh.meta = dict(source.meta)
-        node.replace_input_with(source, fresh)
+    computed = _computed(graph, fixed)
+    names = _names(graph, computed, fixed)
+    added: dict[str, Node] = {}
+    for (node, source), each in computed.items():
+        name = names[node, source]
+        if name not in added:
+            with graph.graph.inserting_before(node):
+                added[name] = attributes.add(graph, name, each.value)
+            added[name].meta = dict(source.meta)
+        node.replace_input_with(source, added[name])
     graph.graph.eliminate_dead_code()  # a BatchNorm that standardised weights is none to fold
 
 
+def _names(
+    graph: GraphModule, computed: Mapping[_Use, _Computed], fixed: Collection[Node]
+) -> Mapping[_Use, str]:
+    found: dict[_Use, str] = {}
+    named: dict[str, int] = {}
+    for use, each in computed.items():
+        name = _attribute_of(graph, use[1], each.value)
+        alike = {other for other in computed if computed[other].formula == each.formula}
+        has_shape = attributes.get(graph, name).shape == each.value.shape
+        if not (has_shape and alike.issuperset(_uses(graph, name, fixed))):
+            names = (f"{name}{COMPUTED}{place or ''}" for place in count())
+            name = next(n for n in names if named.setdefault(n, each.formula) == each.formula)
+        found[use] = name
+    return found
+
+
 @torch.no_grad()
-def _computed(graph: GraphModule, fixed: Collection[Node]) -> dict[_Use, Tensor]:
-    """Return the values that layers read and that are no attributes, as each reads them."""
-    uses = [
-        (node, source)
+def _computed(graph: GraphModule, fixed: Collection[Node]) -> dict[_Use, _Computed]:
+    """Return what layers read that is no attribute."""
+    sources = {
+        node: [each for each in tensor_inputs(node)[1:] if each.op != "get_attr" and each in fixed]
         for node in graph.graph.nodes
         if node.target in {*WEIGHTED, _PADDED_BY_NAME}
-        for source in tensor_inputs(node)[1:]
-        if source.op != "get_attr" and source in fixed
-    ]
-    needed = _origins((source for _, source in uses), fixed)
+    }
+    needed = _origins((each for read in sources.values() for each in read), fixed)
     values: dict[Node, Any] = {}
     copies: dict[str, Tensor] = {}  # code may change what it computes with
-    found: dict[_Use, Tensor] = {}
+    formulas, numbers = dict[Node, int](), dict[str, int]()
+    found: dict[_Use, _Computed] = {}
     for node in graph.graph.nodes:
-        if node in needed and node.op == "get_attr":
-            copies.setdefault(node.target, attributes.get(graph, node.target).clone())
-            values[node] = copies[node.target]
-        elif node in needed:
-            arguments, options = map_arg((node.args, node.kwargs), values.__getitem__)
-            values[node] = node.target(*arguments, **options)
-        found |= {use: values[use[1]].clone() for use in uses if use[0] is node}
+        if node in needed:
+            values[node] = _value(graph, node, values, copies)
+            given = map_arg((node.args, node.kwargs), lambda each: f"#{formulas[each]}")
+            formulas[node] = numbers.setdefault(f"{node.target} of {given}", len(numbers))
+            for each in _changed(node) if _is_change(node) else ():
+                later = f"{formulas[each]} after {formulas[node]}"
+                formulas[each] = numbers.setdefault(later, len(numbers))
+        for source in sources.get(node, ()):
+            found[node, source] = _Computed(values[source].clone(), formulas[source])
     return found
+
+
+def _value(
+    graph: GraphModule, node: Node, values: Mapping[Node, Any], copies: dict[str, Tensor]
+) -> Any:
+    if node.op == "get_attr":
+        name = str(node.target)
+        return copies.setdefault(name, attributes.get(graph, name).clone())
+    arguments, options = map_arg((node.args, node.kwargs), values.__getitem__)
+    return node.target(*arguments, **options)  # type: ignore[operator]
 
 
 def _origins(sources: Iterable[Node], fixed: Iterable[Node]) -> set[Node]:
@@ -109,23 +140,6 @@ def _changed(change: Node) -> Iterator[Node]:
         inputs = tensor_inputs(inputs[0])
 
 
-def _formulas(graph: GraphModule, fixed: Collection[Node]) -> Mapping[Node, int]:
-    """Return a number for what each node computes of weights: the same is computed by the same."""
-    numbers: dict[str, int] = {}
-    found: dict[Node, int] = {}
-    for node in graph.graph.nodes:
-        if node in fixed:
-            given = map_arg((node.args, node.kwargs), lambda each: f"#{found.get(each, each.name)}")
-            formula = f"{node.target} of {given}"
-            found[node] = numbers.setdefault(formula, len(numbers))
-    return found
-
-
-def _has_shape(graph: GraphModule, name: str, value: Tensor) -> bool:
-    """Return whether a value may have an attribute's name: by its shape a network is rebuilt."""
-    return attributes.get(graph, name).shape == value.shape
-
-
 def _uses(graph: GraphModule, name: str, fixed: Collection[Node]) -> Iterator[_Use]:
     """Yield what computes with images and an attribute, or what is made of it, and with which."""
     pending = [each for each in graph.graph.nodes if each.op == "get_attr" and each.target == name]
@@ -138,8 +152,8 @@ def _uses(graph: GraphModule, name: str, fixed: Collection[Node]) -> Iterator[_U
                 yield user, source
 
 
-def _attribute_of(graph: GraphModule, node: Node) -> str:
-    """Return what a value is computed of: the first parameter, if there is one.
+def _attribute_of(graph: GraphModule, node: Node, value: Tensor) -> str:
+    """Return what a value is computed of: the first parameter of its shape, else the first.
 
     Raises:
         NetworkError: it is computed of nothing, and yet no table: chance has a part in it.
@@ -154,4 +168,6 @@ def _attribute_of(graph: GraphModule, node: Node) -> str:
             f"draws the weights of a layer by chance ({node}), and can't be quantized"
         )
     parameters = dict(graph.named_parameters())
-    return next((each for each in names if each in parameters), names[0])
+    found = [each for each in names if each in parameters]
+    fitting = [each for each in found if parameters[each].shape == value.shape]
+    return next(iter([*fitting, *found, *names]))

@@ -38,7 +38,7 @@ def compute(graph: GraphModule) -> None:
             node.kwargs = {**node.kwargs, "dtype": node.meta["val"].dtype}
     made = _made(graph)
     values: dict[Node, Any] = {}
-    tables: dict[str, Tensor] = {}
+    tables: list[Node] = []
     for node in list(graph.graph.nodes):
         if node in made:
             values[node] = _value(graph, node, values)
@@ -46,6 +46,9 @@ def compute(graph: GraphModule) -> None:
         for source in [each for each in node.all_input_nodes if each in made]:
             if isinstance(values[source], Tensor):
                 node.replace_input_with(source, _table(graph, node, values[source], tables))
+    others = set(graph.graph.nodes) - set(made)
+    if any(not others.isdisjoint(each.users) for each in made if each.op != "get_attr"):
+        return  # a number is still read of it
     for node in reversed(made):
         if not node.users:
             graph.graph.erase_node(node)
@@ -97,17 +100,18 @@ def _value(graph: GraphModule, node: Node, values: Mapping[Node, Any]) -> Any:
     return node.target(*arguments, **options)  # type: ignore[operator]
 
 
-def _table(graph: GraphModule, reader: Node, value: Tensor, tables: dict[str, Tensor]) -> Node:
-    """Return a node, before its reader, of a buffer of a value as it is now."""
-    name = next((name for name, each in tables.items() if _is_alike(each, value)), None)
-    if name is None:
+def _table(graph: GraphModule, reader: Node, value: Tensor, tables: list[Node]) -> Node:
+    """Return the node of a buffer of a value as it is now, for this reader and those behind it."""
+    found = next((each for each in tables if _is_alike(each.meta["val"], value)), None)
+    if found is None:
         name = next(each for each in map("table_{}".format, count()) if not hasattr(graph, each))
-        tables[name] = value.detach().clone(memory_format=torch.contiguous_format)
-        graph.register_buffer(name, tables[name], persistent=False)
-    with graph.graph.inserting_before(reader):
-        node: Node = graph.graph.get_attr(name)
-    node.meta = {"val": tables[name]}
-    return node
+        table = value.detach().clone(memory_format=torch.contiguous_format)
+        graph.register_buffer(name, table, persistent=False)
+        with graph.graph.inserting_before(reader):
+            found = graph.graph.get_attr(name)
+        found.meta = {"val": table}
+        tables.append(found)
+    return found
 
 
 def _is_alike(one: Tensor, other: Tensor) -> bool:

@@ -39,6 +39,42 @@ def test_a_table_as_large_as_the_maps_is_one_for_images_of_any_size(kind: type[n
     assert torch.allclose(traced(images), network(images), atol=1e-6)
 
 
+class Caching(nn.Module):
+    """A table for each size is kept in a dictionary, and calls are counted in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: dict[str, Tensor] = {}
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        if "last" not in self.tables:
+            self.tables["last"] = torch.ones(images.shape[2], images.shape[3]) * 0.5
+        return (images * self.tables["last"]).mean((2, 3))
+
+
+def test_what_code_keeps_in_containers_and_buffers_is_taken_back() -> None:
+    network = Caching().eval()
+    tracing.graph(network)
+    tracing.graph_decided_by(EXAMPLE, network)
+    assert not network.tables
+    assert not network.calls
+    assert torch.equal(network(IMAGES), IMAGES.mean((2, 3)) * 0.5)
+
+
+class Overwriting(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        images[:, 0] = images[:, 0] * 2
+        return images.mean((2, 3))
+
+
+def test_an_example_is_left_as_it_is() -> None:
+    example = EXAMPLE + 1
+    tracing.graph_decided_by(example, Overwriting())
+    assert torch.equal(example, EXAMPLE + 1)
+
+
 class Kept(nn.Module):
     """A buffer is filled anew in each call."""
 
@@ -54,7 +90,5 @@ class Kept(nn.Module):
 def test_a_buffer_that_code_replaces_is_there_again() -> None:
     network = Kept()
     buffer = network.last
-    try:
-        tracing.graph(network, with_whole_parts=True)
-    finally:
-        assert network.last is buffer
+    tracing.graph(network, with_whole_parts=True)
+    assert network.last is buffer

@@ -6,6 +6,7 @@ import pytest
 import tabled
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from slimline.quantization import exported_graph
 
@@ -25,7 +26,8 @@ def tables(graph: fx.GraphModule) -> list[str]:
 
 
 def changes(graph: fx.GraphModule) -> list[fx.Node]:
-    return [each for each in graph.graph.nodes if each.target is _aten.copy_.default]
+    in_place = {_aten.copy_.default, _aten.fill_.Tensor, _aten.fill_.Scalar}
+    return [each for each in graph.graph.nodes if each.target in in_place]
 
 
 @pytest.mark.parametrize("kind", tabled.KINDS)
@@ -87,6 +89,51 @@ def test_a_table_has_the_value_that_its_reader_saw_and_a_name_of_its_own() -> No
     later = copy.deepcopy(graph)
     later.table_0.fill_(7.0)
     assert not torch.equal(later(IMAGES), graph(IMAGES))
+
+
+class Blurring(nn.Module):
+    """Two convolutions with one kernel of numbers, and a BatchNorm behind each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.head = nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.Conv2d(3, 5, 1)
+        for place, norm in enumerate((self.one, self.two)):
+            nn.init.constant_(norm.bias, place)
+            nn.init.uniform_(norm.running_var, 0.1, 0.5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        for norm in (self.one, self.two):
+            kernel = torch.full((3, 1, 3, 3), 1 / 9)
+            images = norm(functional.conv2d(images, kernel, padding=1, groups=3)).relu()
+        return self.head(images).mean((2, 3))
+
+
+@torch.no_grad()
+def test_a_kernel_of_numbers_takes_up_no_batchnorm() -> None:
+    network = made(Blurring)
+    graph = exported_graph.folded(network, EXAMPLE)
+    assert torch.allclose(graph(IMAGES), network(IMAGES), atol=1e-6)
+    assert tables(graph) == ["table_0"]
+
+
+class Asking(nn.Module):
+    """Code takes a number from a table that it filled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 5, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        counts = torch.zeros(3)
+        counts[0] = 5
+        return self.head(images * counts.max().item()).mean((2, 3))
+
+
+@torch.no_grad()
+def test_what_a_number_is_taken_from_stays() -> None:
+    network = made(Asking)
+    graph = exported_graph.folded(network, EXAMPLE)
+    assert torch.allclose(graph(IMAGES), network(IMAGES), atol=1e-6)
 
 
 class Noisy(nn.Module):
