@@ -143,7 +143,8 @@ def test_prunes_and_reloads(kind: str) -> None:
     )
     again = KINDS[kind].build().eval()
     cuts.write_splits(again, plan)
-    classifier.fit_shapes(again, {name: list(each.shape) for name, each in tensors.items()})
+    shapes = {name: list(each.shape) for name, each in tensors.items()}
+    classifier.fit_shapes(again, shapes, model.example)
     again.load_state_dict(tensors)
     images = torch.randn(3, *model.example.shape[1:])
     assert torch.equal(again(images), network.eval()(images))

@@ -6,7 +6,7 @@ The networks themselves come from `slimline.networks.registry`; folders on disk 
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from slimline.data.split_files import Split
 from slimline.errors import ArtifactError, NetworkError, PretrainedError
 from slimline.networks import backbones, pretrained, state, tracing, users_code
 from slimline.networks.architecture import Architecture, stride_and_kernel
+from slimline.networks.evaluation import evaluating
 from slimline.networks.settings import ModelParams
 
 COMPUTED = "_computed"
@@ -198,7 +199,8 @@ def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Cl
         ArtifactError: the tensors are not those of the description.
     """
     model = fresh(description)
-    fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    shapes = {key: list(each.shape) for key, each in tensors.items()}
+    fit_shapes(model.network, shapes, model.example)
     try:
         state.load(model.network, tensors)
     except RuntimeError as error:
@@ -241,13 +243,14 @@ def make(architecture: Architecture, adopt: Callable[[nn.Module], None] | None =
     return network
 
 
-def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
+def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]], example: Tensor) -> None:
     """Cut a fresh network to the widths that pruning left: `shapes` of weights by name.
 
     A group of a convolution keeps its size. A BatchNorm that was folded has no weight: it is as
-    wide as the layer before it. A tensor that stands in several places may have any of its names.
-    What quantization left out, since no answer depends on it, as a second head, becomes an
-    identity; a layer of whose weight it computed others, as slices, keeps its width.
+    wide as what it reads of `example`, float32 [batch, channels, height, width]. A tensor that
+    stands in several places may have any of its names. What quantization left out, since no answer
+    depends on it, as a second head, becomes an identity; a layer of whose weight it computed
+    others, as slices, keeps its width.
 
     Raises:
         ArtifactError: a layer of the network has no weight of that name.
@@ -263,7 +266,6 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
         for each in [name, *twins]:
             layer, _, own = each.rpartition(".")
             by_layer[layer][own] = shape
-    before: Sequence[int] = ()
     without = []
     for name, module in network.named_modules():
         if parametrize.is_parametrized(module):
@@ -274,16 +276,37 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
                 continue
             if width is None:
                 without.append(name)
-                width = before[:1] if isinstance(module, _NORMALISATIONS) else None
-            if width:
+            else:
                 _fit_module(module, width, by_layer[name])
-                before = width
         else:
             _fit_weights(module, by_layer[name])
-    if any(not isinstance(network.get_submodule(name), _NORMALISATIONS) for name in without):
+    folded = [
+        module
+        for module in map(network.get_submodule, without)
+        if isinstance(module, _NORMALISATIONS)
+    ]
+    if len(folded) < len(without):
         used = _leave_out(network, without)
         if used and not any(COMPUTED in name for name in shapes):
             raise ArtifactError(f"the weights have no tensor {used[0]}.weight")
+    if folded:
+        _fit_to_maps(network, folded, example)
+
+
+@torch.no_grad()
+def _fit_to_maps(network: nn.Module, folded: Iterable[nn.Module], example: Tensor) -> None:
+    """Give each BatchNorm as many channels as the maps have that it gets."""
+
+    def fit(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        _fit_module(module, given[0].shape[1:2], {})
+
+    hooks = [each.register_forward_pre_hook(fit) for each in folded]
+    try:
+        with evaluating(network):
+            network(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _leave_out(network: nn.Module, without: Sequence[str]) -> list[str]:

@@ -57,7 +57,8 @@ def load_prepared(folder: Path, chooser: SchemeChooser = SCHEMES[ONNX_RUNTIME]) 
     model, tensors = model_folder.load_parts(folder)
     content = description.read(folder)
     settings = QatFinetuneParams.model_validate(content["settings"])
-    classifier.fit_shapes(model.network, {key: list(each.shape) for key, each in tensors.items()})
+    shapes = {key: list(each.shape) for key, each in tensors.items()}
+    classifier.fit_shapes(model.network, shapes, model.example)
     prepared = qat.prepare_as(
         settings, model, mixed_record.float_layers(mixed_record.read(content)), chooser
     )

@@ -13,6 +13,7 @@ from slimline.networks.classifier import Classifier
 
 RGB = Preprocessing(8, 8, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 GREY = Preprocessing(8, 8, 1, (0.3,), (0.2,))
+EXAMPLE = torch.zeros(2, 3, 8, 8)
 
 
 def seen(images: np.ndarray, given: Preprocessing, wanted: Preprocessing) -> torch.Tensor:
@@ -40,7 +41,7 @@ def test_where_quantization_put_a_convolution_a_batchnorm_is_rebuilt() -> None:
     """DenseNet's BatchNorm stands in front: its folder of int8 training has a depthwise weight."""
     network = nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3))
     shapes = {"0.weight": [3, 1, 1, 1], "0.bias": [3], "1.weight": [2, 3, 3, 3], "1.bias": [2]}
-    classifier.fit_shapes(network, shapes)
+    classifier.fit_shapes(network, shapes, EXAMPLE)
     assert {name: tuple(each.shape) for name, each in network[0].state_dict().items()} == {
         "weight": (3,), "bias": (3,), "running_mean": (3,), "running_var": (3,),
         "num_batches_tracked": (),
@@ -63,7 +64,7 @@ class InTwoPlaces(nn.Module):
 @pytest.mark.parametrize("name", ["shared", "blocks.0.0"])
 def test_a_layer_of_two_names_may_be_stored_by_either(name: str) -> None:
     network = InTwoPlaces()
-    classifier.fit_shapes(network, {f"{name}.weight": [2, 1, 3, 3], f"{name}.bias": [2]})
+    classifier.fit_shapes(network, {f"{name}.weight": [2, 1, 3, 3], f"{name}.bias": [2]}, EXAMPLE)
     assert network.blocks[0][0] is network.shared
     assert network(torch.zeros(1, 2, 8, 8)).shape == (1, 2, 6, 6)
 
@@ -80,7 +81,7 @@ class Tied(nn.Module):
 def test_layers_that_pruning_untied_have_widths_of_their_own() -> None:
     network = Tied()
     classifier.fit_shapes(
-        network, {"a.weight": [6, 4], "a.bias": [6], "b.weight": [8, 4], "b.bias": [8]}
+        network, {"a.weight": [6, 4], "a.bias": [6], "b.weight": [8, 4], "b.bias": [8]}, EXAMPLE
     )
     assert [network.a.out_features, network.b.out_features] == [6, 8]
     assert [tuple(each.weight.shape) for each in (network.a, network.b)] == [(6, 4), (8, 4)]
@@ -104,13 +105,39 @@ NARROW = {"0.weight": [6, 3, 3, 3], "0.bias": [6]}
 
 def test_what_a_standardised_weight_was_computed_from_is_narrowed_with_it() -> None:
     network = nn.Sequential(Standardised())
-    classifier.fit_shapes(network, NARROW)
+    classifier.fit_shapes(network, NARROW, EXAMPLE)
     assert network(torch.zeros(1, 3, 8, 8)).shape == (1, 6, 6, 6)
 
 
 def test_a_buffer_that_no_file_keeps_cannot_be_narrowed() -> None:
     with pytest.raises(ArtifactError, match="no tensor scale of a Standardised, which was cut"):
-        classifier.fit_shapes(nn.Sequential(Standardised(persistent=False)), NARROW)
+        classifier.fit_shapes(nn.Sequential(Standardised(persistent=False)), NARROW, EXAMPLE)
+
+
+class Listed(nn.Module):
+    """As Res2Net: layers in one list, what is behind each of them in another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([nn.BatchNorm2d(8), nn.BatchNorm2d(8)])
+        self.convs = nn.ModuleList([nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            images = norm(conv(images))
+        return images
+
+
+def test_a_folded_batchnorm_is_as_wide_as_what_it_reads() -> None:
+    network = Listed().train()
+    shapes = {
+        "convs.0.weight": [6, 3, 3, 3], "convs.0.bias": [6],
+        "convs.1.weight": [4, 6, 3, 3], "convs.1.bias": [4],
+    }  # fmt: skip
+    classifier.fit_shapes(network, shapes, EXAMPLE)
+    assert [each.num_features for each in network.norms] == [6, 4]
+    assert network.training
+    assert not any(each.num_batches_tracked for each in network.norms)
 
 
 class WithSecondHead(nn.Module):
@@ -132,10 +159,10 @@ def test_what_quantization_left_out_is_not_missed() -> None:
     shapes = {
         "conv.weight": [6, 3, 3, 3], "conv.bias": [6], "head.weight": [5, 6], "head.bias": [5],
     }  # fmt: skip
-    classifier.fit_shapes(network, shapes)
+    classifier.fit_shapes(network, shapes, EXAMPLE)
     assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 5)
     kinds = [type(each) for each in (*network.other, network.unused, network.norm)]
     assert kinds == [nn.Identity, nn.Identity, nn.Identity, nn.BatchNorm2d]
     del shapes["head.weight"], shapes["head.bias"]
     with pytest.raises(ArtifactError, match=r"the weights have no tensor head\.weight"):
-        classifier.fit_shapes(WithSecondHead(), shapes)
+        classifier.fit_shapes(WithSecondHead(), shapes, EXAMPLE)

@@ -110,7 +110,9 @@ def test_what_decides_by_shapes_is_pruned(kind: type[Plain], data: str) -> None:
     assert cost.count(narrow, example).macs == predicted.macs
     assert all(torch.equal(before[name], each) for name, each in wide.state_dict().items())
     again = kind(example.shape[1])
-    classifier.fit_shapes(again, {key: each.shape for key, each in narrow.state_dict().items()})
+    classifier.fit_shapes(
+        again, {key: each.shape for key, each in narrow.state_dict().items()}, example
+    )
     again.load_state_dict(narrow.state_dict())
     assert torch.equal(again.eval()(images), narrow.eval()(images))
     # The channels that went are 0 in the wide network.

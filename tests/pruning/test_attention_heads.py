@@ -73,7 +73,7 @@ def test_round_after_round_and_again_from_a_fresh_network(kind: type[nn.Module])
         for attribute, value in attributes.items():
             setattr(fresh.get_submodule(name), attribute, value)
     tensors = network.state_dict()
-    classifier.fit_shapes(fresh, {key: each.shape for key, each in tensors.items()})
+    classifier.fit_shapes(fresh, {key: each.shape for key, each in tensors.items()}, EXAMPLE)
     fresh.load_state_dict(tensors)
     images = torch.randn(2, 3, 16, 16)
     assert torch.equal(fresh(images), network(images))

@@ -181,7 +181,9 @@ def test_it_reloads_strictly(kind: type[nn.Module]) -> None:
     plan = cuts.cut(network, EXAMPLE, 0.4)
     tensors, fresh = network.state_dict(), made(kind)
     cuts.write_splits(fresh, plan)
-    classifier.fit_shapes(fresh, {name: list(each.shape) for name, each in tensors.items()})
+    classifier.fit_shapes(
+        fresh, {name: list(each.shape) for name, each in tensors.items()}, EXAMPLE
+    )
     fresh.load_state_dict(tensors, strict=True)
     images = torch.randn(3, *EXAMPLE.shape[1:])
     assert torch.equal(fresh(images), network(images))
@@ -197,7 +199,9 @@ def test_the_last_group_of_a_convolution_is_cut_as_any_other() -> None:
     assert network.b.groups == 1
     assert network.b.in_channels < 8
     tensors = network.state_dict()
-    classifier.fit_shapes(fresh, {name: list(each.shape) for name, each in tensors.items()})
+    classifier.fit_shapes(
+        fresh, {name: list(each.shape) for name, each in tensors.items()}, EXAMPLE
+    )
     fresh.load_state_dict(tensors, strict=True)
     images = torch.randn(3, *EXAMPLE.shape[1:])
     assert torch.equal(fresh(images), network(images))

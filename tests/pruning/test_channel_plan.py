@@ -43,7 +43,7 @@ def test_every_backbone_shrinks_runs_and_reloads(name: str, share: float) -> Non
     expected = network(images)
     tensors = network.state_dict()
     fresh = classifier.make(Architecture(name, 10, 1, 1, 3))
-    classifier.fit_shapes(fresh, {key: tensor.shape for key, tensor in tensors.items()})
+    classifier.fit_shapes(fresh, {key: tensor.shape for key, tensor in tensors.items()}, EXAMPLE)
     fresh.load_state_dict(tensors, strict=True)
     assert torch.equal(fresh.eval()(images), expected)
     assert fresh(images[:1]).shape == (1, 10)

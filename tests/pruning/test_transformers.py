@@ -38,7 +38,7 @@ def test_every_round_is_exact_and_a_fresh_network_takes_the_last(kind: type[nn.M
     for name, attributes in numbers.items():
         for attribute, value in attributes.items():
             setattr(fresh.get_submodule(name), attribute, value)
-    classifier.fit_shapes(fresh, {name: each.shape for name, each in tensors.items()})
+    classifier.fit_shapes(fresh, {name: each.shape for name, each in tensors.items()}, EXAMPLE)
     fresh.load_state_dict(tensors)
     images = torch.randn(2, 3, 16, 16)
     assert torch.equal(fresh(images), network(images))

@@ -162,7 +162,8 @@ def test_it_is_read_back_from_its_tensors(kind: type[nn.Module]) -> None:
     trained = exported_graph.folded(made(kind), EXAMPLE)
     tensors = trained.state_dict()
     fresh = made(kind, seed=1)
-    classifier.fit_shapes(fresh, {name: list(each.shape) for name, each in tensors.items()})
+    shapes = {name: list(each.shape) for name, each in tensors.items()}
+    classifier.fit_shapes(fresh, shapes, EXAMPLE)
     again = exported_graph.folded(fresh, EXAMPLE)
     again.load_state_dict(tensors)
     assert torch.equal(again(IMAGES), trained(IMAGES))
