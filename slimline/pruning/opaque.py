@@ -24,7 +24,7 @@ class Opaque:
 
 
 @dataclass
-class Content:
+class ConstantContent:
     """What is known of the numbers in a constant; its views share this with it."""
 
     is_uniform: bool
@@ -40,7 +40,7 @@ class Constant(Opaque):
     and so has what is as large as they are.
     """
 
-    def __init__(self, value: Tensor | None, content: Content) -> None:
+    def __init__(self, value: Tensor | None, content: ConstantContent) -> None:
         super().__init__()
         self.value = None if value is None else value.detach().to("meta")
         self.content = content
@@ -73,7 +73,7 @@ class OfHeads(Opaque):
 
 def constant(value: Tensor) -> Constant:
     """Return what a tensor is that no layer has."""
-    return Constant(value, Content(is_uniform=value.numel() == 1))
+    return Constant(value, ConstantContent(is_uniform=value.numel() == 1))
 
 
 def filled(target: Any, maps: Tensor, sizes: Any, named: Any, run: Callable[..., Any]) -> Constant:
@@ -83,7 +83,7 @@ def filled(target: Any, maps: Tensor, sizes: Any, named: Any, run: Callable[...,
         RuntimeError: there can be none of that size.
     """
     like = torch.empty(maps.shape, device="meta")
-    return Constant(run(target, (like, *sizes), named), Content(is_uniform=True))
+    return Constant(run(target, (like, *sizes), named), ConstantContent(is_uniform=True))
 
 
 def changes(target: Any) -> bool:
@@ -108,7 +108,7 @@ def computed(target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> An
         content = constants[0].content
     else:
         keeps = operators.JOINS | operators.ELEMENTWISE | operators.FILLS
-        content = Content(target in keeps and all(each.is_uniform for each in constants))
+        content = ConstantContent(target in keeps and all(each.is_uniform for each in constants))
     if any(each.value is None for each in constants):
         return Constant(None, content)
     try:
@@ -126,10 +126,10 @@ def _with_values(given: Any) -> Any:
     return type(given)(map(_with_values, given)) if isinstance(given, list | tuple) else given
 
 
-def _with_constants(result: Any, content: Content) -> Any:
+def _with_constants(result: Any, content: ConstantContent) -> Any:
     if isinstance(result, Tensor):
         return Constant(result, content)
     if type(result) in {list, tuple}:
         return tuple(_with_constants(each, content) for each in result)
     is_named = isinstance(result, tuple) and not isinstance(result, torch.Size)
-    return Constant(None, Content(is_uniform=False)) if is_named else result
+    return Constant(None, ConstantContent(is_uniform=False)) if is_named else result
