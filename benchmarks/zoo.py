@@ -43,7 +43,7 @@ from benchmarks import zoo_page
 from benchmarks.int8 import Subject, published_stem, quantize_onnxruntime
 from benchmarks.pruning import cut_by_peer
 from benchmarks.zoo_names import NAMES
-from slimline import files
+from slimline import files, processor
 from slimline.artifacts import description
 from slimline.doctor import network as doctor
 from slimline.doctor.finding import Finding
@@ -328,7 +328,9 @@ def _times(paths: Mapping[str, Path]) -> Row:
     if np.any(high > QUIET * low):
         return {"times": ""}
     faster = {key: float(np.median(each)) for key, each in ratios.items()}
-    row = {"faster": f"{faster[doctor.INT8]:.2f}", "static": told}
+    cpu = processor.cpu()
+    on = f"{cpu.model} ({', '.join(cpu.flags)})"
+    row = {"faster": f"{faster[doctor.INT8]:.2f}", "static": told, "cpu": on}
     return row | ({"static_faster": f"{faster['static']:.2f}"} if "static" in faster else {})
 
 

@@ -1,5 +1,6 @@
 """The page of the zoo: a table of what went how far, and how many did."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from benchmarks.zoo_names import WITH_ATTENTION
@@ -22,10 +23,12 @@ COLUMNS = {
     "faster": "times",
     "static": "times",
     "static_faster": "times",
+    "cpu": "times",
 }
 """Of the table, and the part that fills each. That of a part's own name says `yes`, or why not."""
 
 NOT_RUN = "not run yet"
+NOT_RECORDED = "a processor that was not recorded"
 _HEAD = (
     "`backbone`",
     "px",
@@ -61,7 +64,8 @@ what `python -m slimline doctor` finds, in a process of its own, and begins with
 - **int8 file**: it agrees with fake-quant as the pipeline demands; the largest difference of a
   logit, of their spread.
 - **times float**: one image on one thread, as the median of ratios within turns; not there where
-  these differed too much, since the machine did other things as well.
+  these differed too much, since the machine did other things as well. Of which processor, is told
+  at the end.
 
 `python -m benchmarks.zoo run --names NAME --again` makes a row anew.
 """
@@ -81,6 +85,7 @@ def render(rows: Sequence[Mapping[str, str]]) -> str:
         lines = [f"| {' | '.join(_HEAD)} |", f"|---|{'---:|' * (len(_HEAD) - 2)}---|"]
         lines += [f"| {' | '.join(_cells(row))} |" for row in members]
         parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
+    parts.append(_processors(rows))
     return "\n".join(parts)
 
 
@@ -107,6 +112,14 @@ def _summary(groups: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
         waiting = sum(not row["int8"] for row in rows)
         lines.append(f"| {title} | {len(rows)} | {pruned} | {peer} | {int8} | {waiting} |")
     return "\n".join(lines) + "\n"
+
+
+def _processors(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return how many times are of which processor, which ratios depend on."""
+    found = Counter(row["cpu"] or NOT_RECORDED for row in rows if row["faster"])
+    lines = ["| times of | networks |", "|---|---:|"]
+    lines += [f"| {name} | {count} |" for name, count in found.most_common()]
+    return "## Processors\n\n" + "\n".join(lines) + "\n"
 
 
 def _cells(row: Mapping[str, str]) -> list[str]:

@@ -71,6 +71,17 @@ def test_a_run_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+def test_times_are_told_with_their_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {"times": "yes", "faster": "2.00", "static": "yes", "cpu": "Abacus (beads)"}
+    monkeypatch.setattr(zoo, "PARTS", {"times": lambda _: ours})
+    zoo.run(["times"], NAMES[:2], limit=30, again=False)
+    monkeypatch.setattr(zoo, "PARTS", {"times": lambda _: ours | {"cpu": ""}})
+    zoo.run(["times"], NAMES[2:], limit=30, again=False)
+    end = zoo.PAGE.read_text().rpartition("## Processors")[2]
+    assert "| Abacus (beads) | 2 |" in end
+    assert f"| {zoo_page.NOT_RECORDED} | 1 |" in end
+
+
 def test_what_ends_or_takes_too_long_is_told_and_the_rest_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
