@@ -37,6 +37,16 @@ def main(arguments: list[str]) -> int:
     except SlimlineError as error:
         print(error, file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package == "slimline":
+            raise
+        told = (
+            f"{package} is not installed for {sys.executable}: `make repro` and `make test` set up "
+            ".venv with all that Slimline needs; run it as `.venv/bin/python -m slimline ...`"
+        )
+        print(told, file=sys.stderr)
+        return 2
     return code
 
 

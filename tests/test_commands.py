@@ -37,6 +37,19 @@ def test_the_list_of_commands_says_what_each_does(capsys: pytest.CaptureFixture[
     assert set(COMMANDS) <= begun
 
 
+def test_a_python_without_the_packages_is_told_of_one_that_has_them() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "slimline", "doctor", "mobilenet_v3_small"],
+        cwd=toy.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"is not installed for {sys.executable}: `make repro`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_command_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     folder = repository.make(tmp_path / "toy")
     code = (

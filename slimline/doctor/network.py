@@ -109,8 +109,8 @@ class _Patient:
     in_own_size: Callable[[int], Split] | None
     """Makes them in the size that the network asks for; None where one size is asked for."""
     folder: Path
-    built: Classifier | None = None
-    pruned: Classifier | None = None
+    model: Classifier | None = None
+    """The float model that goes on: the network, then its narrower form in place of it."""
     float_file: Path | None = None
     prepared: Classifier | None = None
     int8_file: Path | None = None
@@ -130,11 +130,6 @@ class _Patient:
         """The images that it is looked at with."""
         return self.splits[0]
 
-    @property
-    def latest(self) -> Classifier | None:
-        """The float model that goes on."""
-        return self.pruned or self.built
-
 
 def examine(
     name: str,
@@ -150,7 +145,14 @@ def examine(
     `folder` is where models are written: the .onnx files stand below `FLOAT` and `INT8`. `size` is
     pixels of a square image; None is the smallest of a few that the network takes. `steps` are
     names of those that are wanted, all where there are none.
+
+    Raises:
+        ParamsError: params.yaml is missing, or what a step takes of it is wrong.
     """
+    # What is wrong there would be told once a step, with advice for networks.
+    _qat_settings()
+    _export_settings()
+    _prune_settings(_MULTIPLES[0])
     torch.manual_seed(0)
     sizes = _SIZES if size is None else (size,)
     noise = partial(_noise, channels=channels, num_classes=num_classes)
@@ -201,16 +203,16 @@ def _build(patient: _Patient) -> _Told:
     entry = backbones.find(patient.name)
     if patient.in_own_size and entry.image_size and entry.image_size not in _SIZES:
         patient.splits = [*patient.splits, patient.in_own_size(entry.image_size)]
-    while patient.built is None:
+    while patient.model is None:
         try:
-            patient.built = classifier.build(patient.settings, patient.split, patient.folder)
+            patient.model = classifier.build(patient.settings, patient.split, patient.folder)
         except NetworkError:
             if len(patient.splits) == 1:
                 raise
             patient.splits = patient.splits[1:]
-    untrained.wake(patient.built.network)
-    batchnorm_statistics.recompute(patient.built, patient.split)
-    found = cost.count(patient.built.network, patient.built.example)
+    untrained.wake(patient.model.network)
+    batchnorm_statistics.recompute(patient.model, patient.split)
+    found = cost.count(patient.model.network, patient.model.example)
     size, stems = patient.split.preprocessing.height, " and ".join(entry.stems)
     head = ", ".join(entry.classifying) or entry.head.removesuffix(".")
     text = (
@@ -221,7 +223,7 @@ def _build(patient: _Patient) -> _Told:
 
 
 def _train(patient: _Patient) -> _Told:
-    model, recipe = patient.built, _qat_settings().recipe
+    model, recipe = patient.model, _qat_settings().recipe
     assert model is not None
     fitted = loop.fit(
         model.network, patient.split, patient.split, recipe,
@@ -232,8 +234,8 @@ def _train(patient: _Patient) -> _Told:
 
 
 def _prune(patient: _Patient) -> _Told:
-    assert patient.built is not None
-    model = reparameterisation.merged(patient.built)
+    assert patient.model is not None
+    model = reparameterisation.merged(patient.model)
     narrow = model.with_network(copy.deepcopy(model.network))
     before = cost.count(model.network, model.example)
     plan = _plan(narrow, patient.split, before)
@@ -243,7 +245,7 @@ def _prune(patient: _Patient) -> _Told:
     if predicted.macs != after.macs:
         raise NetworkError(f"has {after.macs} MACs, where {predicted.macs} were predicted")
     batchnorm_statistics.recompute(narrow, patient.split)
-    patient.pruned = narrow
+    patient.model = narrow
     whole = plan.whole
     kept = f"; whole stay {whole_layers.told(whole, most=_NAMED)}" if whole else ""
     left = 100 * after.macs / before.macs
@@ -276,7 +278,7 @@ def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
 
 
 def _reload(patient: _Patient) -> _Told:
-    model = patient.latest
+    model = patient.model
     assert model is not None
     folder = patient.folder / "reloaded"
     model_folder.save(folder, model, data=patient.split, settings=patient.settings, with_onnx=False)
@@ -291,7 +293,7 @@ def _reload(patient: _Patient) -> _Told:
 
 
 def _float_parity(patient: _Patient) -> _Told:
-    model = patient.latest
+    model = patient.model
     assert model is not None
     model.network.eval()
     model_folder.save(
@@ -306,7 +308,7 @@ def _float_parity(patient: _Patient) -> _Told:
 
 
 def _quantize(patient: _Patient) -> _Told:
-    model, settings = patient.latest, _qat_settings()
+    model, settings = patient.model, _qat_settings()
     assert model is not None
     split = patient.split
     trained, fitted = qat.finetune(model, split, split, split, settings, seed=1)
@@ -324,7 +326,7 @@ def _export(patient: _Patient) -> _Told:
         patient.folder / INT8,
         patient.prepared,
         patient.split,
-        params.load("int8_export", Int8ExportParams),
+        _export_settings(),
         parent=patient.folder / "qat",
         num_threads=1,
     )
@@ -385,11 +387,11 @@ def _time(patient: _Patient) -> _Told:
 
 _STEPS: dict[str, tuple[str, Callable[[_Patient], _Told]]] = {
     "builds": ("", _build),
-    "trains": ("built", _train),
-    "prunes": ("built", _prune),
-    "reloads": ("built", _reload),
-    "exports": ("built", _float_parity),
-    "quantizes": ("built", _quantize),
+    "trains": ("model", _train),
+    "prunes": ("model", _prune),
+    "reloads": ("model", _reload),
+    "exports": ("model", _float_parity),
+    "quantizes": ("model", _quantize),
     "int8 file": ("prepared", _export),
     "gains": ("int8_file", _time),
 }
@@ -412,6 +414,10 @@ def _qat_settings() -> QatFinetuneParams:
         }
     )
     return written.model_copy(update={"recipe": short, "mixed": ALL_INT8})
+
+
+def _export_settings() -> Int8ExportParams:
+    return params.load("int8_export", Int8ExportParams)
 
 
 def _prune_settings(multiple: int) -> PruneSettings:

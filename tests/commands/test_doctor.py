@@ -195,3 +195,11 @@ def test_a_number_that_can_be_none_is_refused(
         main(["doctor", "resnet18", option])
     assert stopped.value.code == 2
     assert option.partition("=")[0] in capsys.readouterr().err
+
+
+def test_a_folder_without_settings_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("params.yaml").unlink()
+    assert main(["doctor", "mobilenet_v3_small"]) == 2
+    told = capsys.readouterr()
+    assert told.err == "params.yaml: the file is missing\n"
+    assert not told.out
