@@ -1,6 +1,7 @@
 """Networks that no table has, on their whole way from weights to an int8 file."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,28 @@ class Own(nn.Module):
         return self.head(maps.mean((2, 3)).view(images.size(0), -1))
 
 
+class Shift(nn.Module):
+    """Moves parts of the channels by a place, as ShiftViT and S2-MLP do: written in place."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        moved, part = torch.zeros_like(maps), maps.shape[1] // 3
+        moved[:, :part, 1:] = maps[:, :part, :-1]
+        moved[:, part : 2 * part, :, :-1] = maps[:, part : 2 * part, :, 1:]
+        moved[:, 2 * part :] = maps[:, 2 * part :]
+        return moved
+
+
+def shifted() -> nn.Module:
+    """Return a network that moves its maps between its layers."""
+    widths = (3, 32, 48, 64)
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        norm, act = nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+        layers += [nn.Conv2d(before, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, after, 1), norm, act]
+        layers += [Shift()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES))
+
+
 def flattened() -> nn.Module:
     """Return a network as VGG: maps are flattened with their places."""
     maps = make_layers([16, "M", 32, "M"], batch_norm=True)
@@ -109,6 +132,7 @@ KINDS = {
     "own": Kind(Own, 32, 95),
     "coordinates": Kind(tabled.Coordinates, 32, 99),
     "kept table": Kind(tabled.Remembered, 32, 99),
+    "shift": Kind(shifted, 32, 99),
     "kernels": Kind(tabled.Normalised, 32, 95),
 }
 

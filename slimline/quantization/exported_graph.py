@@ -6,7 +6,7 @@ have in the network.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -21,19 +21,19 @@ from slimline.quantization import (
     computed_weights,
     fixed_tables,
     float_operators,
+    in_place,
     inlined_blocks,
 )
 from slimline.quantization.operators import (
     BATCHNORM,
     CONVOLUTION,
     LINEAR,
-    MOVES,
     RESHAPES,
-    SPLITS,
     WEIGHTED,
     rank,
     shape,
     tensor_inputs,
+    with_defaults,
 )
 from slimline.targets.onnxruntime import to_onnx
 
@@ -43,18 +43,6 @@ _PADDED_BY_NAME = _aten.conv2d.padding
 
 _SAME, _ROUNDING = 0.05, 1e-4
 """Of how logits move between images, and of the largest, that rounding in other places may take."""
-
-_VIEWS = (MOVES - {_aten.clone.default}) | {
-    *SPLITS,
-    _aten.select.int,
-    _aten.narrow.default,
-    _aten.unbind.int,
-    _aten.diagonal.default,
-    _aten.movedim.int,
-    _aten.expand.default,
-    _aten.alias.default,
-}
-"""What hands on a part of a value, or all of it, without a copy."""
 
 _CASTS = {
     _aten.to.dtype,
@@ -104,7 +92,7 @@ def folded(network: nn.Module, example: Tensor) -> GraphModule:
     - A linear layer of sequences or maps reads rows, [images x places, features].
     """
     graph = of(network, example)
-    _change_nothing_in_place(graph)
+    in_place.replace(graph)
     _say_batch_as_rest(graph)
     computed_weights.compute(graph)
     _fold_batchnorms(graph)
@@ -157,71 +145,6 @@ def _is_copy(cast: Node) -> bool:
     return is_asked or before.dtype != after.dtype or before.device != after.device
 
 
-def _change_nothing_in_place(graph: GraphModule) -> None:
-    """Let whatever reads a value after it was changed read the result, in place.
-
-    What is rounded is another tensor than what is changed. An activation that alone reads what it
-    changes stays as it is, and saves memory.
-    """
-    order = {node: place for place, node in enumerate(graph.graph.nodes)}
-    for node in list(graph.graph.nodes):
-        schema = getattr(node.target, "_schema", None)
-        if schema is None or not schema.name.endswith("_") or not schema.is_mutable:
-            continue
-        given = node.args[0]
-        if given.target in _VIEWS:  # what it is a part of is changed as well
-            continue
-        for user in [each for each in given.users if order[each] > order[node]]:
-            user.replace_input_with(given, node)
-        if len(tensor_inputs(node)) > 1 or len(given.users) > 1:
-            packet = getattr(_aten, schema.name.removeprefix("aten::").removesuffix("_"))
-            node.target = getattr(packet, schema.overload_name or "default")
-
-
-def refuse_lost_changes(prepared: GraphModule) -> None:
-    """Refuse a change in place of a part of a value that is read rounded.
-
-    What is rounded is a copy: the change is made on one, and others read another.
-
-    Raises:
-        NetworkError: there is such a change.
-    """
-    order = {node: place for place, node in enumerate(prepared.graph.nodes)}
-    for node in prepared.graph.nodes:
-        schema = getattr(node.target, "_schema", None)
-        if schema is not None and schema.name.endswith("_") and _is_lost(node, order):
-            raise NetworkError(
-                f"changes a part of a value in place ({node}), which is lost where values are "
-                "rounded; let forward join new parts (torch.cat), or choose (torch.where)"
-            )
-
-
-def _is_lost(change: Node, order: Mapping[Node, int]) -> bool:
-    """Does anything read, after a change, a copy of what was changed that was made before it?"""
-    is_of_copy, part = False, tensor_inputs(change)[0]
-    while part.op == "call_module" or part.target in _VIEWS:
-        is_of_copy = is_of_copy or part.op == "call_module"
-        whole = tensor_inputs(part)[0]
-        others = (
-            [] if whole.target in SPLITS else [user for user in whole.users if user is not part]
-        )
-        read = [each for user in others for each in _readers(user, is_of_copy=is_of_copy)]
-        if any(order[each] > order[change] for each in read):
-            return True
-        part = whole
-    return False
-
-
-def _readers(node: Node, *, is_of_copy: bool) -> Iterator[Node]:
-    """Yield what computes with a copy of a value, through views of it."""
-    is_copy = node.op == "call_module"
-    if is_copy or node.target in _VIEWS:
-        for user in node.users:
-            yield from _readers(user, is_of_copy=is_of_copy or is_copy)
-    elif is_of_copy:
-        yield node
-
-
 def _say_batch_as_rest(graph: GraphModule) -> None:
     """Let what is reshaped say its first dimension as -1, in place, where the others are known."""
     for node in graph.graph.nodes:
@@ -238,7 +161,7 @@ def _pad_by_numbers(graph: GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if node.target is not _PADDED_BY_NAME:
             continue
-        image, weight, bias, stride, padding, dilation, groups = _with_defaults(
+        image, weight, bias, stride, padding, dilation, groups = with_defaults(
             node.args, (None, None, None, (1, 1), "valid", (1, 1), 1)
         )
         kernel = shape(weight)[2:]
@@ -399,10 +322,6 @@ def _argument(node: Node, place: int) -> Node | None:
     found = node.args[place] if place < len(node.args) else None
     assert found is None or isinstance(found, Node)
     return found
-
-
-def _with_defaults(given: tuple[Any, ...], defaults: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (*given, *defaults[len(given) :])
 
 
 def _tensor(graph: GraphModule, node: Node | None) -> Tensor | None:

@@ -135,3 +135,8 @@ def shape(node: Node) -> Sequence[Any]:
     """Return the sizes of a node's value, symbolic ones among them."""
     value: Any = node.meta["val"]
     return tuple(value.shape)
+
+
+def with_defaults(given: tuple[Any, ...], defaults: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an operator's arguments, those that it was not given as they are without."""
+    return (*given, *defaults[len(given) :])

@@ -21,6 +21,7 @@ from slimline.quantization import (
     equalisation,
     exported_graph,
     folded_modules,
+    in_place,
 )
 from slimline.quantization.calibrators import Calibrator
 from slimline.quantization.observers import RangeObserver
@@ -173,7 +174,7 @@ def prepare(
     folded = exported_graph.folded(network, example)
     with to_onnx.quiet_exporter():
         prepared: fx.GraphModule = prepare_qat_pt2e(folded, quantizer)
-    exported_graph.refuse_lost_changes(prepared)
+    in_place.refuse_lost(prepared)
     return prepared
 
 

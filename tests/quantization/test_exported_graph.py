@@ -9,7 +9,7 @@ from torch.nn import functional
 from slimline.errors import NetworkError
 from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
-from slimline.quantization import exported_graph, operators, qat
+from slimline.quantization import exported_graph, operators
 from slimline.quantization.operators import BATCHNORM, CONVOLUTION, LINEAR
 
 EXAMPLE = torch.zeros(2, 4, 8, 8)
@@ -106,34 +106,6 @@ def test_what_is_computed_has_the_name_of_what_has_its_shape() -> None:
     }
 
 
-class InPlace(nn.Module):
-    """Changes in place what is read again, as blocks that begin with their activation do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.conv = nn.Conv2d(4, 6, 1), nn.Conv2d(6, 6, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.stem(images)
-        inner = self.conv(functional.relu(maps, inplace=True))
-        inner += maps
-        return inner * 2 + maps
-
-
-class OfMask(nn.Module):
-    """Writes into parts of a mask, as torchvision's Swin does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(4, 6, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        mask = images.new_zeros(8, 8)
-        mask[2:4, :5] = 3
-        mask[2:4, 1:2] += mask[4:6, 1:2] + 1
-        return self.stem(images) * mask
-
-
 NETWORKS: dict[str, nn.Module] = {
     "behind a convolution": nn.Sequential(nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6)),
     "in front": nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3)),
@@ -145,8 +117,6 @@ NETWORKS: dict[str, nn.Module] = {
     "of a layer called twice with it": Shared(norms=1),
     "of a layer called twice with another": Shared(norms=2),
     "of a joined bias": JoinedBias(),
-    "in place": InPlace(),
-    "of a mask": OfMask(),
     "same padding": nn.Sequential(nn.Conv2d(4, 6, (4, 3), padding="same"), nn.BatchNorm2d(6)),
     "computed weight": nn.Sequential(Standardised(4, 6, 3), nn.BatchNorm2d(6)),
     "computed by a BatchNorm": nn.Sequential(StandardisedByBatchNorm(4, 6, 3), nn.ReLU()),
@@ -252,55 +222,6 @@ class OfLength(nn.Module):
 def test_how_to_say_the_number_of_images_is_told() -> None:
     with pytest.raises(NetworkError, match=r"say their number as x\.size\(0\), not as len\(x\)"):
         exported_graph.of(OfLength(), EXAMPLE)
-
-
-def test_what_is_changed_in_place_is_rounded_as_changed() -> None:
-    folded = exported_graph.folded(NETWORKS["in place"].eval(), EXAMPLE)
-    (relu,) = (each for each in folded.graph.nodes if "relu" in str(each.target))
-    (conv, _) = (each for each in folded.graph.nodes if each.target is CONVOLUTION)
-    assert len(relu.users) == 3, "the convolution and both sums"
-    assert list(conv.users) == [relu]
-    assert not any(str(each.target).startswith("aten.add_") for each in folded.graph.nodes)
-
-
-class PartInPlace(nn.Module):
-    """Changes some channels of what all are read of."""
-
-    def __init__(self, way: str) -> None:
-        super().__init__()
-        self.way = way
-        self.first, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.first(images)
-        if self.way == "relu":
-            maps[:, :4].relu_()
-        elif self.way == "zero":
-            maps[:, :2] = 0
-        elif self.way == "view":
-            rows = maps.flatten(2)
-            maps[:, :4].relu_()
-            maps = rows.view_as(maps)
-        else:
-            maps = torch.cat([maps[:, :4].relu_(), maps[:, 4:]], 1)
-        return self.last(maps).mean((2, 3))
-
-
-@pytest.mark.parametrize("way", ["relu", "zero", "view"])
-def test_a_part_that_is_changed_in_place_is_refused(way: str) -> None:
-    with pytest.raises(NetworkError, match="changes a part of a value in place"):
-        qat.prepare(PartInPlace(way).eval(), torch.zeros(2, 3, 8, 8), weight_bits=8)
-
-
-@pytest.mark.parametrize("network", [InPlace(), OfMask()])
-def test_what_may_be_changed_in_place_stays_right(network: nn.Module) -> None:
-    prepared = qat.prepare(network.eval(), EXAMPLE, weight_bits=8)
-    prepared(IMAGES)
-    qat.freeze_ranges(prepared)
-    with torch.no_grad():
-        expected, found = network(IMAGES), prepared(IMAGES)
-    # Roundings add up; what was lost would be as large as the values themselves.
-    assert float((found - expected).abs().mean()) < 0.05 * float(expected.std())
 
 
 def test_layers_that_are_padded_by_name_are_layers() -> None:
