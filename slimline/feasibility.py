@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slimline.data.split_files import Split
     from slimline.networks.classifier import Classifier
     from slimline.pruning.settings import PruneSettings
+    from slimline.quantization.mixed_record import LayerChoice
     from slimline.quantization.settings import (
         Int8ExportParams,
         Int8PtqParams,
@@ -76,7 +77,8 @@ def check(settings: Settings, train: Split, weights_folder: Path) -> None:
     Raises:
         ParamsError: a batch is larger than the set, images are too small for a network, a pattern
             fits no layer, or the opset is too old for an operator.
-        NetworkError: a network that the registry does not have cannot be written as .onnx.
+        NetworkError: a network that the registry does not have cannot be written as .onnx, or is
+            another when it is read back.
         PretrainedError: weights cannot be had, or do not fit.
         TargetError: a target cannot take a network that the registry does not have.
         ParityError: what is written of it for a target answers otherwise.
@@ -196,7 +198,7 @@ def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
     """
     from slimline.networks import untrained
     from slimline.pruning import batchnorm_statistics
-    from slimline.quantization import qat
+    from slimline.quantization import mixed_precision, qat, read_back
     from slimline.targets import device_schemes
     from slimline.targets.onnxruntime import exporter, runtime, to_onnx
     from slimline.targets.registry import ONNX_RUNTIME
@@ -209,16 +211,20 @@ def _check_files(model: Classifier, few: Split, settings: Settings) -> None:
     # Else signals die out in deep networks, and ranges of nothing may be refused.
     untrained.wake(model.network)
     batchnorm_statistics.recompute(model, few)
+    choices = mixed_precision.named(model, settings.qat.mixed)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / runtime.FILE
-        prepared = _fake_quant(model, few, settings.qat, SCHEMES[ONNX_RUNTIME])
+        prepared = _fake_quant(model, few, settings.qat, choices, SCHEMES[ONNX_RUNTIME])
         options = export.model_dump(include={"form", "pad_channels", "opset", "ir_version"})
         exporter.write(qat.convert(copy.deepcopy(prepared)), model.example, path, **options)
         if is_known:
             return
         _check_answers(prepared, model, few, path)
+        trained, folder = model.with_network(prepared), Path(scratch, "qat")
+        read_back.through(folder, trained, settings.qat, choices, data=few)
         for target in settings.targets:
-            prepared = _fake_quant(model, few, settings.qat, device_schemes.SCHEMES[target])
+            scheme = device_schemes.SCHEMES[target]
+            prepared = _fake_quant(model, few, settings.qat, choices, scheme)
             _check_device_file(prepared, model, few, target, Path(scratch))
 
 
@@ -266,12 +272,16 @@ def _check_device_file(
 
 
 def _fake_quant(
-    model: Classifier, few: Split, settings: QatFinetuneParams, scheme: SchemeChooser
+    model: Classifier,
+    few: Split,
+    settings: QatFinetuneParams,
+    choices: Sequence[LayerChoice],
+    scheme: SchemeChooser,
 ) -> fx.GraphModule:
     """Return a network in fake-quant as a target wants it, with ranges of a few images."""
-    from slimline.quantization import mixed_precision, qat
+    from slimline.quantization import mixed_record, qat
 
-    floats = [each for each in mixed_precision.layers(model) if settings.mixed.names(each)]
+    floats = mixed_record.float_layers(choices)
     prepared = qat.prepare_as(settings, model, floats, scheme)
     qat.calibrate(prepared, few, model)
     qat.finish(prepared)

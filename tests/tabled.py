@@ -181,6 +181,22 @@ class Infinite(_Tabled):
         return maps * mask.exp() + less.sum()
 
 
+class Typed(_Tabled):
+    """A table takes its type from the maps."""
+
+    def between(self, maps: Tensor) -> Tensor:
+        height, width = maps.shape[2:]
+        rows, columns = (torch.linspace(-1, 1, each) for each in (height, width))
+        return maps * rows[:, None].type_as(maps) * columns.to(maps)
+
+
+class Alike(_Tabled):
+    """Tables as large as the maps."""
+
+    def between(self, maps: Tensor) -> Tensor:
+        return torch.maximum(maps, torch.zeros_like(maps)) * torch.full_like(maps, 0.5)
+
+
 WHOLE = {
     Coordinates: [],
     Stacked: [],
@@ -196,6 +212,8 @@ WHOLE = {
     Summed: ["a"],
     Accumulated: ["a"],
     Infinite: ["a"],
+    Typed: [],
+    Alike: [],
 }
 """The layers of each that stay as wide as they are, and where work is done that no layer does."""
 KINDS = list(WHOLE)

@@ -43,7 +43,7 @@ from slimline.pruning.methods.structured_magnitude import StructuredMagnitude
 from slimline.pruning.sensitivity_table import SensitivityScan
 from slimline.pruning.settings import Target
 from slimline.pruning.widths import Progress, PruningTables
-from slimline.quantization import float_work, int8_export, qat
+from slimline.quantization import float_work, int8_export, qat, read_back
 from slimline.quantization.settings import ALL_INT8, Int8ExportParams, QatFinetuneParams
 from slimline.targets.runtimes import Deployable
 from slimline.training import loop, scores
@@ -161,7 +161,7 @@ def examine(
     for step, (needs, run) in _STEPS.items():
         if steps and step not in steps:
             continue
-        if needs and getattr(patient, needs) is None:
+        if any(getattr(patient, each) is None for each in needs):
             yield Finding(step, None, "not tried: it needs what failed before")
             continue
         yield _tried(step, partial(run, patient))
@@ -270,6 +270,11 @@ def _plan(model: Classifier, split: Split, before: Cost) -> Plan:
             continue
         return plan
     least = 100 * widths.least(plan).macs / before.macs
+    if least < 100 * _KEPT_MACS:
+        raise NetworkError(
+            f"has no widths that leave {100 * _KEPT_MACS:.0f} % of its MACs to within 2 %: what "
+            "goes, goes in larger steps; prune.target can be another share"
+        )
     whole = whole_layers.told(plan.whole, most=_NAMED)
     raise NetworkError(
         f"cannot be narrowed to {100 * _KEPT_MACS:.0f} % of its MACs: with every layer that can be "
@@ -312,11 +317,7 @@ def _quantize(patient: _Patient) -> _Told:
     assert model is not None
     split = patient.split
     trained, fitted = qat.finetune(model, split, split, split, settings, seed=1)
-    model_folder.save(
-        patient.folder / "qat", trained, data=split, settings=settings, with_onnx=False,
-        extra={"mixed": []},
-    )  # fmt: skip
-    patient.prepared = int8_export.load_prepared(patient.folder / "qat")
+    patient.prepared = read_back.through(patient.folder / "qat", trained, settings, data=split)
     return _Told(f"{fitted.rows[-1].step} steps with the rounding of int8 simulated")
 
 
@@ -385,15 +386,15 @@ def _time(patient: _Patient) -> _Told:
     return _Told(text, {"faster": faster})
 
 
-_STEPS: dict[str, tuple[str, Callable[[_Patient], _Told]]] = {
-    "builds": ("", _build),
-    "trains": ("model", _train),
-    "prunes": ("model", _prune),
-    "reloads": ("model", _reload),
-    "exports": ("model", _float_parity),
-    "quantizes": ("model", _quantize),
-    "int8 file": ("prepared", _export),
-    "gains": ("int8_file", _time),
+_STEPS: dict[str, tuple[Sequence[str], Callable[[_Patient], _Told]]] = {
+    "builds": ((), _build),
+    "trains": (("model",), _train),
+    "prunes": (("model",), _prune),
+    "reloads": (("model",), _reload),
+    "exports": (("model",), _float_parity),
+    "quantizes": (("model",), _quantize),
+    "int8 file": (("prepared",), _export),
+    "gains": (("float_file", "int8_file"), _time),
 }
 """What each step needs of the ones before it, and how it is done."""
 

@@ -49,13 +49,19 @@ def _own(name: str) -> str:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     try:
-        defined = {
-            each.name
-            for each in ast.parse(path.read_text(encoding="utf-8")).body
-            if isinstance(each, ast.FunctionDef | ast.ClassDef)
-        }
+        statements = ast.parse(path.read_text(encoding="utf-8")).body
     except SyntaxError as error:
         raise ValueError(f"{path} is no Python: line {error.lineno}: {error.msg}") from None
-    if found[2] not in defined:
+    defined = {each.name for each in statements if isinstance(each, ast.FunctionDef | ast.ClassDef)}
+    if found[2] not in defined and not any(_is_named(found[2], each) for each in statements):
         raise ValueError(f"{path} defines no {found[2]}, but {', '.join(sorted(defined))}")
     return name
+
+
+def _is_named(name: str, statement: ast.stmt) -> bool:
+    """Return whether a statement gives something a name, as `small = partial(Net, width=32)`."""
+    return isinstance(statement, ast.Assign) and any(
+        isinstance(each, ast.Name) and each.id == name
+        for target in statement.targets
+        for each in ast.walk(target)
+    )

@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import ArtifactError, NetworkError, PretrainedError
-from slimline.networks import backbones, pretrained, state, tracing, users_code
+from slimline.networks import backbones, pretrained, state, traceable, tracing, users_code
 from slimline.networks.architecture import Architecture, stride_and_kernel
 from slimline.networks.evaluation import evaluating
 from slimline.networks.settings import ModelParams
@@ -134,15 +134,22 @@ def _check_answers(model: Classifier) -> None:
             f"({str(error).partition('. ')[0]}); torch.nn.utils.remove_weight_norm takes that off"
         ) from None
     for is_training, count, when in _ASKED:
+        images = torch.rand_like(model.example[:count])
+        given = images.clone()
         try:
             with torch.no_grad():
-                answer = network.train(is_training)(model.example[:count])
+                answer = network.train(is_training)(images)
         except Exception as error:
             raise NetworkError(
                 f"{name}: does not take images of {frame.channels} x {frame.height} x "
                 f"{frame.width}{when} ({users_code.told(error)}); set data.image_size, or write "
                 "stem_stride: keep and stem_kernel: keep"
             ) from error
+        if not torch.equal(images, given):
+            raise NetworkError(
+                f"{name}: changes its images in place, which others read as well: write "
+                "`x = x - mean`, not `x -= mean`, and so with whatever else it does to them"
+            )
         wanted = (count, len(model.classes))
         if not isinstance(answer, Tensor) or tuple(answer.shape) != wanted:
             shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
@@ -201,6 +208,7 @@ def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Cl
     model = fresh(description)
     shapes = {key: list(each.shape) for key, each in tensors.items()}
     fit_shapes(model.network, shapes, model.example)
+    state.untie(model.network, tensors)
     try:
         state.load(model.network, tensors)
     except RuntimeError as error:
@@ -297,10 +305,11 @@ def fit_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]], example:
 def _fit_to_maps(network: nn.Module, folded: Iterable[nn.Module], example: Tensor) -> None:
     """Give each BatchNorm as many channels as the maps have that it gets."""
 
-    def fit(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        _fit_module(module, given[0].shape[1:2], {})
+    def fit(module: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        (maps,) = (*given, *named.values())
+        _fit_module(module, maps.shape[1:2], {})
 
-    hooks = [each.register_forward_pre_hook(fit) for each in folded]
+    hooks = [each.register_forward_pre_hook(fit, with_kwargs=True) for each in folded]
     try:
         with evaluating(network):
             network(example)
@@ -315,7 +324,7 @@ def _leave_out(network: nn.Module, without: Sequence[str]) -> list[str]:
     Returns the others, but for BatchNorm, which may have been folded.
     """
     flow = fx.GraphModule(network, tracing.graph(network, with_whole_parts=True))
-    flow.graph.eliminate_dead_code()
+    flow.graph.eliminate_dead_code(lambda node: node.is_impure() or traceable.changes(node.target))
     used = [str(node.target) for node in flow.graph.nodes if node.op in {"call_module", "get_attr"}]
     left = []
     for name in without:

@@ -6,6 +6,7 @@ Such code fills tables as large as its maps, keeps them for the next call, or as
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 @contextlib.contextmanager
@@ -72,12 +73,7 @@ def kept(network: nn.Module) -> Iterator[None]:
     values of buffers.
     """
     before = {each: dict(vars(each)) for each in network.modules()}
-    within = [
-        (each, each.copy())
-        for attributes in before.values()
-        for each in attributes.values()
-        if type(each) in {dict, list, set}
-    ]
+    within = [each for attributes in before.values() for each in _containers(attributes.values())]
     values = [(each, each.detach().clone()) for each in network.buffers()]
     try:
         yield
@@ -87,22 +83,49 @@ def kept(network: nn.Module) -> Iterator[None]:
             vars(module).update(attributes)
         for container, content in within:
             container.clear()
-            if isinstance(container, list):
-                container.extend(content)
-            else:
+            if isinstance(container, dict | set):
                 container.update(content)
+            else:
+                container.extend(content)
         for buffer, value in values:
             if not torch.equal(buffer, value):
                 buffer.detach().copy_(value)
 
 
-class Made:
-    """A tensor that a `forward` makes of numbers alone, as what a function returns each time."""
+def _containers(values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield dictionaries, lists and the like, and those within them, each with a copy."""
+    for each in values:
+        if isinstance(each, dict | list | set | deque):
+            yield each, each.copy()
+            yield from _containers(each.values() if isinstance(each, dict) else each)
+        elif isinstance(each, tuple):
+            yield from _containers(each)
 
-    def __init__(self, name: str, value: Tensor) -> None:
+
+def changes(target: Any) -> bool:
+    """Return whether a function or method changes what it is given first in place."""
+    name = target if isinstance(target, str) else getattr(target, "__name__", "")
+    return name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+
+
+_IN_PLACE = {"setitem", "iadd", "isub", "imul", "itruediv", "ifloordiv", "ipow", "imod"}
+
+
+class Made:
+    """What a `forward` makes of numbers alone, a tensor, as what a function returns each time.
+
+    So it is with a source of random numbers: each call finds it as it was made.
+    """
+
+    def __init__(self, name: str, value: Tensor | torch.Generator) -> None:
         self.__name__ = self.__qualname__ = name
         self._value = value
 
-    def __call__(self) -> Tensor:
+    def __call__(self) -> Tensor | torch.Generator:
         """Return one that code may change."""
-        return self._value.clone()
+        return copied(self._value)
+
+
+def copied(value: Tensor | torch.Generator) -> Tensor | torch.Generator:
+    """Return a tensor, or a source of random numbers, that may be changed without the other."""
+    return value.clone() if isinstance(value, Tensor) else value.clone_state()

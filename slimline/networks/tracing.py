@@ -184,7 +184,8 @@ class _DecidingTracer(_Tracer):
             interpreter = fx.Interpreter(self.root, graph=self.graph)
             value = getattr(interpreter, node.op)(node.target, args, kwargs)
             # What code does to it in place is for the graph to do.
-            return value.clone() if node.op == "get_attr" and isinstance(value, Tensor) else value
+            is_made = node.op == "get_attr" and isinstance(value, Tensor | torch.Generator)
+            return traceable.copied(value) if is_made else value
         finally:
             self._is_computing = False
 

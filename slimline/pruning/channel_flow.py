@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from slimline.errors import NetworkError
-from slimline.networks import tracing
+from slimline.networks import traceable, tracing
 from slimline.pruning import attention_heads, channel_modules, keepers, opaque, split_widths
 from slimline.pruning import followed_operators as operators
 from slimline.pruning.attention_heads import AttentionHeads, AttentionModules
@@ -506,7 +506,7 @@ class _ChannelFlow(fx.Interpreter):
             return args[0][args[1]]
         given = list(leaves((args, kwargs)))
         tensors = [each for each in given if isinstance(each, Tensor)]
-        if tensors and opaque.changes(target) and isinstance(args[0], Constant):
+        if tensors and traceable.changes(target) and isinstance(args[0], Constant):
             args[0].content.is_lost = True
         if target in operators.JOINS and tensors and not self._is_lost(given):
             try:
@@ -520,6 +520,8 @@ class _ChannelFlow(fx.Interpreter):
         constants = [each for each in given if isinstance(each, Constant)]
         if constants and not tensors and not self._is_lost(given):
             return opaque.computed(target, args, kwargs, run)
+        if target in operators.CASTS and isinstance(args[0], Constant):
+            return args[0]
         if target in operators.FILLS and not self._is_lost(given):
             return self._fill(target, args, kwargs, run)
         if target in operators.CATS and constants and not self._is_lost(given):

@@ -38,6 +38,10 @@ _MORE_CHANNELS = (1, 2, 3, 4, 8)
 """Times the multiple that is tried where the code takes not every width, as a sum of quarters."""
 
 
+_FAR_APART = 0.618
+"""Of whose multiples no two that follow are alike, nor are many, without their whole part."""
+
+
 class ChannelPlan:
     """A plan whose parts are channels; the layers of a group make equally many.
 
@@ -129,19 +133,22 @@ class ChannelPlan:
     def _obstacle(self, groups: Sequence[Group]) -> Keeper | None:
         """Return what no longer fits together with these groups made narrower; None where all does.
 
-        Half of each, or one step; where code decides by a width, nearly all of it as well.
+        Half of each, or one step; another share of each, as two that the code takes for equally
+        wide would be so by chance; where code decides by a width, nearly all of it as well.
         """
-        trials: list[Callable[[Group], None]] = [
-            lambda group: group.remove(group.full_width / 2),
-            lambda group: group.step(-1),
+        trials: list[Callable[[Group, float], None]] = [
+            lambda group, _: group.remove(group.full_width / 2),
+            lambda group, _: group.step(-1),
         ]
+        if len(groups) > 1:
+            trials.append(lambda group, share: group.remove(group.full_width * share / 2))
         if self._flow.decisions:
-            trials.append(lambda group: group.remove(group.full_width))
+            trials.append(lambda group, _: group.remove(group.full_width))
         try:
             for narrow in trials:
-                for group in groups:
+                for place, group in enumerate(groups):
                     group.width = group.full_width
-                    narrow(group)
+                    narrow(group, _FAR_APART * place % 1)
                 self._narrow_flow(groups)
         except TooNarrowError as error:
             return error.keeper
@@ -205,11 +212,13 @@ class ChannelPlan:
             new = flow.ports[name]
             rows = _places(old.outputs, new.outputs, origin)
             columns = _places(old.inputs, new.inputs, origin)
+            stayed[name] = rows, columns
+            if _are_all(rows, old.outputs) and _are_all(columns, old.inputs):
+                continue  # a weight that it shares with another layer stays theirs
             if isinstance(old.layer, PrunableLayer):
                 _select(old.layer, rows, columns)
             else:
                 self._flow.modules[name].narrow(old.layer, rows)
-            stayed[name] = rows, columns
         for name, attention in self._flow.attentions.items():
             maker, layout = next(iter(attention.makers.items()))
             heads = layout.heads(attention.count)[stayed[f"{name}.{maker}"][0]]
@@ -351,6 +360,10 @@ def _places(old: Tensor, new: Tensor, origin: Mapping[int, int]) -> Tensor:
         found.append(known[seen[number]] if known else -1)
         seen[number] += 1
     return torch.tensor(found, dtype=torch.int64)
+
+
+def _are_all(places: Tensor, old: Tensor) -> bool:
+    return torch.equal(places, torch.arange(len(old)))
 
 
 def _note(

@@ -94,7 +94,9 @@ class ChannelSizes:
     ) -> Tensor | None:
         """Return the numbers of the channels whose count a node reads, or is the first to take."""
         is_size = node.target == "size" or (node.target is getattr and node.args[1] == "shape")
-        if is_size and isinstance(given[node.all_input_nodes[0]], Tensor):
+        if (is_size or node.target in operators.LIKES) and isinstance(
+            given[node.all_input_nodes[0]], Tensor
+        ):
             counted = [given[node.all_input_nodes[0]].flatten()]
         else:
             counted = [

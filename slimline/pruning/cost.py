@@ -111,7 +111,7 @@ def count(network: nn.Module, example: Tensor) -> Cost:
             inputs=layer.weight.shape[1] * getattr(layer, "groups", 1),
             channels=len(layer.weight),
             params=sum(each.numel() for each in layer.parameters()),
-            macs=output[0].numel() * layer.weight[0].numel(),
+            macs=output.numel() * layer.weight[0].numel(),
             weights=layer.weight.numel(),
             zeros=int((layer.weight == 0).sum()),
         )

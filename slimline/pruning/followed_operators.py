@@ -80,7 +80,11 @@ MOVES: Operators = SPLITS | frozenset(
     }
 )
 """Channels come to stand elsewhere; the network's own code says where."""
-FILLS: Operators = frozenset({"new_zeros", "new_ones", "new_full", "new_empty"})
+CASTS: Operators = frozenset({"to", "type_as"})
+"""What takes the type from the maps that it is given, and the values from what it is asked of."""
+LIKES: Operators = frozenset({torch.zeros_like, torch.ones_like, torch.full_like, torch.empty_like})
+"""What has as many values as the maps that it is given."""
+FILLS: Operators = LIKES | {"new_zeros", "new_ones", "new_full", "new_empty"}
 """What takes nothing but the type from the maps that it is asked of."""
 PADS: Operators = frozenset({functional.pad})
 """Places, not channels."""

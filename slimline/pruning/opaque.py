@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from slimline.networks import traceable
 from slimline.pruning import followed_operators as operators
 from slimline.pruning.function_rules import leaves
 
@@ -86,22 +87,13 @@ def filled(target: Any, maps: Tensor, sizes: Any, named: Any, run: Callable[...,
     return Constant(run(target, (like, *sizes), named), ConstantContent(is_uniform=True))
 
 
-def changes(target: Any) -> bool:
-    """Return whether a function or method changes what it is given first in place."""
-    name = target if isinstance(target, str) else getattr(target, "__name__", "")
-    return name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
-
-
-_IN_PLACE = {"setitem", "iadd", "isub", "imul", "itruediv", "ifloordiv", "ipow", "imod"}
-
-
 def computed(target: Any, args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
     """Return what a function makes of constants, as far as their shapes say that.
 
     `run` is given the function, and arguments with tensors in the place of constants.
     """
     constants = [each for each in leaves((args, kwargs)) if isinstance(each, Constant)]
-    if changes(target) and isinstance(args[0], Constant):
+    if traceable.changes(target) and isinstance(args[0], Constant):
         args[0].content.is_uniform = False
         return None if target is operator.setitem else args[0]
     if target in operators.SHAPING:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 
-def get(graph: GraphModule, name: str) -> Tensor:
+def get(graph: nn.Module, name: str) -> Tensor:
     """Return a parameter or buffer."""
     path, _, own = name.rpartition(".")
     found: Tensor = getattr(graph.get_submodule(path), own)
@@ -32,6 +32,32 @@ def add(graph: GraphModule, name: str, value: Tensor, *, is_trained: bool = True
     node: Node = graph.graph.get_attr(name)
     node.meta = {"val": value}
     return node
+
+
+def use_one_name(graph: GraphModule) -> None:
+    """Let nodes read what has several names, as a tied weight has, by the first of them, in place.
+
+    It loses the others.
+    """
+    first: dict[int, str] = {}
+    own = [
+        *graph.named_parameters(remove_duplicate=False),
+        *graph.named_buffers(remove_duplicate=False),
+    ]
+    known = {name: first.setdefault(id(tensor), name) for name, tensor in own}
+    readers: dict[str, Node] = {}
+    for node in list(graph.graph.nodes):
+        if node.op != "get_attr" or str(node.target) not in known:
+            continue
+        node.target = known[str(node.target)]
+        reader = readers.setdefault(node.target, node)
+        if reader is not node:
+            node.replace_all_uses_with(reader)
+            graph.graph.erase_node(node)
+    for name, kept in known.items():
+        if name != kept:
+            path, _, attribute = name.rpartition(".")
+            delattr(graph.get_submodule(path), attribute)
 
 
 def drop_unused(graph: GraphModule) -> None:

@@ -15,8 +15,6 @@ from slimline.networks.classifier import COMPUTED
 from slimline.quantization import attributes
 from slimline.quantization.operators import WEIGHTED, constants, tensor_inputs
 
-_PADDED_BY_NAME = torch.ops.aten.conv2d.padding
-
 _Use = tuple[Node, Node]
 """A layer, and a value that it reads as weight or bias."""
 
@@ -81,7 +79,7 @@ def _computed(graph: GraphModule, fixed: Collection[Node]) -> dict[_Use, _Comput
     sources = {
         node: [each for each in tensor_inputs(node)[1:] if each.op != "get_attr" and each in fixed]
         for node in graph.graph.nodes
-        if node.target in {*WEIGHTED, _PADDED_BY_NAME}
+        if node.target in WEIGHTED
     }
     needed = _origins((each for read in sources.values() for each in read), fixed)
     values: dict[Node, Any] = {}

@@ -70,11 +70,14 @@ def of(network: nn.Module, example: Tensor) -> GraphModule:
     What `forward` makes of numbers alone, as tables of places, is computed once.
 
     Raises:
-        NetworkError: the network's `forward` cannot be followed for any number of images.
+        NetworkError: the network's `forward` cannot be followed for any number of images, or draws
+            numbers by chance.
     """
     program = to_onnx.program(copy.deepcopy(network).eval(), example)
     graph: GraphModule = program.module()
+    _refuse_generators(graph)
     inlined_blocks.inline(graph)
+    attributes.use_one_name(graph)
     _drop_casts(graph)
     _pad_by_numbers(graph)
     fixed_tables.compute(graph)
@@ -125,6 +128,20 @@ def _answers_as(network: nn.Module, graph: GraphModule, shape: Sequence[int]) ->
             "chance, or changes in place what its layers compute with, cannot be "
             "quantized: any other is a fault of Slimline's, please report it"
         )
+
+
+def _refuse_generators(graph: GraphModule) -> None:
+    """Refuse what takes a `torch.Generator`: that of a graph goes on from one call to the next.
+
+    Raises:
+        NetworkError: there is such an operator.
+    """
+    for node in graph.graph.nodes:
+        if node.kwargs.get("generator") is not None:
+            raise NetworkError(
+                f"draws numbers by chance ({node}), with a torch.Generator: draw them once, in "
+                "__init__, and register them as a buffer"
+            )
 
 
 def _drop_casts(graph: GraphModule) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
+from slimline.quantization import attributes
 from slimline.quantization.operators import has_fixed_shape, tensor_inputs
 
 _aten = torch.ops.aten
@@ -94,8 +95,7 @@ def _assigned(node: Node, made: Collection[Node]) -> list[Node]:
 
 def _value(graph: GraphModule, node: Node, values: Mapping[Node, Any]) -> Any:
     if node.op == "get_attr":
-        path, _, own = str(node.target).rpartition(".")
-        return getattr(graph.get_submodule(path), own)
+        return attributes.get(graph, str(node.target))
     arguments, options = map_arg((node.args, node.kwargs), values.__getitem__)
     return node.target(*arguments, **options)  # type: ignore[operator]
 

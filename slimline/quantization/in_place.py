@@ -81,8 +81,6 @@ def _replace(graph: GraphModule, change: Node) -> None:
     while whole.target in _VIEWS:
         views.append(whole)
         whole = whole.args[0]
-    if whole.op == "get_attr":
-        return  # a buffer, which the next image would find changed
     with graph.graph.inserting_before(change):
         new = _changed(graph, change)
         for view in views:

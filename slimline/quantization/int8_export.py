@@ -18,7 +18,7 @@ from slimline.data.raw_pixels import RawPixels
 from slimline.data.split_files import Split
 from slimline.errors import ParityError
 from slimline.measure import softmax
-from slimline.networks import classifier
+from slimline.networks import classifier, state
 from slimline.networks.classifier import Classifier
 from slimline.parity import int8_parity, layer_parity, rounding_noise
 from slimline.parity.int8_parity import Logits, Parity
@@ -59,6 +59,7 @@ def load_prepared(folder: Path, chooser: SchemeChooser = SCHEMES[ONNX_RUNTIME]) 
     settings = QatFinetuneParams.model_validate(content["settings"])
     shapes = {key: list(each.shape) for key, each in tensors.items()}
     classifier.fit_shapes(model.network, shapes, model.example)
+    state.untie(model.network, tensors)
     prepared = qat.prepare_as(
         settings, model, mixed_record.float_layers(mixed_record.read(content)), chooser
     )

@@ -65,6 +65,11 @@ def choose(
     return [_choose(name, settings, changes.get(name), times.get(name)) for name in weights]
 
 
+def named(model: Classifier, settings: MixedParams) -> list[LayerChoice]:
+    """Return what each layer shall run in as far as settings name it: nothing was measured."""
+    return [_choose(name, settings, None, None) for name in layers(model)]
+
+
 def layers(model: Classifier) -> dict[str, int]:
     """Return the entries of each layer's weight by its name, in the order in which images meet it.
 

@@ -83,6 +83,16 @@ def silent(num_classes, in_channels):
     return network
 
 
+class Darkening(Mine):
+    def forward(self, images):
+        images -= 0.4
+        return super().forward(images)
+
+
+def darkening(num_classes, in_channels):
+    return Darkening(num_classes, in_channels)
+
+
 def looking(num_classes, in_channels):
     return Mine(num_classes, in_channels, looks=True)
 """
@@ -132,6 +142,14 @@ def test_what_does_not_hold_is_told_and_what_can_be_tried_is(
     assert found["prunes"][1].endswith("leave it whole, and the rest goes on")
     assert found["quantizes"][1].endswith("can be written otherwise there")
     assert found["gains"] == ("-", "not tried: it needs what failed before")
+
+
+def test_images_are_left_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """A teacher and its pupil are given the same ones."""
+    assert main(["doctor", "own.mine:darkening", "--size", "16"]) == 1
+    verdict, told = lines(capsys.readouterr().out)["builds"]
+    assert verdict == "NO"
+    assert "own.mine:darkening: changes its images in place" in told
 
 
 def test_a_network_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

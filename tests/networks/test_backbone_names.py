@@ -41,6 +41,8 @@ def test_own_networks_are_read_and_not_run(tmp_path: Path, monkeypatch: pytest.M
         "1 / 0\n\n\ndef build(num_classes, in_channels): ...\n"
     )
     assert backbone_names.check("own.mine:build") == "own.mine:build"
+    (tmp_path / "own" / "other.py").write_text("one, make = object(), partial(Net, width=32)\n")
+    assert backbone_names.check("own.other:make") == "own.other:make"
     with pytest.raises(ValueError, match=r"own/mine\.py defines no make, but build"):
         backbone_names.check("own.mine:make")
     (tmp_path / "own" / "mine.py").write_text("def build(:\n")

@@ -166,3 +166,38 @@ def test_what_quantization_left_out_is_not_missed() -> None:
     del shapes["head.weight"], shapes["head.bias"]
     with pytest.raises(ArtifactError, match=r"the weights have no tensor head\.weight"):
         classifier.fit_shapes(WithSecondHead(), shapes, EXAMPLE)
+
+
+class ByKeyword(Listed):
+    def forward(self, images: Tensor) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            images = norm(input=conv(images))
+        return images
+
+
+def test_a_folded_batchnorm_may_be_called_by_keyword() -> None:
+    network = ByKeyword()
+    shapes = {"convs.0.weight": [6, 3, 3, 3], "convs.1.weight": [4, 6, 3, 3]}
+    classifier.fit_shapes(network, shapes, EXAMPLE)
+    assert [each.num_features for each in network.norms] == [6, 4]
+
+
+class WrittenInPlace(WithSecondHead):
+    """What a layer makes is added to what is answered, and not returned."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.norm(self.conv(images)).clone()
+        maps.add_(self.other[1](self.other[0](maps)).mean(1, keepdim=True))
+        answer: Tensor = self.head(maps.mean((2, 3)))
+        return answer
+
+
+def test_what_is_written_in_place_is_not_left_out() -> None:
+    network = WrittenInPlace().eval()
+    shapes = {
+        "conv.weight": [6, 3, 3, 3], "conv.bias": [6], "head.weight": [5, 6], "head.bias": [5],
+        "other.0.weight": [4, 6, 1, 1], "other.0.bias": [4],
+    }  # fmt: skip
+    classifier.fit_shapes(network, shapes, EXAMPLE)
+    kinds = [type(each) for each in (*network.other, network.unused)]
+    assert kinds == [nn.Conv2d, nn.BatchNorm2d, nn.Identity]

@@ -1,6 +1,7 @@
 """Code that asks images for more than a graph has is followed, and nothing of that is left."""
 
 import copy
+from collections import OrderedDict, deque
 
 import pytest
 import tabled
@@ -61,6 +62,46 @@ def test_what_code_keeps_in_containers_and_buffers_is_taken_back() -> None:
     assert not network.tables
     assert not network.calls
     assert torch.equal(network(IMAGES), IMAGES.mean((2, 3)) * 0.5)
+
+
+class Nesting(nn.Module):
+    """A table stands in a dictionary within a list, and a value in a queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = [{"tables": OrderedDict[str, Tensor]()}]
+        self.last = deque[Tensor]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        tables = self.kept[0]["tables"]
+        if "last" not in tables:
+            tables["last"] = torch.ones(images.shape[2], images.shape[3]) * 0.5
+        self.last.append(images)
+        return (images * tables["last"]).mean((2, 3))
+
+
+def test_what_code_keeps_within_containers_is_taken_back() -> None:
+    network = Nesting().eval()
+    tracing.graph(network)
+    tracing.graph_decided_by(EXAMPLE, network)
+    assert not network.kept[0]["tables"]
+    assert not network.last
+
+
+class Drawing(nn.Module):
+    """Draws the same numbers each time, as channels that are dropped for good."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        kept = torch.rand(images.shape[1], generator=generator) > 0.5
+        return (images * kept.view(1, -1, 1, 1)).mean((2, 3))
+
+
+def test_a_source_of_numbers_begins_anew_in_each_call() -> None:
+    network = Drawing().eval()
+    graph = fx.GraphModule(network, tracing.graph_decided_by(EXAMPLE, network))
+    for _ in range(2):
+        assert torch.equal(graph(IMAGES), network(IMAGES))
 
 
 class Overwriting(nn.Module):

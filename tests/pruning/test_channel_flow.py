@@ -9,6 +9,7 @@ import flattened
 import grouped
 import pytest
 import tabled
+import tied
 import torch
 import unusual
 from splitting import Hierarchical, Mixed, Selective
@@ -300,6 +301,34 @@ def test_a_mean_over_channels_keeps_them() -> None:
 
     network = Averaging().eval()
     assert cuts.plan(network, EXAMPLE).groups == []
+
+
+class PutBack(nn.Module):
+    """Rows are put back into maps by sizes of before, so that two layers must make as much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.rows = nn.Conv2d(3, 32, 3, padding=1), nn.Linear(32, 32)
+        self.b, self.head = nn.Conv2d(32, 16, 1), nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.a(images).relu()
+        rows = self.rows(maps.flatten(2).transpose(1, 2))
+        maps = rows.transpose(1, 2).reshape(maps.shape).relu()
+        return self.head(self.b(maps).relu().mean((2, 3)))
+
+
+def test_widths_that_are_the_same_by_chance_stay_so() -> None:
+    plan = cuts.plan(made(PutBack), EXAMPLE)
+    assert cuts.names_of_whole(plan) == ["a", "rows"]
+    assert [*plan.groups[0].layers] == ["b"]
+
+
+def test_layers_that_are_not_cut_go_on_sharing_a_weight() -> None:
+    network = tied.Weights().eval()
+    cuts.cut(network, EXAMPLE, 0.5)
+    assert network.b.out_channels < 16
+    assert network.there.weight is network.back.weight
 
 
 def test_a_layer_of_two_halves_keeps_twice_the_width() -> None:

@@ -113,11 +113,14 @@ class _Graph:
         (equation,) = (each.s.decode() for each in node.attribute if each.name == "equation")
         sizes: dict[str, int] = {}
         for term, name in zip(equation.partition("->")[0].split(","), node.input, strict=True):
-            constant = self._constants.get(name)
-            shape = self._shapes[name] if constant is None else list(constant.dims)
-            for index, size in _indexed(term, shape):
+            for index, size in _indexed(term, self._shape(name)):
                 sizes[index] = max(size, sizes.get(index, 1))
         return math.prod(sizes.values())
+
+    def _shape(self, name: str) -> list[int]:
+        """Return the sizes of a value for one image, or of a constant."""
+        constant = self._constants.get(name)
+        return self._shapes[name] if constant is None else list(constant.dims)
 
     def weight_entries(self) -> dict[str, int]:
         """Return the entries of each weight that may be int8, by the name of its node."""
@@ -207,7 +210,7 @@ class _Graph:
         if node.op_type == _EINSUM:
             return self._einsum_macs(node)
         if self._weight_name(node) is None:
-            return math.prod(output) * self._shapes[node.input[0]][-1]
+            return math.prod(output) * self._shape(node.input[0])[-1]
         weight: tuple[int, ...] = self._weight(node).shape
         if node.op_type == _TRANSPOSED:
             return math.prod(self._shapes[node.input[0]]) * math.prod(weight[1:])

@@ -47,6 +47,11 @@ IR_VERSION = releases.oldest_ir_version(OPSET)
 """The exporter writes a newer one, which ONNX Runtime reads from 1.18 on, this one from 1.14 on."""
 
 
+_WEIGHT_IN_PLACE = (
+    "it changes a weight in place, as `self.weight.data *= self.mask` does; compute with a new "
+    "one, as F.conv2d(x, self.weight * self.mask) does"
+)
+
 _REASONS = {
     "your code specialized it to be a constant": (
         "it holds for as many as it is tried with; say their number as x.size(0), not as len(x) or "
@@ -55,6 +60,15 @@ _REASONS = {
     "data-dependent expression": (
         "what it does depends on the values of an image, as an `if` or a loop on a tensor does; "
         "torch.where chooses for each value, and a fixed rule for all images"
+    ),
+    "in the exported program constant": _WEIGHT_IN_PLACE,
+    "a set_ on a graph input": _WEIGHT_IN_PLACE,
+    "an entirely functional graph": (
+        "it changes a part of a value in place, in a way that has none; let forward join new parts "
+        "(torch.cat), or choose (torch.where)"
+    ),
+    "Optional[Generator]": (
+        "it draws numbers by chance; draw them once, in __init__, and register them as a buffer"
     ),
 }
 """By what torch says of it."""

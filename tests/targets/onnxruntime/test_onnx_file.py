@@ -55,6 +55,25 @@ def test_products_of_computed_matrices_are_counted(tmp_path: Path) -> None:
     assert onnx_file.product_share(path) == pytest.approx(100 * products / found.macs)
 
 
+class Asked(Attention):
+    """What is asked for is a weight, as in attention pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1, 5, 4))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        places = self.stem(images).flatten(2)
+        shares = (self.query @ places).softmax(-1)
+        return self.head((shares @ places.transpose(1, 2)).mean(1))
+
+
+def test_a_weight_may_be_multiplied_from_the_left(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    to_onnx.write_onnx(Asked().eval(), torch.zeros(2, 2, 8, 8), path)
+    assert onnx_file.inspect(path).macs == 4 * 4 * 32 + 4 * 3 + 2 * 5 * 4 * 4
+
+
 class ByIndices(Attention):
     """The same products, said by their indices."""
 
