@@ -75,6 +75,7 @@ def _findings(arguments: Namespace, folder: Path) -> Iterator[Finding]:
     sys.path.insert(0, "")  # for the user's own networks
     from slimline.doctor import network
 
+    network.check_settings()
     return network.examine(
         arguments.name,
         folder,

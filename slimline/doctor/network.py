@@ -131,6 +131,17 @@ class _Patient:
         return self.splits[0]
 
 
+def check_settings() -> None:
+    """Look at what the steps take of `params.yaml`, of which each would tell with its advice.
+
+    Raises:
+        ParamsError: the file is missing, or a value is wrong.
+    """
+    _qat_settings()
+    _export_settings()
+    _prune_settings(_MULTIPLES[0])
+
+
 def examine(
     name: str,
     folder: Path,
@@ -145,14 +156,7 @@ def examine(
     `folder` is where models are written: the .onnx files stand below `FLOAT` and `INT8`. `size` is
     pixels of a square image; None is the smallest of a few that the network takes. `steps` are
     names of those that are wanted, all where there are none.
-
-    Raises:
-        ParamsError: params.yaml is missing, or what a step takes of it is wrong.
     """
-    # What is wrong there would be told once a step, with advice for networks.
-    _qat_settings()
-    _export_settings()
-    _prune_settings(_MULTIPLES[0])
     torch.manual_seed(0)
     sizes = _SIZES if size is None else (size,)
     noise = partial(_noise, channels=channels, num_classes=num_classes)
