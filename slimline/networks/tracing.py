@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from slimline import attention_biases
 from slimline.errors import NetworkError
-from slimline.networks import traceable
+from slimline.networks import einops_notation, traceable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -245,6 +245,7 @@ def _graph(
             with (
                 attention_biases.computed_anew(network),
                 traceable.followable(),
+                einops_notation.followable(),
                 traceable.kept(network),
             ):
                 return _with_tensors(tracer, network)

@@ -11,8 +11,9 @@ added up, the sum of the absolute products (Higham, Accuracy and Stability of Nu
 number of images, large activations and networks that are hardly trained.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ _TIMES_BOUNDED = {
     _aten.gelu.default: _APPROXIMATE_GELU,
     _aten.gelu_.default: _APPROXIMATE_GELU,
 }
+_LAYER_NORM = _aten.layer_norm.default
+_ROWS_STAY = {_aten.reshape.default, _aten.view.default, _aten.flatten.using_ints}
 _SOFTMAX = {_aten.softmax.int, _aten.scaled_dot_product_attention.default}
 _PRODUCTS = {_aten.mul.Tensor, _aten.mul_.Tensor}
 _SUMS = {_aten.add.Tensor, _aten.add_.Tensor}
@@ -216,6 +219,8 @@ class _Comparer(fx.Interpreter):
         self._values: list[Tensor] = []
         self._sums: dict[fx.Node, Tensor] = {}
         self._errors: dict[fx.Node, Any] = {}
+        self._turned_before: dict[fx.Node, Tensor] = {}
+        """How far a LayerNorm may be off by a byte that rounding turned before it, [..., 1]."""
         self.shares = [0.0] * (len(found.places) + 1)
 
     def compare(self, images: Tensor, values: list[Tensor]) -> None:
@@ -223,11 +228,14 @@ class _Comparer(fx.Interpreter):
         logits, *self._values = values
         own = self.run(images)
         self._errors.clear()
+        self._turned_before.clear()
         self._note(len(self._values), (logits - own).abs(), self._float * own.abs().amax())
 
     def run_node(self, n: fx.Node) -> Any:
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         error = self._approximated(n, args, kwargs)  # before it changes an argument in place
+        if n.target is _LAYER_NORM:
+            self._turned_before[n] = self._amplified(n, *args)
         value = super().run_node(n)
         first: Any = n.args[0] if n.args else None
         if n.target in LAYERS:
@@ -276,7 +284,7 @@ class _Comparer(fx.Interpreter):
                 return torch.zeros_like(args[0] + args[1]) + one + other
             return one * args[1].abs() + other * args[0].abs()
         if target in LAYERS:
-            turned = self._turned(n.args[0], args[1])
+            turned = self._turned(n.args[0], len(args[0]), args[1])
             if first is None:
                 return turned
             before = target(first, args[1].abs(), None, *args[3:], **kwargs)
@@ -291,24 +299,57 @@ class _Comparer(fx.Interpreter):
             return target(first, *args[1:], **kwargs)
         return None
 
-    def _turned(self, read: Any, weight: Tensor) -> Tensor | None:
+    def _turned(self, read: Any, rows: int, weight: Tensor) -> Tensor | None:
         """Return how far off a layer may be by bytes in front of it that rounding turned.
 
-        One value, or one a channel, float32 [channels, 1, 1]; None where those bytes are a place.
+        One value a channel, float32 [channels, 1, 1], or of a linear layer [channels], and where a
+        LayerNorm stands in front [rows, channels]; None where those bytes are a place.
         """
         steps = [] if self._every_rounding else list(self._steps_before(read))
         if not steps:
             return None
-        turned = _TURNED * max(steps) * weight.abs().flatten(1).amax(1)
+        by_row = weight.dim() == 2 and all(each.numel() in {1, rows} for each in steps)
+        largest = [each.view(-1, 1) if by_row else each.max() for each in steps]
+        turned = _TURNED * reduce(torch.maximum, largest) * weight.abs().flatten(1).amax(1)
         return turned if weight.dim() == 2 else turned.view(-1, *[1] * (weight.dim() - 2))
 
-    def _steps_before(self, read: fx.Node) -> Iterator[float]:
-        """Yield the steps of the roundings in front of a value that are no place, through moves."""
+    def _amplified(
+        self,
+        n: fx.Node,
+        maps: Tensor,
+        shape: Sequence[int],
+        weight: Tensor | None = None,
+        _bias: Tensor | None = None,
+        epsilon: float = 1e-5,
+        *_: Any,
+    ) -> Tensor:
+        """Return how far off a LayerNorm may be by one byte in front of it that rounding turned.
+
+        It divides by the deviation of its values, which may be much smaller than they are.
+        """
+        given: Any = n.args[0]
+        steps = [] if self._every_rounding else list(self._steps_before(given))
+        step = max((float(each.max()) for each in steps), default=0.0)
+        gain = 1.0 if weight is None else float(weight.abs().max())
+        dims = tuple(range(-len(shape), 0))
+        deviation = (maps.var(dims, correction=0, keepdim=True) + epsilon).sqrt()
+        amplified: Tensor = step * gain / deviation
+        return amplified
+
+    def _steps_before(self, read: fx.Node) -> Iterator[Tensor]:
+        """Yield the steps of the roundings in front of a value that are no place, through moves.
+
+        One value; of a LayerNorm with what it makes of a step before it, one a row.
+        """
         if read in self._numbers:
             return
         if places.is_fake_quant(self._graph, read):
             fake_quant: Any = self.module.get_submodule(str(read.target))
-            yield float(fake_quant.scale)
+            source: Any = read.args[0]
+            while source.target in _ROWS_STAY:
+                source = source.args[0]
+            before = self._turned_before.get(source, torch.zeros(1))
+            yield fake_quant.scale.view(1) + before.flatten()
         elif read.target in places.MOVES:
             for each in read.all_input_nodes:
                 yield from self._steps_before(each)

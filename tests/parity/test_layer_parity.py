@@ -177,6 +177,47 @@ def test_bytes_that_rounding_turned_part_nowhere_where_they_cannot_be_compared(
     assert parting.name == "out"
 
 
+class Normalised(nn.Module):
+    """A sum whose channels are nearly alike, so that a LayerNorm makes much of a step of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.second = nn.Conv2d(1, 8, 4, 4), nn.Conv2d(8, 8, 1)
+        self.third = nn.Conv2d(8, 16, 1)
+        self.norm, self.inner, self.head = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 10)
+        nn.init.constant_(self.stem.bias, 5.0)
+        nn.init.normal_(self.second.weight, std=0.01)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.stem(images)
+        maps = maps + self.second(maps)
+        rows = self.inner(self.norm(maps.flatten(2).transpose(1, 2)))
+        return self.head(functional.silu(rows).mean(1) + self.third(maps).mean((2, 3)))
+
+
+def test_a_layernorm_makes_more_of_a_byte_that_rounding_turned(
+    split: split_files.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = calibrated.classifier(Normalised(), split)
+    path = tmp_path / "model.onnx"
+    exporter.write(qat.convert(copy.deepcopy(prepared.network)), prepared.example, path)
+    (norm,) = (e for e in prepared.network.graph.nodes if "layer_norm" in str(e.target))
+    rounded = norm.args[0]
+    while rounded.op != "call_module":
+        rounded = rounded.args[0]
+    # So that some bytes of the sum are others.
+    prepared.network.get_submodule(rounded.target).scale *= 1 + 3e-5
+    monkeypatch.setattr(places, "_are_alike", lambda *_: False)
+    found = compared(prepared, path, split, optimised=False)
+    assert "inner" in [each.name for each in found.layers]
+    assert found.parting is None
+    prepared.network.get_parameter("inner.weight").data *= 1.5
+    parting = compared(prepared, path, split, optimised=False).parting
+    assert parting is not None
+    assert parting.name == "inner"
+
+
 def double_the_scale(weight: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> None:
     scale = tensors[weight.input[1]]
     scale.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(scale), scale.name))
