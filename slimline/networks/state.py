@@ -1,33 +1,41 @@
 """Loading tensors into a network."""
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 
 def untie(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Let each layer have a weight of its own, in place, where a file has others for tied ones.
+    """Let what a network shares be apart, in place, where a file has other values for its names.
 
-    Pruning cuts each of them by itself, and what trains them then makes them others.
+    Pruning cuts each layer by itself, and what trains them then makes them others.
     """
-    first: dict[int, str] = {}
+    names = defaultdict(list)
     for name, tensor in network.state_dict(keep_vars=True).items():
-        original = first.setdefault(id(tensor), name)
-        one, other = tensors.get(original), tensors.get(name)
-        if one is None or other is None or _are_equal(one, other):
-            continue
-        path, _, own = name.rpartition(".")
-        copied = tensor.detach().clone()
-        if isinstance(tensor, nn.Parameter):
-            copied = nn.Parameter(copied, requires_grad=tensor.requires_grad)
-        setattr(network.get_submodule(path), own, copied)
+        names[tensor].append(name)
+    for tensor, own in names.items():
+        apart: list[tuple[Tensor, Tensor]] = []
+        for name in [each for each in own if each in tensors]:
+            alike = (mine for found, mine in apart if are_equal(found, tensors[name]))
+            mine = next(alike, _copied(tensor) if apart else tensor)
+            apart.append((tensors[name], mine))
+            path, _, attribute = name.rpartition(".")
+            setattr(network.get_submodule(path), attribute, mine)
 
 
-def _are_equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
+def _copied(tensor: Tensor) -> Tensor:
+    copied = tensor.detach().clone()
+    is_weight = isinstance(tensor, nn.Parameter)
+    return nn.Parameter(copied, requires_grad=tensor.requires_grad) if is_weight else copied
+
+
+def are_equal(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors have the same values in the same places; NaN is one."""
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def load(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ added up, the sum of the absolute products (Higham, Accuracy and Stability of Nu
 number of images, large activations and networks that are hardly trained.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -309,7 +310,7 @@ class _Comparer(fx.Interpreter):
         if not steps:
             return None
         by_row = weight.dim() == 2 and all(each.numel() in {1, rows} for each in steps)
-        largest = [each.view(-1, 1) if by_row else each.max() for each in steps]
+        largest = [each.view(-1, 1) if by_row else each.median() for each in steps]
         turned = _TURNED * reduce(torch.maximum, largest) * weight.abs().flatten(1).amax(1)
         return turned if weight.dim() == 2 else turned.view(-1, *[1] * (weight.dim() - 2))
 
@@ -333,13 +334,16 @@ class _Comparer(fx.Interpreter):
         gain = 1.0 if weight is None else float(weight.abs().max())
         dims = tuple(range(-len(shape), 0))
         deviation = (maps.var(dims, correction=0, keepdim=True) + epsilon).sqrt()
-        amplified: Tensor = step * gain / deviation
+        # No value of a LayerNorm is further from 0 than this root, times its weight.
+        most = 2 * math.prod(shape) ** 0.5
+        amplified: Tensor = gain * (step / deviation).clamp_max(most)
         return amplified
 
-    def _steps_before(self, read: fx.Node) -> Iterator[Tensor]:
+    def _steps_before(self, read: fx.Node, *, rows_stay: bool = True) -> Iterator[Tensor]:
         """Yield the steps of the roundings in front of a value that are no place, through moves.
 
-        One value; of a LayerNorm with what it makes of a step before it, one a row.
+        One value; of a LayerNorm with what it makes of a step before it, one a row, or that of a
+        usual row where moves change their order.
         """
         if read in self._numbers:
             return
@@ -349,10 +353,11 @@ class _Comparer(fx.Interpreter):
             while source.target in _ROWS_STAY:
                 source = source.args[0]
             before = self._turned_before.get(source, torch.zeros(1))
-            yield fake_quant.scale.view(1) + before.flatten()
+            yield fake_quant.scale.view(1) + (before.flatten() if rows_stay else before.median())
         elif read.target in places.MOVES:
             for each in read.all_input_nodes:
-                yield from self._steps_before(each)
+                stay = rows_stay and read.target in _ROWS_STAY
+                yield from self._steps_before(each, rows_stay=stay)
 
     def _of_bytes(self, n: fx.Node, unrounded: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
         """Return how far bytes lie from what was rounded to them, and how far they may."""

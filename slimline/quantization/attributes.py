@@ -11,6 +11,15 @@ def get(graph: nn.Module, name: str) -> Tensor:
     return found
 
 
+def find(graph: nn.Module, name: str) -> Tensor | None:
+    """Return a tensor, or None where there is none of that name."""
+    try:
+        found: object = get(graph, name)
+    except AttributeError:
+        return None
+    return found if isinstance(found, Tensor) else None
+
+
 def replace(graph: GraphModule, name: str, value: Tensor) -> None:
     """Put a value in the place of a parameter, in place."""
     path, _, own = name.rpartition(".")

@@ -5,15 +5,17 @@ value of which a part was changed becomes one that is joined of parts, for which
 kernels.
 """
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from slimline.errors import NetworkError
 from slimline.quantization.operators import (
-    MOVES,
+    DROPOUT,
     RESHAPES,
     SPLITS,
     shape,
@@ -22,18 +24,6 @@ from slimline.quantization.operators import (
 )
 
 _aten = torch.ops.aten
-
-_VIEWS = (MOVES - {_aten.clone.default}) | {
-    *SPLITS,
-    _aten.select.int,
-    _aten.narrow.default,
-    _aten.unbind.int,
-    _aten.diagonal.default,
-    _aten.movedim.int,
-    _aten.expand.default,
-    _aten.alias.default,
-}
-"""What hands on a part of a value, or all of it, without a copy."""
 
 
 def replace(graph: GraphModule) -> None:
@@ -46,7 +36,7 @@ def replace(graph: GraphModule) -> None:
         if not _is_change(change):
             continue
         changed = change.args[0]
-        if changed.target in _VIEWS or len(changed.users) > 1 or len(tensor_inputs(change)) > 1:
+        if _is_view(changed) or len(changed.users) > 1 or len(tensor_inputs(change)) > 1:
             _replace(graph, change)
 
 
@@ -73,12 +63,43 @@ def _is_change(node: Node) -> bool:
     return schema is not None and schema.name.endswith("_") and schema.is_mutable
 
 
+def _is_view(node: Node) -> bool:
+    """Does an operator hand on what it is given, or a part of it, without a copy?
+
+    Some do where memory lies as they need it, as `reshape` and `contiguous`.
+    """
+    if node.target is operator.getitem:
+        return _is_view(node.all_input_nodes[0])
+    if not _may_be_view(node):
+        return False
+    source = tensor_inputs(node)[0]
+    made, given = (_memory(each) for each in (node, source))
+    return source.op == "get_attr" or made == given
+
+
+def _may_be_view(node: Node) -> bool:
+    """Does an operator, by its signature, return what it is given? Dropout does, once trained."""
+    if node.target is operator.getitem:
+        return _may_be_view(node.all_input_nodes[0])
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or schema.is_mutable or not tensor_inputs(node):
+        return False
+    return node.target in DROPOUT or any(each.alias_info for each in schema.returns)
+
+
+def _memory(node: Node) -> int:
+    """Return where a value lies, or the first of several, as it was when the network was traced."""
+    value: Any = node.meta["val"]
+    first: Tensor = value[0] if isinstance(value, list | tuple) else value
+    return int(first.untyped_storage()._cdata)
+
+
 def _replace(graph: GraphModule, change: Node) -> None:
     """Put a new value in the place of one that is changed, and of all its views, from here on."""
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
     views: list[Node] = []
     whole: Any = change.args[0]
-    while whole.target in _VIEWS:
+    while _is_view(whole):
         views.append(whole)
         whole = whole.args[0]
     with graph.graph.inserting_before(change):
@@ -89,10 +110,9 @@ def _replace(graph: GraphModule, change: Node) -> None:
             return
         fresh = {whole: new}
         for node in list(graph.graph.nodes):
-            if order.get(node, order[change]) < order[change] and node.target in _VIEWS:
-                source = tensor_inputs(node)[0]
-                if source in fresh:
-                    fresh[node] = graph.graph.node_copy(node, lambda each: fresh.get(each, each))
+            is_before = order.get(node, order[change]) < order[change]
+            if is_before and _is_view(node) and tensor_inputs(node)[0] in fresh:
+                fresh[node] = graph.graph.node_copy(node, lambda each: fresh.get(each, each))
     fresh[change] = fresh[change.args[0]]
     for old, now in fresh.items():
         for user in [each for each in old.users if order.get(each, 0) > order[change]]:
@@ -123,14 +143,14 @@ def _changed(graph: GraphModule, change: Node) -> Node | None:
 
 
 def _as_large(graph: GraphModule, value: Node, part: Node) -> Node:
-    """Return a value as it is written into a part: of its type and size."""
+    """Return a copy of a value as it is written into a part: of its type and size."""
     dtype = part.meta["val"].dtype
     if value.meta["val"].dtype != dtype:
         value = _call(graph, _aten.to.dtype, (value, dtype), like=value)
         value.meta = {"val": value.meta["val"].to(dtype)}
-    if shape(value) == shape(part):
-        return value
-    return _call(graph, _aten.expand_as.default, (value, part), like=part)
+    if shape(value) != shape(part):
+        value = _call(graph, _aten.expand_as.default, (value, part), like=part)
+    return _call(graph, _aten.clone.default, (value,), like=part)
 
 
 def _put_back(graph: GraphModule, view: Node, part: Node) -> Node | None:
@@ -172,7 +192,7 @@ def _join(
     """Return a value with a part in the place of its own from `start` to `end` along `dim`."""
     size = shape(whole)[dim]
     if not isinstance(size, int):  # of images: all of them
-        is_all = start in {0, None} and (end is None or end >= 2**63 - 1) and step == 1
+        is_all = start in {0, None} and step == 1 and _is_end(end, size)
         return part if is_all else None
     if not all(each is None or isinstance(each, int) for each in (start, end, step)):
         return None
@@ -188,6 +208,13 @@ def _join(
     if taken.stop < size:
         parts.append(_slice(graph, whole, dim, taken.stop, size))
     return _call(graph, _aten.cat.default, (parts, dim), like=whole)
+
+
+def _is_end(end: Any, size: torch.SymInt) -> bool:
+    """Does a slice go on to the last image?"""
+    if isinstance(end, Node):  # as `x[: x.size(0)]`
+        return str(end.meta["val"]) == str(size)
+    return end is None or (isinstance(end, int) and end >= 2**63 - 1)
 
 
 def _slice(graph: GraphModule, whole: Node, dim: int, start: int, end: int) -> Node:
@@ -223,13 +250,22 @@ _INVERSES: dict[Any, Callable[[GraphModule, Node, Node], Node | None]] = {
     _aten.slice.Tensor: _of_slice,
     _aten.narrow.default: _of_narrow,
     _aten.select.int: _of_select,
-    _aten.transpose.int: _of_transpose,
     _aten.permute.default: _of_permute,
+    **dict.fromkeys(
+        [_aten.transpose.int, _aten.swapaxes.default, _aten.swapdims.default], _of_transpose
+    ),
     **dict.fromkeys(
         [
             *RESHAPES,
+            *DROPOUT,
+            _aten.view_as.default,
+            _aten.reshape_as.default,
+            _aten.unflatten.int,
+            _aten.squeeze.default,
             _aten.squeeze.dim,
+            _aten.squeeze.dims,
             _aten.unsqueeze.default,
+            _aten.contiguous.default,
             _aten.alias.default,
             _aten.detach.default,
         ],
@@ -249,7 +285,7 @@ def _call(graph: GraphModule, target: Any, arguments: tuple[Any, ...], *, like: 
 def _is_lost(change: Node, order: Mapping[Node, int]) -> bool:
     """Does anything read, after a change, a copy of what was changed that was made before it?"""
     is_of_copy, part = False, tensor_inputs(change)[0]
-    while part.op == "call_module" or part.target in _VIEWS:
+    while part.op == "call_module" or _may_be_view(part):
         is_of_copy = is_of_copy or part.op == "call_module"
         whole = tensor_inputs(part)[0]
         others = (
@@ -265,7 +301,7 @@ def _is_lost(change: Node, order: Mapping[Node, int]) -> bool:
 def _readers(node: Node, *, is_of_copy: bool) -> Iterator[Node]:
     """Yield what computes with a copy of a value, through views of it."""
     is_copy = node.op == "call_module"
-    if is_copy or node.target in _VIEWS:
+    if is_copy or _may_be_view(node):
         for user in node.users:
             yield from _readers(user, is_of_copy=is_of_copy or is_copy)
     elif is_of_copy:

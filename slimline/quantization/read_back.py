@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from slimline.artifacts import model_folder
 from slimline.errors import NetworkError
+from slimline.networks import state
 from slimline.quantization import attributes, int8_export
 
 if TYPE_CHECKING:
@@ -46,10 +44,10 @@ def through(
     again = int8_export.load_prepared(folder)
     for node in again.network.graph.nodes:  # type: ignore[union-attr]
         name = str(node.target)
-        found = attributes.get(again.network, name) if node.op == "get_attr" else None
-        if isinstance(found, Tensor) and not torch.equal(
-            found, attributes.get(trained.network, name)
-        ):
+        if node.op != "get_attr":
+            continue
+        written, found = (attributes.find(each.network, name) for each in (trained, again))
+        if found is not None and (written is None or not state.are_equal(written, found)):
             raise NetworkError(
                 f"{trained.architecture.backbone}: computes with other values when it is read back "
                 f"from its folder ({name}): register what forward computes with as a buffer, made "

@@ -96,13 +96,47 @@ def every_other(maps: Tensor) -> Tensor:
     return maps
 
 
+def written_whole(maps: Tensor) -> Tensor:
+    """What is written whole is another value than what it was written from."""
+    other = torch.empty_like(maps)
+    other.copy_(maps)
+    other[:, :1, :1, :2] = 0
+    other += 1.5
+    again = torch.zeros_like(maps)
+    again[:] = maps[0, :, :1, :1]
+    return functional.relu(other, inplace=True) + maps + functional.relu(again, inplace=True)
+
+
+def pooled_before(maps: Tensor) -> Tensor:
+    """What copies does not change with what it was made of."""
+    least = maps.transpose(2, 3).contiguous() + functional.max_pool2d(maps, 3, 1, 1)
+    least = least + maps.amax(1, keepdim=True) + maps.permute(0, 3, 2, 1).reshape(maps.shape)
+    maps[:, :1, :1] = 0
+    return maps + least
+
+
+def through_views(maps: Tensor) -> Tensor:
+    maps.swapaxes(2, 3)[:, :3] = 0
+    maps.unflatten(1, (2, 4))[:, 0] += 1
+    maps[:, :1].squeeze((1,)).mul_(2)
+    maps.view_as(maps)[:, 2].relu_()
+    functional.dropout(maps, training=False)[:, 5] = 3
+    return maps
+
+
+def of_all_images(maps: Tensor) -> Tensor:
+    count = maps.size(0)
+    maps[:count, 1:3] += maps[:count, 4:6]
+    return maps
+
+
 def joined(maps: Tensor) -> Tensor:
     return torch.cat([maps[:, :4].relu_(), maps[:, 4:]], 1)
 
 
 WAYS: list[Way] = [
     shifted, activated, of_others, zeroed, read_before, read_after_all, turned, masked,
-    of_a_table, every_other, joined,
+    of_a_table, every_other, joined, written_whole, pooled_before, through_views, of_all_images,
 ]  # fmt: skip
 
 
