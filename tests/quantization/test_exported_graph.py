@@ -224,6 +224,26 @@ def test_how_to_say_the_number_of_images_is_told() -> None:
         exported_graph.of(OfLength(), EXAMPLE)
 
 
+class Unstable(nn.Module):
+    """What it answers hangs on the last bits of what it sees, as a very deep network's may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.Linear(6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.norm(self.conv(images)).tanh()
+        for _ in range(40):
+            maps = 1 - 1.9 * maps * maps
+        return self.head(maps.mean((2, 3)))
+
+
+def test_what_rounding_does_to_a_network_is_asked_of_itself() -> None:
+    network = trained(Unstable())
+    folded = exported_graph.folded(network, EXAMPLE)
+    assert not torch.allclose(folded(IMAGES), network(IMAGES), atol=1e-3)
+
+
 def test_layers_that_are_padded_by_name_are_layers() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), nn.Conv2d(8, 8, 3)).eval()
     for make in (exported_graph.of, exported_graph.folded):
