@@ -2,16 +2,15 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
+import own_folder
 import pytest
 import toy
 
 from slimline.__main__ import main
 from slimline.doctor import network as doctor
 from slimline.measure import interleaved
-from slimline.networks import backbones
 
 STEPS = ["builds", "trains", "prunes", "reloads", "exports", "quantizes", "int8 file", "gains"]
 
@@ -103,14 +102,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repository with a network in `own/`."""
     for name in ("params.yaml", "pyproject.toml"):
         shutil.copy(toy.ROOT / name, tmp_path)
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "__init__.py").touch()
-    (tmp_path / "own" / "mine.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("own", "own.mine"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    backbones.find.cache_clear()
+    own_folder.make(tmp_path, monkeypatch, mine=OWN)
 
 
 def lines(printed: str) -> dict[str, tuple[str, str]]:

@@ -1,9 +1,9 @@
 """What was trained is what the next stage reads, values that no file has among it."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
+import own_folder
 import pytest
 import test_entries
 import tied
@@ -13,7 +13,7 @@ from torch import nn
 from slimline.data.preprocessing import Preprocessing
 from slimline.data.split_files import Split
 from slimline.errors import NetworkError
-from slimline.networks import backbones, classifier
+from slimline.networks import classifier
 from slimline.networks.architecture import Architecture
 from slimline.networks.classifier import Classifier
 from slimline.pruning import batchnorm_statistics
@@ -49,14 +49,7 @@ Windows, Offsets, Aliases, Repeated, Weights = (make(each.__name__) for each in 
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "__init__.py").touch()
-    (tmp_path / "own" / "shared.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("own", "own.shared"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    backbones.find.cache_clear()
+    own_folder.make(tmp_path, monkeypatch, shared=OWN)
 
 
 def noise() -> Split:
